@@ -1,0 +1,1 @@
+"""greenbench: the best speech representation per joule, measured."""

@@ -1,0 +1,65 @@
+"""Every error a user can cause or meet, with the exit code it ends in.
+
+    GreenbenchError            2   one line: what, where, what is allowed
+    ├── ConfigError            2   a suite, card or option is wrong
+    ├── DataError              2   audio, manifest or corpus is wrong
+    ├── DeviceError            2   a torch device or a sensor that was asked for is not there
+    ├── OutputError            2   the output folder cannot be written
+    ├── IncomparableError      2   runs that must not be pooled, with the key that differs
+    ├── TrialFailed            4   a trial ended without a result
+    └── Interrupted          130   stopped by the user; the run folder can be continued
+
+A message is one line that names the file, the key and the remedy. The command line prints it and exits;
+no traceback reaches a user for bad input.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GreenbenchError(Exception):
+    """Base of all errors that are reported as one line."""
+
+    exit_code = 2
+
+
+class ConfigError(GreenbenchError):
+    """A suite, a card or an option is wrong."""
+
+
+class DataError(GreenbenchError):
+    """Audio, a manifest or a corpus is wrong."""
+
+
+class DeviceError(GreenbenchError):
+    """A torch device or a sensor that was asked for is not there."""
+
+
+class OutputError(GreenbenchError):
+    """The output folder cannot be written."""
+
+
+class IncomparableError(GreenbenchError):
+    """Runs that must not be pooled; the message names the key that differs."""
+
+
+class TrialFailed(GreenbenchError):
+    """A trial ended without a result."""
+
+    exit_code = 4
+
+
+class Interrupted(GreenbenchError):
+    """Stopped by the user; the run folder can be continued."""
+
+    exit_code = 130
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'? Allowed: ..."`` for an unknown name, nearest first."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    return f"{hint} allowed: {', '.join(names)}"
