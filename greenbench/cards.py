@@ -1,0 +1,164 @@
+"""Model cards: ``models/<name>.toml`` says what a model is, how it trains and what its paper published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from greenbench.errors import ConfigError, did_you_mean
+from greenbench.resources import share
+from greenbench.schema import build, read_toml
+
+FAMILIES = ("efficient", "predictive", "contrastive", "distilled", "multilingual", "pretrained", "control", "own")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model trains: optimizer and schedule, the latter as fractions of the budget.
+
+    ``learning_rate`` is the peak. The rate rises over ``warmup_fraction`` of the budget, stays, and falls over the
+    last ``decay_fraction`` to ``final_lr_ratio`` of the peak.
+    """
+
+    optimizer: Literal["adamw", "adam", "muon"] = "adamw"
+    learning_rate: float = 1e-3
+    muon_learning_rate: float = 0.02
+    betas: tuple[float, ...] = (0.9, 0.98)
+    eps: float = 1e-6
+    weight_decay: float = 0.01
+    warmup_fraction: float = 0.05
+    decay_fraction: float = 0.5
+    final_lr_ratio: float = 0.0
+    grad_clip: float = 1.0
+    ema_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class PublishedFigure:
+    """One figure of a publication. Nothing ships without a source.
+
+    ``evidence``: ``paper`` (read in a primary source), ``abstract``, ``secondary`` or ``computed`` (from published
+    configurations).
+    """
+
+    metric: str
+    value: float
+    unit: str
+    source: str
+    evidence: Literal["paper", "abstract", "secondary", "computed"] = "paper"
+    variant: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CardHead:
+    """The ``[card]`` table."""
+
+    name: str
+    title: str
+    family: Literal["efficient", "predictive", "contrastive", "distilled", "multilingual", "pretrained", "control", "own"]
+    summary: str
+    code: str = ""
+    year: int | None = None
+    paper: str = ""
+    techniques: tuple[str, ...] = ()
+    trains: bool = True
+
+
+@dataclass(frozen=True)
+class Card:
+    """A checked card. ``sizes`` maps a size name to architecture options, laid over ``architecture``."""
+
+    card: CardHead
+    recipe: Recipe = field(default_factory=Recipe)
+    architecture: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, Any] = field(default_factory=dict)
+    published: tuple[PublishedFigure, ...] = ()
+    path: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the card's name."""
+        return self.card.name
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One contestant: a card at a size with all options resolved; plain data, so it hashes and pickles."""
+
+    label: str
+    card: str
+    family: str
+    code: str
+    size: str
+    architecture: dict[str, Any]
+    recipe: Recipe
+
+
+def card_names() -> dict[str, Path]:
+    """Return the shipped cards by name."""
+    return {path.stem: path for path in sorted(share("models").glob("*.toml"))}
+
+
+def load_card(name: str) -> Card:
+    """Load a shipped card by name, or a card file by path.
+
+    Raises :class:`ConfigError` for an unknown name (with the nearest known one) or a bad card.
+    """
+    known = card_names()
+    path = known.get(name)
+    if path is None and name.endswith(".toml"):
+        path = Path(name)
+    if path is None:
+        raise ConfigError(f"model {name!r} is unknown{did_you_mean(name, known)}, or package.module:Class, file.py:Class")
+    return card_from_table(read_toml(path), str(path))
+
+
+def card_from_table(table: Mapping[str, Any], where: str) -> Card:
+    """Check a card given as plain tables."""
+    allowed = ("card", "recipe", "architecture", "sizes", "published")
+    for key in table:
+        if key not in allowed:
+            raise ConfigError(f"{where}: unknown table [{key}]{did_you_mean(key, allowed)}")
+    figures = tuple(
+        build(PublishedFigure, row, f"{where} [[published]] #{i + 1}") for i, row in enumerate(table.get("published", []))
+    )
+    for i, figure in enumerate(figures):
+        if not figure.source.strip():
+            raise ConfigError(f"{where} [[published]] #{i + 1} {figure.metric}: source is empty; a figure needs its source")
+    return Card(
+        card=build(CardHead, table.get("card", {}), f"{where} [card]"),
+        recipe=build(Recipe, table.get("recipe", {}), f"{where} [recipe]"),
+        architecture=dict(table.get("architecture", {})),
+        sizes={k: dict(v) for k, v in table.get("sizes", {}).items()},
+        published=figures,
+        path=where,
+    )
+
+
+def resolve(entry: str, size: str, options: Mapping[str, Any] | None = None) -> ModelSpec:
+    """Resolve a suite entry (``card``, ``label=card`` or an own class) at a size, with options laid over it.
+
+    Options named like a recipe key change the recipe, ``size`` the size, all others the architecture.
+    """
+    label, separator, target = entry.partition("=")
+    target = target if separator else label
+    options = dict(options or {})
+    size = str(options.pop("size", size))
+    card = _own_card(target) if ":" in target else load_card(target)
+    if card.sizes and size not in card.sizes:
+        raise ConfigError(f"model {card.name!r} has no size {size!r}{did_you_mean(size, card.sizes)}")
+    architecture = {**card.architecture, **card.sizes.get(size, {})}
+    recipe_table = {**vars(card.recipe), **architecture.pop("recipe", {})}
+    for key, value in options.items():
+        (recipe_table if key in recipe_table else architecture)[key] = value
+    recipe = build(Recipe, recipe_table, f"[models.{label}]")
+    name = label if separator else card.name
+    return ModelSpec(name, card.name, card.card.family, card.card.code, size, architecture, recipe)
+
+
+def _own_card(target: str) -> Card:
+    name = target.rpartition(":")[2]
+    return Card(CardHead(name=name, title=name, family="own", summary=f"own model {target}", code=target))

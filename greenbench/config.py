@@ -1,0 +1,239 @@
+"""Suites: a TOML file of a few lines, checked and completed into frozen dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from greenbench.errors import ConfigError, did_you_mean
+from greenbench.resources import share
+from greenbench.schema import as_table, build, format_toml, parse_value, read_toml
+
+CURRENCIES = ("seconds", "joules", "flops", "audio_hours", "steps", "grams_co2e")
+
+
+@dataclass(frozen=True)
+class SuiteSection:
+    """What is compared: models (``card`` or ``label=card``), size, seeds and data."""
+
+    name: str = "suite"
+    models: tuple[str, ...] = ("eco", "melhubert", "hubert")
+    controls: tuple[str, ...] = ("logmel", "random")
+    baseline: str = ""
+    size: str = "tiny"
+    seeds: tuple[int, ...] = (0,)
+    data: str = "mini"
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise ValueError("models is empty; name at least one card")
+        if not self.seeds:
+            raise ValueError("seeds is empty; give at least one, for example seeds = [0]")
+        labels = [entry.partition("=")[0] for entry in self.models]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"models names {label!r} twice; give one of them a label: 'other={label}'")
+
+
+@dataclass(frozen=True)
+class BudgetSection:
+    """The one currency that every trial is given the same amount of."""
+
+    seconds: float | None = None
+    joules: float | None = None
+    flops: float | None = None
+    audio_hours: float | None = None
+    steps: float | None = None
+    grams_co2e: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in CURRENCIES if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = ", ".join(given) or "none"
+            raise ValueError(f"exactly one of {', '.join(CURRENCIES)} is needed, found {found}")
+        if not (self.limit > 0 and math.isfinite(self.limit)):
+            raise ValueError(f"{self.kind} = {self.limit:g} must be a finite number above 0")
+
+    @property
+    def kind(self) -> str:
+        """Return the currency's name."""
+        return next(name for name in CURRENCIES if getattr(self, name) is not None)
+
+    @property
+    def limit(self) -> float:
+        """Return the amount, in the currency's unit."""
+        return float(getattr(self, self.kind))
+
+
+@dataclass(frozen=True)
+class TrainSection:
+    """How every model is trained; what a model's own recipe decides is in its card."""
+
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int = 0
+    batch_seconds: float = 32.0
+    crop_seconds: float = 8.0
+    grad_accumulation: int = 1
+    activation_checkpointing: bool = False
+    sdpa: Literal["auto", "math", "efficient", "flash"] = "auto"
+    compile: bool = False
+    checkpoint_seconds: float = 60.0
+    log_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        for key in ("batch_seconds", "crop_seconds", "checkpoint_seconds", "grad_accumulation"):
+            if not getattr(self, key) > 0:
+                raise ValueError(f"{key} = {getattr(self, key)} must be above 0")
+
+
+@dataclass(frozen=True)
+class EvaluateSection:
+    """Which downstream tasks measure the representation, and how it is transferred to them."""
+
+    tasks: tuple[str, ...] = ("phones",)
+    transfer: tuple[str, ...] = ("frozen",)
+    heads: tuple[str, ...] = ("linear",)
+    max_train_seconds: float = 1200.0
+    max_test_seconds: float = 600.0
+
+
+@dataclass(frozen=True)
+class CarbonSection:
+    """Where the electricity comes from; without a region or an intensity there is no emissions figure."""
+
+    region: str | None = None
+    intensity_g_per_kwh: float | None = None
+    hourly_csv: str | None = None
+    pue: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.pue < 1.0:
+            raise ValueError(f"pue = {self.pue} must be 1.0 or more (total facility energy / IT energy)")
+        if self.intensity_g_per_kwh is not None and self.intensity_g_per_kwh < 0:
+            raise ValueError(f"intensity_g_per_kwh = {self.intensity_g_per_kwh} must not be negative")
+
+
+@dataclass(frozen=True)
+class PowerSection:
+    """What the sampler reads and how often."""
+
+    sources: str = "auto"
+    hz: float = 20.0
+    tdp_w: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.hz <= 1000:
+            raise ValueError(f"hz = {self.hz:g} must lie between 0.1 and 1000")
+
+
+@dataclass(frozen=True)
+class ProtocolSection:
+    """What happens around a trial: idle baseline, waiting for a quiet machine, cooling down."""
+
+    idle_seconds: float = 2.0
+    quiet_load: float = 0.25
+    quiet_wait_seconds: float = 20.0
+    cooldown_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A complete, checked suite. ``models`` maps a label to options that override its card."""
+
+    suite: SuiteSection
+    budget: BudgetSection
+    train: TrainSection = field(default_factory=TrainSection)
+    evaluate: EvaluateSection = field(default_factory=EvaluateSection)
+    carbon: CarbonSection = field(default_factory=CarbonSection)
+    power: PowerSection = field(default_factory=PowerSection)
+    protocol: ProtocolSection = field(default_factory=ProtocolSection)
+    models: dict[str, Any] = field(default_factory=dict)
+
+    def to_toml(self) -> str:
+        """Return the TOML text that loads to this very suite."""
+        return format_toml(as_table(self))
+
+    def replace(self, section: str, **changes: Any) -> Suite:
+        """Return a copy with keys of one section changed."""
+        return dataclasses.replace(self, **{section: dataclasses.replace(getattr(self, section), **changes)})
+
+
+def suite_folder() -> Path:
+    """Return the folder of the built-in suites."""
+    return share("models") / "suites"
+
+
+def builtin_suites() -> dict[str, Path]:
+    """Return the built-in suites by name."""
+    return {path.stem: path for path in sorted(suite_folder().glob("*.toml"))}
+
+
+def load_suite(name_or_path: str, overrides: Sequence[str] = ()) -> Suite:
+    """Load a built-in suite or a TOML file and apply ``section.key=value`` overrides.
+
+    Raises :class:`ConfigError` with one line that names file, key, what was found and what is allowed.
+    """
+    known = builtin_suites()
+    path = known.get(name_or_path)
+    if path is None:
+        path = Path(name_or_path)
+        if path.suffix != ".toml" and not path.exists():
+            raise ConfigError(f"suite {name_or_path!r} is neither built in nor a TOML file{did_you_mean(name_or_path, known)}")
+    table = read_toml(path)
+    for text in overrides:
+        _apply_override(table, text)
+    return suite_from_table(table, str(path) if name_or_path not in known else name_or_path)
+
+
+def suite_from_table(table: Mapping[str, Any], where: str) -> Suite:
+    """Check and complete a suite given as plain tables."""
+    sections = {f.name: f for f in dataclasses.fields(Suite)}
+    for key in table:
+        if key not in sections:
+            raise ConfigError(f"{where}: unknown section [{key}]{did_you_mean(key, sections)}")
+    kinds: dict[str, type[Any]] = {
+        "suite": SuiteSection, "budget": BudgetSection, "train": TrainSection, "evaluate": EvaluateSection,
+        "carbon": CarbonSection, "power": PowerSection, "protocol": ProtocolSection,
+    }  # fmt: skip
+    parts = {name: build(kind, table.get(name, {}), f"{where} [{name}]") for name, kind in kinds.items()}
+    options = table.get("models", {})
+    labels = [entry.partition("=")[0] for entry in parts["suite"].models]
+    for label, value in options.items():
+        if label not in labels:
+            raise ConfigError(f"{where}: [models.{label}] fits no model of the suite{did_you_mean(label, labels)}")
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{where}: [models.{label}] must be a table, found {value!r}")
+    baseline = parts["suite"].baseline
+    if baseline and baseline not in labels:
+        raise ConfigError(f"{where} [suite] baseline: {baseline!r} is no model of the suite{did_you_mean(baseline, labels)}")
+    return Suite(**parts, models={k: dict(v) for k, v in options.items()})
+
+
+def digest(value: Any, length: int = 8) -> str:
+    """Return a short, stable hash of plain data: the same configuration gives the same text on every machine."""
+    text = json.dumps(as_table(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _apply_override(table: dict[str, Any], text: str) -> None:
+    path, separator, raw = text.partition("=")
+    keys = path.strip().split(".")
+    if not separator or len(keys) < 2 or not all(keys):
+        raise ConfigError(f"-o {text}: expected section.key=value, for example -o budget.seconds=60")
+    target = table
+    for key in keys[:-1]:
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"-o {text}: {key!r} is a value, not a section")
+    # A budget holds exactly one currency: naming one on the command line replaces the file's.
+    if keys[0] == "budget" and keys[-1] in CURRENCIES:
+        for currency in CURRENCIES:
+            target.pop(currency, None)
+    target[keys[-1]] = parse_value(raw.strip())

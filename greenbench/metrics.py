@@ -1,0 +1,119 @@
+"""The registry of metrics: name -> unit, direction, kind, formatter and practical threshold.
+
+Tables, figures, checks, comparisons and exports read this registry; a metric that is not here does not exist.
+The order is the order of the columns of ``results.csv``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from greenbench.units import format_bytes, format_duration, format_si
+
+Kind = Literal["measured", "modelled", "counted", "published", "declared"]
+Direction = Literal["lower", "higher", "none"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure a trial can have.
+
+    ``kind`` is how it comes about: ``measured`` (by a counter, sensor, clock or on a test set), ``modelled``,
+    ``counted`` (FLOPs, parameters), ``published`` or ``declared`` (set by the user or the plan). Energy columns are
+    measured *or* modelled; the trial's ``energy_source`` says which.
+    ``threshold`` is the practical one: a smaller difference is never claimed. ``relative`` says whether it is a
+    fraction of the baseline or in the metric's own unit.
+    """
+
+    name: str
+    label: str
+    unit: str
+    direction: Direction
+    kind: Kind
+    format: Callable[[float], str]
+    threshold: float = 0.0
+    relative: bool = True
+    quality: bool = False
+    description: str = ""
+
+
+def _si(unit: str) -> Callable[[float], str]:
+    return lambda value: format_si(value, unit)
+
+
+def _fixed(decimals: int, unit: str = "") -> Callable[[float], str]:
+    return lambda value: f"{value:.{decimals}f}{' ' + unit if unit else ''}"
+
+
+def _energy(name: str, label: str, description: str, direction: Direction = "lower") -> Metric:
+    return Metric(name, label, "J", direction, "measured", _si("J"), 0.02, description=description)
+
+
+def _error(name: str, label: str, description: str) -> Metric:
+    return Metric(name, label, "%", "lower", "measured", _fixed(1, "%"), 1.0, relative=False, quality=True, description=description)
+
+
+_ALL = (
+    Metric("budget_limit", "budget", "", "none", "declared", _fixed(4), description="amount every trial was given"),
+    Metric("budget_spent", "spent", "", "none", "measured", _fixed(4), description="amount the trial used"),
+    Metric("budget_overshoot_pct", "overshoot", "%", "none", "measured", _fixed(2, "%"),
+           description="spent minus limit, in percent of the limit; negative is unused"),
+    Metric("steps", "steps", "", "none", "counted", _fixed(0), description="optimizer updates"),
+    Metric("audio_h", "audio", "h", "none", "counted", _fixed(2, "h"), description="hours of audio trained on, repeats included"),
+    Metric("params", "parameters", "", "lower", "counted", _si(""), 0.0, description="parameters trained in pretraining"),
+    Metric("pretrain_flops", "pretraining FLOPs", "FLOP", "lower", "counted", _si("FLOP"), 0.01,
+           description="forward and backward of pretraining, targets and teacher included"),
+    Metric("flops_forward_per_audio_s", "forward FLOPs / s audio", "FLOP/s", "lower", "counted", _si("FLOP"), 0.01),
+    Metric("flops_train_per_audio_s", "training FLOPs / s audio", "FLOP/s", "lower", "counted", _si("FLOP"), 0.01),
+    Metric("audio_s_per_s", "speed", "s/s", "higher", "measured", _fixed(1, "s/s"), 0.05,
+           description="seconds of audio trained on per second, warm-up left out"),
+    Metric("peak_memory_bytes", "peak memory", "B", "lower", "measured", format_bytes, 0.05,
+           description="peak resident memory of the training process, or allocated on the GPU"),
+    Metric("pretrain_s", "pretraining", "s", "lower", "measured", format_duration, 0.05, description="seconds in the pretraining phase"),
+    Metric("wall_s", "wall time", "s", "lower", "measured", format_duration, 0.05, description="seconds from start to result"),
+    _energy("energy_budgeted_j", "energy", "features, targets, compilation and pretraining"),
+    _energy("energy_total_j", "energy, all", "everything the trial burnt, evaluation and crashes included"),
+    _energy("energy_wasted_j", "energy wasted", "thrown away by crashes between the last checkpoint and the crash"),
+    _energy("energy_uncertainty_j", "energy ±", "half-width of the meter's uncertainty", "none"),
+    Metric("mean_power_w", "power", "W", "none", "measured", _fixed(1, "W")),
+    Metric("idle_power_w", "idle power", "W", "none", "measured", _fixed(1, "W"), description="before the trial; never subtracted"),
+    Metric("co2e_g", "emissions", "gCO2e", "lower", "modelled", _si("gCO2e"), 0.02),
+    Metric("co2e_low_g", "emissions, low", "gCO2e", "none", "modelled", _si("gCO2e")),
+    Metric("co2e_high_g", "emissions, high", "gCO2e", "none", "modelled", _si("gCO2e")),
+    Metric("carbon_intensity_g_per_kwh", "intensity", "g/kWh", "none", "declared", _fixed(0, "g/kWh")),
+    Metric("pue", "PUE", "", "none", "declared", _fixed(2)),
+    Metric("final_loss", "final loss", "", "none", "measured", _fixed(4), description="mean of the last tenth of the steps"),
+    Metric("padding_pct", "padding", "%", "lower", "measured", _fixed(2, "%"), 1.0, relative=False),
+    Metric("stall_pct", "loader stalls", "%", "lower", "measured", _fixed(2, "%"), 1.0, relative=False,
+           description="share of pretraining spent waiting for data"),
+    _error("phones_per_pct", "PER", "phone error rate of the linear probe"),
+    _error("phones_recurrent_per_pct", "PER, recurrent", "phone error rate under a small recurrent head"),
+    _error("phones_frame_error_pct", "frame error", "phone classification error per frame, linear probe"),
+    _error("characters_cer_pct", "CER", "character error rate, CTC"),
+    _error("characters_wer_pct", "WER", "word error rate, CTC"),
+    _error("keywords_error_pct", "keyword error", "keyword spotting error rate"),
+    _error("speaker_error_pct", "speaker error", "speaker identification error rate"),
+    _error("language_error_pct", "language error", "language identification error rate"),
+    _error("abx_error_pct", "ABX", "phone ABX error, no training"),
+    Metric("pnmi", "PNMI", "", "higher", "measured", _fixed(3), 0.01, relative=False, quality=True,
+           description="phone-normalised mutual information of k-means units"),
+    Metric("effective_rank", "effective rank", "", "none", "measured", _fixed(1),
+           description="exponential of the entropy of the embedding's singular values"),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+IDENTITY_COLUMNS = (
+    "schema_version", "suite", "model", "family", "size", "seed", "control", "status", "valid", "resumed", "device", "gpu",
+    "dtype", "budget_kind", "flops_method", "energy_source", "carbon_source", "data", "data_fingerprint", "run_dir",
+)  # fmt: skip
+
+
+def format_value(name: str, value: float | None) -> str:
+    """Format a metric's value with its unit; absent is an empty string."""
+    if value is None:
+        return ""
+    metric = METRICS.get(name)
+    return metric.format(value) if metric else f"{value:g}"
