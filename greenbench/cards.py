@@ -58,7 +58,9 @@ class CardHead:
 
     name: str
     title: str
-    family: Literal["efficient", "predictive", "contrastive", "distilled", "multilingual", "pretrained", "control", "own"]
+    family: Literal[
+        "efficient", "predictive", "contrastive", "distilled", "multilingual", "pretrained", "control", "own"
+    ]
     summary: str
     code: str = ""
     year: int | None = None
@@ -112,7 +114,9 @@ def load_card(name: str) -> Card:
     if path is None and name.endswith(".toml"):
         path = Path(name)
     if path is None:
-        raise ConfigError(f"model {name!r} is unknown{did_you_mean(name, known)}, or package.module:Class, file.py:Class")
+        raise ConfigError(
+            f"model {name!r} is unknown{did_you_mean(name, known)}, or package.module:Class, file.py:Class"
+        )
     return card_from_table(read_toml(path), str(path))
 
 
@@ -123,11 +127,14 @@ def card_from_table(table: Mapping[str, Any], where: str) -> Card:
         if key not in allowed:
             raise ConfigError(f"{where}: unknown table [{key}]{did_you_mean(key, allowed)}")
     figures = tuple(
-        build(PublishedFigure, row, f"{where} [[published]] #{i + 1}") for i, row in enumerate(table.get("published", []))
+        build(PublishedFigure, row, f"{where} [[published]] #{i + 1}")
+        for i, row in enumerate(table.get("published", []))
     )
     for i, figure in enumerate(figures):
         if not figure.source.strip():
-            raise ConfigError(f"{where} [[published]] #{i + 1} {figure.metric}: source is empty; a figure needs its source")
+            raise ConfigError(
+                f"{where} [[published]] #{i + 1} {figure.metric}: source is empty; a figure needs its source"
+            )
     return Card(
         card=build(CardHead, table.get("card", {}), f"{where} [card]"),
         recipe=build(Recipe, table.get("recipe", {}), f"{where} [recipe]"),

@@ -185,7 +185,9 @@ def load_suite(name_or_path: str, overrides: Sequence[str] = ()) -> Suite:
     if path is None:
         path = Path(name_or_path)
         if path.suffix != ".toml" and not path.exists():
-            raise ConfigError(f"suite {name_or_path!r} is neither built in nor a TOML file{did_you_mean(name_or_path, known)}")
+            raise ConfigError(
+                f"suite {name_or_path!r} is neither built in nor a TOML file{did_you_mean(name_or_path, known)}"
+            )
     table = read_toml(path)
     for text in overrides:
         _apply_override(table, text)
@@ -212,7 +214,9 @@ def suite_from_table(table: Mapping[str, Any], where: str) -> Suite:
             raise ConfigError(f"{where}: [models.{label}] must be a table, found {value!r}")
     baseline = parts["suite"].baseline
     if baseline and baseline not in labels:
-        raise ConfigError(f"{where} [suite] baseline: {baseline!r} is no model of the suite{did_you_mean(baseline, labels)}")
+        raise ConfigError(
+            f"{where} [suite] baseline: {baseline!r} is no model of the suite{did_you_mean(baseline, labels)}"
+        )
     return Suite(**parts, models={k: dict(v) for k, v in options.items()})
 
 

@@ -52,7 +52,18 @@ def _energy(name: str, label: str, description: str, direction: Direction = "low
 
 
 def _error(name: str, label: str, description: str) -> Metric:
-    return Metric(name, label, "%", "lower", "measured", _fixed(1, "%"), 1.0, relative=False, quality=True, description=description)
+    return Metric(
+        name,
+        label,
+        "%",
+        "lower",
+        "measured",
+        _fixed(1, "%"),
+        1.0,
+        relative=False,
+        quality=True,
+        description=description,
+    )
 
 
 _ALL = (

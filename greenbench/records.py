@@ -21,7 +21,13 @@ from greenbench.errors import DataError, OutputError
 
 SCHEMA_VERSION = 1
 
-MANIFEST, EVENTS, METRICS, RESULT, POWER = "manifest.json", "events.jsonl", "metrics.jsonl", "result.json", "power.csv.gz"
+MANIFEST, EVENTS, METRICS, RESULT, POWER = (
+    "manifest.json",
+    "events.jsonl",
+    "metrics.jsonl",
+    "result.json",
+    "power.csv.gz",
+)
 OUTCOME, LIVE, CHECKPOINTS = "outcome.json", "live.bin", "checkpoints"
 
 PHASES = ("idle", "setup", "features", "targets", "compile", "pretrain", "checkpoint", "evaluate")
@@ -40,7 +46,9 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); free space or choose another --out") from error
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); free space or choose another --out"
+        ) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -161,7 +169,9 @@ def phase_spans(events: Iterable[Mapping[str, Any]]) -> list[PhaseSpan]:
     for event in events:
         kind, now = event.get("event"), int(event["t_mono_ns"])
         if kind == "session":
-            spans += [PhaseSpan(name, begin, last_ns, session, complete=False) for name, begin in open_phase.items()]
+            spans += [
+                PhaseSpan(name, begin, last_ns, session, complete=False) for name, begin in open_phase.items()
+            ]
             open_phase.clear()
             session = int(event.get("session", session + 1))
         elif kind == "begin":
@@ -179,7 +189,9 @@ def load_trial(path: Path) -> Trial:
     manifest = read_json(path / MANIFEST)
     version = int(manifest.get("schema_version", 0))
     if version > SCHEMA_VERSION:
-        raise DataError(f"{path / MANIFEST}: schema_version {version} is newer than {SCHEMA_VERSION}; update greenbench")
+        raise DataError(
+            f"{path / MANIFEST}: schema_version {version} is newer than {SCHEMA_VERSION}; update greenbench"
+        )
     result = read_json(path / RESULT) if (path / RESULT).exists() else None
     return Trial(path, manifest, result)
 

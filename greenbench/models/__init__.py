@@ -1,0 +1,1 @@
+"""The code behind the cards: encoders, objectives and target makers."""

@@ -1,0 +1,124 @@
+"""What a model must offer to be trained, metered and evaluated: the one door for ours and for a user's own.
+
+A model is an :class:`Upstream`: it reads a :class:`Batch` (waveform, or features it asked for), has a
+self-supervised ``loss`` and gives ``hidden_states``. All items of a batch have the same length, so nothing is padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from greenbench.data.features import FeatureSpec
+
+SAMPLE_RATE = 16_000
+
+
+@dataclass
+class Batch:
+    """Crops of equal length.
+
+    Shapes: ``waveform`` (B, S) float32 in [-1, 1] at 16 kHz, ``features`` (B, T, F) float32 normalised with the
+    corpus' mean and standard deviation; each is None unless the model asked for it. ``utterances`` (B,) are indices
+    into the pretraining split, ``starts`` (B,) the crops' first samples (a multiple of 320).
+    """
+
+    waveform: Tensor | None
+    features: Tensor | None
+    num_samples: int
+    utterances: np.ndarray
+    starts: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Return the number of crops."""
+        return len(self.utterances)
+
+    @property
+    def audio_s(self) -> float:
+        """Return the seconds of audio in the batch."""
+        return self.size * self.num_samples / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """Where training stands: ``fraction`` of the budget spent (0..1), the update's number, and its own generator."""
+
+    step: int
+    fraction: float
+    generator: torch.Generator
+
+
+class PretrainData(Protocol):
+    """What target making may read: the pretraining split, by utterance."""
+
+    num_samples: np.ndarray
+    """Length of each utterance in samples, (N,)."""
+
+    def waveform(self, index: int) -> np.ndarray:
+        """Return one utterance, (S,) float32 at 16 kHz."""
+
+    def features(self, index: int) -> np.ndarray:
+        """Return one utterance's features as the model asked for them, (T, F) float16, normalised."""
+
+
+class Upstream(nn.Module):
+    """Base class of all models. ``__init__`` takes the architecture options of the card as keyword arguments."""
+
+    feature_spec: FeatureSpec | None = None
+    """The features the model reads; None means the waveform."""
+
+    frame_hz: float = 50.0
+    """Frames per second of the hidden states."""
+
+    def make_targets(
+        self, data: PretrainData, *, seed: int, device: torch.device, progress: Callable[[str, float], None]
+    ) -> None:
+        """Make what the loss needs before training (k-means labels, …). Booked as phase ``targets``.
+
+        ``progress(text, fraction)`` reports. The default needs nothing.
+        """
+
+    def targets_state(self) -> dict[str, np.ndarray]:
+        """Return what ``make_targets`` made, as arrays, so that a resumed trial does not pay for it again."""
+        return {}
+
+    def load_targets_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take back what ``targets_state`` returned."""
+
+    def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Return the scalar loss and further figures for the log."""
+        raise TypeError(f"{type(self).__name__} has no loss: it is evaluated, not trained")
+
+    def after_step(self, info: StepInfo) -> None:
+        """Run after each optimizer update (EMA teacher, codebooks, …)."""
+
+    def hidden_states(self, batch: Batch) -> list[Tensor]:
+        """Return the representation layer by layer, each (B, T, D) at ``frame_hz``, the front end's output first.
+
+        T is within one frame of ``num_samples / 16000 * frame_hz``. Called without gradients in evaluation, with
+        gradients when fine-tuned. Layers may differ in D.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement hidden_states")
+
+    def trunk_layers(self) -> list[nn.Module]:
+        """Return the encoder layers in order, for adapters, activation checkpointing and per-layer costs."""
+        return []
+
+    def pretraining_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters the optimizer updates."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    def extra_flops(self) -> float:
+        """Return FLOPs of target making done so far outside ``loss`` (k-means, teacher passes)."""
+        return 0.0
+
+    def export_config(self) -> dict[str, Any]:
+        """Return further facts for the manifest."""
+        return {}

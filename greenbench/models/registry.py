@@ -1,0 +1,94 @@
+"""From a resolved card to a module: shipped code, entry points, ``package.module:Class`` and ``file.py:Class``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greenbench.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from greenbench.cards import ModelSpec
+    from greenbench.models.base import Upstream
+
+ENTRY_POINT_GROUP = "greenbench.models"
+
+
+def locate(code: str) -> type[Upstream]:
+    """Return the class behind ``package.module:Class`` or ``path/to/file.py:Class``.
+
+    Raises :class:`ConfigError` that names what is missing.
+    """
+    from greenbench.models.base import Upstream
+
+    module_name, _, class_name = code.rpartition(":")
+    if not module_name or not class_name:
+        raise ConfigError(f"model code {code!r}: expected package.module:Class or path/to/file.py:Class")
+    module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load_module(module_name, code)
+    found = getattr(module, class_name, None)
+    if found is None:
+        classes = [
+            n
+            for n, v in vars(module).items()
+            if inspect.isclass(v) and issubclass(v, Upstream) and v is not Upstream
+        ]
+        raise ConfigError(f"model code {code!r}: no class {class_name!r} there{did_you_mean(class_name, classes)}")
+    if not (inspect.isclass(found) and issubclass(found, Upstream)):
+        raise ConfigError(
+            f"model code {code!r}: {class_name} must be a subclass of greenbench.models.base.Upstream"
+        )
+    return found
+
+
+def build(spec: ModelSpec) -> Upstream:
+    """Build the module of a contestant with fresh weights from torch's current generator."""
+    kind = locate(spec.code)
+    allowed = inspect.signature(kind.__init__).parameters
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in allowed.values())
+    for key in spec.architecture:
+        if key not in allowed and not open_ended:
+            names = [n for n in allowed if n != "self"]
+            raise ConfigError(f"[models.{spec.label}]: unknown option {key!r}{did_you_mean(key, names)}")
+    try:
+        return kind(**spec.architecture)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"[models.{spec.label}]: {error}") from error
+
+
+def entry_points() -> dict[str, str]:
+    """Return the models that installed packages offer under the group ``greenbench.models``."""
+    return {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def source_fingerprint(spec: ModelSpec) -> dict[str, Any]:
+    """Return file and hash of the code behind a model, so that a result names the code it came from."""
+    path = Path(inspect.getfile(locate(spec.code)))
+    return {"code": spec.code, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:16]}
+
+
+def _load_module(name: str, code: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"model code {code!r}: module {error.name!r} is not installed") from error
+
+
+def _load_file(path: Path) -> Any:
+    if not path.exists():
+        raise ConfigError(f"model code: {path} does not exist")
+    name = f"greenbench_own_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"model code: {path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
