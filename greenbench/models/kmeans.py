@@ -1,0 +1,113 @@
+"""K-means units: fitted on a sample of frames, assigned to all; the targets of predictive models.
+
+The fit is scikit-learn's mini-batch k-means (k-means++ start). What it costs is counted, because targets are part of
+a model's budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Units:
+    """Centroids (K, D) float32, with the FLOPs that finding them took."""
+
+    centroids: np.ndarray
+    fit_flops: float
+
+    def assign(self, frames: Tensor) -> Tensor:
+        """Return the nearest centroid of each frame, (N, D) -> (N,) int64."""
+        centroids = torch.from_numpy(self.centroids).to(frames.device)
+        half_norms = centroids.square().sum(dim=1) / 2
+        return (frames.float() @ centroids.T - half_norms).argmax(dim=1)
+
+    def assign_flops(self, frames: int) -> float:
+        """Return the FLOPs of assigning so many frames: the distance matrix, 2 N K D."""
+        return 2.0 * frames * self.centroids.size
+
+
+def fit_units(frames: np.ndarray, k: int, *, seed: int, passes: int = 8, batch: int = 8192) -> Units:
+    """Fit ``k`` centroids to frames (N, D). With fewer frames than ``k`` the number of units is N."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    k = min(k, len(frames))
+    model = MiniBatchKMeans(
+        k, batch_size=batch, max_iter=passes, n_init=1, init="k-means++", random_state=seed, reassignment_ratio=0.0,
+        max_no_improvement=None, init_size=max(3 * k, min(len(frames), 3 * batch)),
+    )  # fmt: skip
+    data = np.ascontiguousarray(frames, dtype=np.float32)
+    # k-means++ draws 2 + log k candidates per centroid over the initial sample; each pass is one distance matrix.
+    model.fit(data)
+    start = (2 + np.log(k)) * k * min(len(data), model.init_size) * data.shape[1] * 2
+    return Units(
+        model.cluster_centers_.astype(np.float32), float(start + 2.0 * passes * len(data) * k * data.shape[1])
+    )
+
+
+class UnitLabels:
+    """Unit labels of all utterances, flat, cut to a batch's crops by frame offset."""
+
+    def __init__(self, labels: np.ndarray, offsets: np.ndarray, hop_samples: int) -> None:
+        self.labels = labels.astype(np.int16)
+        self.offsets = offsets
+        self.hop_samples = hop_samples
+
+    @classmethod
+    def build(cls, parts: Iterable[np.ndarray], hop_samples: int) -> UnitLabels:
+        """Gather the labels of all utterances, given in order."""
+        collected = list(parts)
+        lengths = np.array([0, *(len(part) for part in collected)])
+        return cls(np.concatenate(collected), lengths.cumsum(), hop_samples)
+
+    def crop(self, utterances: np.ndarray, starts: np.ndarray, frames: int) -> Tensor:
+        """Return labels (B, T) int64 for crops that start at the given samples; the last label fills a short tail."""
+        first = self.offsets[utterances] + starts // self.hop_samples
+        index = first[:, None] + np.arange(frames)[None, :]
+        index = np.minimum(index, self.offsets[utterances + 1][:, None] - 1)
+        return torch.from_numpy(self.labels[index].astype(np.int64))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return the arrays that restore these labels."""
+        return {"labels": self.labels, "offsets": self.offsets, "hop_samples": np.array(self.hop_samples)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, np.ndarray]) -> UnitLabels:
+        """Restore from :meth:`state`."""
+        return cls(state["labels"], state["offsets"], int(state["hop_samples"]))
+
+
+def sample_utterances(num_samples: np.ndarray, seconds: float, *, seed: int) -> np.ndarray:
+    """Return indices of random utterances that hold about ``seconds`` of audio at 16 kHz, at least one."""
+    order = np.random.default_rng(seed).permutation(len(num_samples))
+    enough = np.searchsorted(np.cumsum(num_samples[order]) / 16_000, seconds) + 1
+    return np.sort(order[:enough])
+
+
+def cluster(
+    frames_of: Callable[[int], np.ndarray],
+    num_samples: np.ndarray,
+    *,
+    k: int,
+    hop_samples: int,
+    seed: int,
+    fit_seconds: float,
+    progress: Callable[[str, float], None],
+) -> tuple[UnitLabels, float]:
+    """Fit units on ``fit_seconds`` of random utterances and label all of them; return labels and FLOPs."""
+    chosen = sample_utterances(num_samples, fit_seconds, seed=seed)
+    progress("k-means: fitting", 0.0)
+    units = fit_units(np.concatenate([frames_of(int(i)) for i in chosen]), k, seed=seed)
+    parts, total = [], 0
+    for index in range(len(num_samples)):
+        frames = frames_of(index)
+        parts.append(units.assign(torch.from_numpy(np.asarray(frames, dtype=np.float32))).numpy())
+        total += len(frames)
+        if index % 64 == 0:
+            progress("k-means: labelling", index / len(num_samples))
+    return UnitLabels.build(parts, hop_samples), units.fit_flops + units.assign_flops(total)

@@ -1,0 +1,121 @@
+"""MelHuBERT: a HuBERT that reads log-mel frames, trained as published (arXiv 2211.09944, stage 1).
+
+Recipe: 40-dim Kaldi filter bank, two 10 ms frames concatenated; k-means units of the same frames as targets; masked
+input frames set to zero before the projection; plain cross-entropy on masked frames only; no front-end network. The
+encoder is the one of ``transformers``' HuBERT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import HubertConfig
+from transformers.models.hubert.modeling_hubert import HubertEncoder
+
+from greenbench.data.features import KALDI_FBANK_40
+from greenbench.models.base import Batch, PretrainData, StepInfo, Upstream
+from greenbench.models.kmeans import UnitLabels, cluster
+from greenbench.models.masking import span_mask
+
+HOP_SAMPLES = 320
+
+
+class MelHubert(Upstream):
+    """Masked prediction of k-means units of log-mel frames at 50 Hz."""
+
+    frame_hz = 50.0
+    feature_spec = KALDI_FBANK_40
+
+    def __init__(
+        self,
+        *,
+        layers: int = 12,
+        width: int = 768,
+        heads: int = 12,
+        feed_forward: int = 3072,
+        dropout: float = 0.1,
+        conv_pos_kernel: int = 128,
+        conv_pos_groups: int = 16,
+        units: int = 512,
+        mask_prob: float = 0.7,
+        mask_span: int = 5,
+        target_seconds: float = 1200.0,
+        stages: int = 1,
+    ) -> None:
+        super().__init__()
+        if stages != 1:
+            raise ValueError(f"stages = {stages}: only stage 1 (units of log-mel frames) is built; set stages = 1")
+        config = HubertConfig(
+            hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=feed_forward,
+            hidden_dropout=dropout, attention_dropout=dropout, activation_dropout=dropout, layerdrop=0.0,
+            num_conv_pos_embeddings=conv_pos_kernel, num_conv_pos_embedding_groups=conv_pos_groups,
+        )  # fmt: skip
+        config._attn_implementation = "sdpa"
+        self.project = nn.Linear(2 * KALDI_FBANK_40.n_mels, width)
+        self.encoder = HubertEncoder(config)
+        self.predict = nn.Linear(width, units)
+        self.dropout = nn.Dropout(dropout)
+        self.mask_prob, self.mask_span, self.target_seconds = mask_prob, mask_span, target_seconds
+        self.labels: UnitLabels | None = None
+        self._target_flops = 0.0
+
+    @staticmethod
+    def _stack(features: Tensor) -> Tensor:
+        """Concatenate pairs of 10 ms frames, (B, T, F) -> (B, T // 2, 2 F)."""
+        batch, frames, bins = features.shape
+        return features[:, : frames // 2 * 2].reshape(batch, frames // 2, 2 * bins)
+
+    def make_targets(
+        self, data: PretrainData, *, seed: int, device: torch.device, progress: Callable[[str, float], None]
+    ) -> None:
+        """Fit k-means to single 10 ms frames' pairs and keep the label of every second frame."""
+
+        def frames_of(index: int) -> np.ndarray:
+            features = torch.from_numpy(np.asarray(data.features(index), dtype=np.float32))
+            return self._stack(features[None])[0].numpy()
+
+        self.labels, self._target_flops = cluster(
+            frames_of, data.num_samples, k=self.predict.out_features, hop_samples=HOP_SAMPLES, seed=seed,
+            fit_seconds=self.target_seconds, progress=progress,
+        )  # fmt: skip
+
+    def targets_state(self) -> dict[str, np.ndarray]:
+        """Return the unit labels."""
+        return self.labels.state() if self.labels else {}
+
+    def load_targets_state(self, state: dict[str, np.ndarray]) -> None:
+        """Restore the unit labels."""
+        self.labels = UnitLabels.from_state(state)
+
+    def extra_flops(self) -> float:
+        """Return the FLOPs of k-means."""
+        return self._target_flops
+
+    def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Cross-entropy of the units of masked frames."""
+        if batch.features is None or self.labels is None:
+            raise ValueError("MelHubert needs features and targets")
+        frames = self._stack(batch.features)
+        mask = span_mask(
+            len(frames), frames.shape[1], prob=self.mask_prob, span=self.mask_span, generator=info.generator
+        ).to(frames.device)
+        hidden = self.encoder(self.dropout(self.project(frames.masked_fill(mask.unsqueeze(-1), 0.0))))[0]
+        targets = self.labels.crop(batch.utterances, batch.starts, frames.shape[1]).to(frames.device)
+        logits = self.predict(hidden[mask])
+        loss = F.cross_entropy(logits.float(), targets[mask])
+        return loss, {"accuracy": (logits.argmax(-1) == targets[mask]).float().mean().detach()}
+
+    def hidden_states(self, batch: Batch) -> list[Tensor]:
+        """Return the projected input and each layer's output."""
+        if batch.features is None:
+            raise ValueError("MelHubert needs features")
+        output = self.encoder(self.project(self._stack(batch.features)), output_hidden_states=True)
+        return list(output.hidden_states)
+
+    def trunk_layers(self) -> list[nn.Module]:
+        """Return the encoder layers."""
+        return list(self.encoder.layers)
