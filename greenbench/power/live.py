@@ -1,0 +1,130 @@
+"""The live cell: a tiny memory map with the energy so far, written by the sampler and read inside the trainer.
+
+A reader costs a few microseconds and needs no thread. The cell carries a checksum, so a read that falls into
+a write is seen and repeated.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import struct
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from greenbench.power.samples import MEASURED, MIXED, MODELLED
+
+_CELL = struct.Struct("<8sQQdddddQ")  # magic, sequence, t_mono_ns, energy, low, high, power, uncounted, kind
+_CRC = struct.Struct("<I")
+_MAGIC = b"gbLIVE01"
+_KINDS = {0: None, 1: MEASURED, 2: MODELLED, 3: MIXED}
+_CODES = {kind: code for code, kind in _KINDS.items()}
+CELL_BYTES = 128
+STALE_AFTER_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReading:
+    """Energy since the sampler started, extrapolated to ``t_mono_ns``; ``None`` where there is no source.
+
+    ``age_s`` is the age of the sampler's last update; ``stale`` means that it has stopped updating and the
+    energy is extrapolated from its last power.
+    """
+
+    t_mono_ns: int
+    energy_j: float | None
+    power_w: float | None
+    kind: str | None
+    energy_low_j: float | None = None
+    energy_high_j: float | None = None
+    age_s: float = 0.0
+    stale: bool = False
+
+
+class LiveWriter:
+    """The sampler's side."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            os.ftruncate(descriptor, CELL_BYTES)
+            self._map = mmap.mmap(descriptor, CELL_BYTES)
+        finally:
+            os.close(descriptor)
+        self._sequence = 0
+
+    def write(
+        self,
+        t_mono_ns: int,
+        energy_j: float | None,
+        power_w: float | None,
+        kind: str | None,
+        energy_low_j: float | None = None,
+        energy_high_j: float | None = None,
+    ) -> None:
+        """Publish one state."""
+        self._sequence += 1
+        numbers = [math.nan if x is None else x for x in (energy_j, energy_low_j, energy_high_j, power_w)]
+        cell = _CELL.pack(_MAGIC, self._sequence, t_mono_ns, *numbers, 0.0, _CODES[kind])
+        self._map[: len(cell) + 4] = cell + _CRC.pack(zlib.crc32(cell))
+
+    def close(self) -> None:
+        """Release the map; the file stays."""
+        self._map.close()
+
+
+class LiveReader:
+    """The trainer's side: ``read()`` never blocks and never goes backwards.
+
+    Raises:
+        OSError: the cell does not exist (the sampler was not started).
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        with Path(path).open("rb") as stream:
+            self._map = mmap.mmap(stream.fileno(), CELL_BYTES, access=mmap.ACCESS_READ)
+        self._last_cell: tuple[int, float, float, float, float, int] | None = None
+        self._high_water: float | None = None
+
+    def _cell(self) -> tuple[int, float, float, float, float, int] | None:
+        for _ in range(20):
+            raw = self._map[: _CELL.size + 4]
+            cell = raw[: _CELL.size]
+            if zlib.crc32(cell) == _CRC.unpack_from(raw, _CELL.size)[0] and cell.startswith(_MAGIC):
+                _, _, t_mono_ns, energy, low, high, power, _, kind = _CELL.unpack(cell)
+                self._last_cell = (t_mono_ns, energy, low, high, power, kind)
+                break
+        return self._last_cell
+
+    def read(self) -> LiveReading:
+        """Return the energy so far: what the sampler last published plus its power times the time since."""
+        now = time.monotonic_ns()
+        cell = self._cell()
+        if cell is None:
+            return LiveReading(now, None, None, None)
+        t_mono_ns, energy, low, high, power, kind = cell
+        age_s = max(0.0, (now - t_mono_ns) * 1e-9)
+        if math.isnan(energy):
+            return LiveReading(now, None, None, None, age_s=age_s, stale=age_s > STALE_AFTER_S)
+        forward_j = 0.0 if math.isnan(power) else power * age_s
+        total = energy + forward_j
+        self._high_water = total if self._high_water is None else max(self._high_water, total)
+        scale = self._high_water / energy if energy > 0 else 1.0
+        return LiveReading(
+            now,
+            self._high_water,
+            None if math.isnan(power) else power,
+            _KINDS.get(kind),
+            None if math.isnan(low) else low * scale,
+            None if math.isnan(high) else high * scale,
+            age_s,
+            age_s > STALE_AFTER_S,
+        )
+
+    def close(self) -> None:
+        """Release the map."""
+        self._map.close()

@@ -1,0 +1,222 @@
+"""The sampler: a process of its own that reads every source and writes the journal and the live cell.
+
+    python -m greenbench.power.sampler --journal DIR/power.csv.gz --live DIR/live.bin
+
+It is started by the parent of what is measured, not by the trainer, so it survives the trainer's death. Its
+standard input is a pipe from that parent: end of file means finish, lines are JSON commands (``watch``, ``mark``,
+``flush``, ``ended``). It prints one JSON line when it is ready, one for each ``flush`` and one when it is done.
+
+Sampling times follow a golden-ratio sequence inside each period: no rhythm of the load can lock to them, and
+unlike random times they leave no holes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from greenbench.errors import GreenbenchError
+from greenbench.power.accumulate import Totals
+from greenbench.power.journal import JournalWriter, boot_id
+from greenbench.power.live import LiveWriter
+from greenbench.power.probe import probe
+from greenbench.power.process_tree import ProcessTree
+from greenbench.power.samples import MEASURED, MODELLED
+from greenbench.power.sources import Source, detect
+
+_GOLDEN = 0.6180339887498949
+_JITTER = 0.9  # share of the period over which a sampling time may move
+_FLUSH_S = 0.8
+_PARENT_CHECK_S = 0.5
+_FAST_HZ = 100.0  # where there is no counter, power is integrated: the load's rhythm has to be resolved
+
+
+class Sampler:
+    """Reads the sources on time until it is told to stop."""
+
+    def __init__(self, sources: list[Source], tree: ProcessTree, journal: JournalWriter, live: LiveWriter, hz: float):
+        self.sources = [s for s in sources if s.available]
+        self.tree = tree
+        self.journal = journal
+        self.live = live
+        self.devices = [d for s in self.sources for d in s.devices]
+        self.totals = Totals(self.devices)
+        self.period_s = 1.0 / hz
+        fast = any(d.kind == MEASURED and d.counted and not d.has_counter for d in self.devices)
+        self.tick_s = min(self.period_s, 1.0 / _FAST_HZ) if fast else self.period_s
+        self._due_s = [0.0] * len(self.sources)
+        self._fast = [any(not d.has_counter for d in s.devices) for s in self.sources]
+        self._stop = False
+        self._parent = os.getppid()
+        self._buffer = b""
+        self.ticks = 0
+
+    def run(self) -> None:
+        """Sample until end of file on standard input, SIGTERM, or the parent's death."""
+        start = time.monotonic()
+        flush_at = parent_at = start
+        phase = 0.0
+        poller = select.poll()
+        poller.register(0, select.POLLIN | select.POLLHUP)
+        while not self._stop:
+            now = time.monotonic()
+            self.sample(now)
+            if now >= flush_at:
+                self.journal.flush()
+                flush_at = now + _FLUSH_S
+            if now >= parent_at:
+                self._stop = self._stop or os.getppid() != self._parent
+                parent_at = now + _PARENT_CHECK_S
+            self.ticks = max(self.ticks + 1, int((time.monotonic() - start) / self.tick_s))
+            phase = (phase + _GOLDEN) % 1.0
+            self._wait(poller, start + (self.ticks + phase * _JITTER) * self.tick_s)
+        self.sample(time.monotonic(), everything=True)
+
+    def sample(self, now_s: float, *, everything: bool = False) -> None:
+        """Read the sources that are due and publish the total."""
+        for index, source in enumerate(self.sources):
+            if now_s < self._due_s[index] and not everything:
+                continue
+            period = self.tick_s if self._fast[index] else max(self.period_s, source.min_period_s)
+            # Half a period early is on time: jittered ticks must not make a source skip every other one.
+            self._due_s[index] = now_s + max(period - self.period_s / 2, 0.0) if period > self.tick_s else 0.0
+            for reading in source.read():
+                self.journal.sample(reading)
+                self.totals.add(reading)
+        t_ns = time.monotonic_ns()
+        energy, power, kind, low, high = self.totals.now(t_ns)
+        self.live.write(t_ns, energy, power, kind, low, high)
+
+    def _wait(self, poller: Any, until_s: float) -> None:
+        while not self._stop:
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                return
+            # poll() counts whole milliseconds: sleep the rest so that the jitter keeps its resolution.
+            if poller.poll(int(left_s * 1000)):
+                self._commands()
+            elif left_s < 0.001:
+                time.sleep(left_s)
+
+    def _commands(self) -> None:
+        try:
+            data = os.read(0, 65536)
+        except InterruptedError:
+            return
+        if not data:
+            self._stop = True
+            return
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            try:
+                command = json.loads(line)
+            except ValueError:
+                self.journal.warnings.append(f"unreadable command: {line[:80]!r}")
+                continue
+            self._obey(command)
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        if "watch" in command and not self.tree.watch(int(command["watch"])):
+            self.journal.warnings.append(f"no process {command['watch']} to watch")
+        if "ended" in command:
+            self.tree.correct(int(command["ended"]), float(command["cpu_s"]))
+        if "mark" in command or "watch" in command:
+            self.journal.comment(t_mono_ns=time.monotonic_ns(), **command)
+        if "flush" in command:
+            self.sample(time.monotonic(), everything=True)
+            self.journal.flush()
+            _say(flushed=time.monotonic_ns(), warnings=self.journal.warnings)
+
+    def stop(self, *_: object) -> None:
+        """Ask the loop to end (a signal handler)."""
+        self._stop = True
+
+
+def _say(**values: Any) -> None:
+    # A parent that no longer listens must not end the journal.
+    with contextlib.suppress(OSError):
+        os.write(1, (json.dumps(values) + "\n").encode())
+
+
+def describe(sources: list[Source]) -> list[dict[str, Any]]:
+    """Return what is available and why the rest is not, ready for JSON."""
+    return [
+        {"name": s.name, "available": s.available, "reason": s.reason, "devices": [d.to_dict() for d in s.devices]}
+        for s in sources
+    ]
+
+
+def _warnings(sources: list[Source]) -> list[str]:
+    usable = [d for s in sources for d in s.devices if d.counted]
+    warnings = [f"{s.name}: {s.reason}" for s in sources if s.available and s.reason and s.name not in ("cpu", "ram")]
+    if not usable:
+        reasons = "; ".join(f"{s.name}: {s.reason}" for s in sources) or "no source was asked for"
+        return [f"energy is not recorded: {reasons}"]
+    if all(d.kind == MODELLED for d in usable):
+        warnings.append("no sensor can be read here: energy is modelled, with a wide range")
+    warnings.extend(f"{d.device}: {note}" for d in usable if d.kind == MEASURED for note in d.notes)
+    return list(dict.fromkeys(warnings))
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="greenbench.power.sampler", description=__doc__.splitlines()[0])
+    parser.add_argument("--journal", type=Path, required=True)
+    parser.add_argument("--live", type=Path, required=True)
+    parser.add_argument("--hz", type=float, default=20.0)
+    parser.add_argument("--sources", default="auto", help="auto, none, or nvml,amd,apple,rapl,cpu,ram,replay:FILE")
+    parser.add_argument("--devices", default=None, help="UUIDs of GPUs, comma-separated; default: those CUDA sees")
+    parser.add_argument("--tdp-w", type=float, default=None)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the sampler process."""
+    arguments = _arguments(argv)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command; the parent ends the sampler
+    tree = ProcessTree()
+    uuids = None if arguments.devices is None else [u for u in arguments.devices.split(",") if u]
+    try:
+        sources = detect(arguments.sources, uuids, arguments.tdp_w, tree)
+        journal = JournalWriter(arguments.journal)
+        live = LiveWriter(arguments.live)
+    except (GreenbenchError, OSError) as error:
+        _say(error=str(error))
+        return 2
+    probe(sources)
+    sampler = Sampler(sources, tree, journal, live, arguments.hz)
+    signal.signal(signal.SIGTERM, sampler.stop)
+    header = {
+        "boot_id": boot_id(),
+        "t_mono_ns": time.monotonic_ns(),
+        "t_wall_s": time.time(),
+        "hz": arguments.hz,
+        "devices": [d.to_dict() for d in sampler.devices],
+        "sources": [{"name": s.name, "available": s.available, "reason": s.reason} for s in sources],
+    }
+    journal.comment(segment=header)
+    sampler.sample(time.monotonic(), everything=True)
+    journal.flush()
+    _say(ready=True, pid=os.getpid(), sources=describe(sources), hz=arguments.hz, warnings=_warnings(sources))
+    try:
+        sampler.run()
+    finally:
+        usage = time.process_time()
+        journal.comment(end={"t_mono_ns": time.monotonic_ns(), "cpu_s": usage, "warnings": journal.warnings})
+        journal.close()
+        live.close()
+        for source in sources:
+            source.close()
+        _say(done=True, cpu_s=usage, ticks=sampler.ticks, warnings=journal.warnings)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

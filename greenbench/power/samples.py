@@ -1,0 +1,146 @@
+"""One reading of one device, and what is known about the device: the records everything here exchanges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+MEASURED = "measured"
+MODELLED = "modelled"
+MIXED = "mixed"
+
+COLUMNS = (
+    "t_mono_ns",
+    "read_ns",
+    "device",
+    "source",
+    "kind",
+    "power_w",
+    "energy_j",
+    "power_low_w",
+    "power_high_w",
+    "energy_low_j",
+    "energy_high_j",
+    "power_average_w",
+    "temperature_c",
+    "util_pct",
+    "clock_mhz",
+    "throttle",
+    "foreign",
+    "event",
+)
+_TEXT = frozenset({"device", "source", "kind", "throttle", "event"})
+_INTEGER = frozenset({"t_mono_ns", "read_ns", "foreign"})
+
+
+@dataclass(slots=True)
+class Sample:
+    """One reading. ``None`` is absent; energies are cumulative since an arbitrary origin of the device.
+
+    ``power_low_w .. power_high_w`` and ``energy_low_j .. energy_high_j`` are the range of a model.
+    ``foreign`` counts processes on the device that do not belong to what is watched. ``event`` names what went
+    wrong with this reading: ``lost``, ``wrap``, ``reset``, ``error``.
+    """
+
+    t_mono_ns: int
+    read_ns: int
+    device: str
+    source: str
+    kind: str
+    power_w: float | None = None
+    energy_j: float | None = None
+    power_low_w: float | None = None
+    power_high_w: float | None = None
+    energy_low_j: float | None = None
+    energy_high_j: float | None = None
+    power_average_w: float | None = None
+    temperature_c: float | None = None
+    util_pct: float | None = None
+    clock_mhz: float | None = None
+    throttle: str | None = None
+    foreign: int | None = None
+    event: str | None = None
+
+
+@dataclass(slots=True)
+class DeviceInfo:
+    """What is known about a device before it is sampled; written into the header of every journal segment.
+
+    ``counted`` is False for a device that is recorded but already contained in another one (a platform domain
+    beside its packages). ``power_from`` says what ``power_w`` is: ``instant`` (a point reading), ``average_1s``
+    (a sensor that averages over the last second), ``counter`` (derived from the energy counter, so no
+    cross-check) or ``model``. ``tolerance`` is the relative tolerance of the sensor with ``tolerance_source``.
+    """
+
+    device: str
+    source: str
+    kind: str
+    part: str
+    counted: bool = True
+    has_counter: bool = False
+    power_from: str = "instant"
+    update_period_s: float | None = None
+    step_j: float | None = None
+    read_latency_s: float | None = None
+    tolerance: float = 0.0
+    tolerance_source: str = ""
+    wrap_j: float | None = None
+    shared: bool = False
+    notes: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dictionary."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> DeviceInfo:
+        """Build from a dictionary and ignore keys of newer versions."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known})
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.10g}"
+    return str(value)
+
+
+def to_row(sample: Sample) -> str:
+    """Format as one CSV line without its newline; absent values are empty cells."""
+    energy = "" if sample.energy_j is None else f"{sample.energy_j:.6f}"
+    rest = (
+        sample.power_low_w,
+        sample.power_high_w,
+        sample.energy_low_j,
+        sample.energy_high_j,
+        sample.power_average_w,
+        sample.temperature_c,
+        sample.util_pct,
+        sample.clock_mhz,
+        sample.throttle,
+        sample.foreign,
+        sample.event,
+    )
+    head = f"{sample.t_mono_ns},{sample.read_ns},{sample.device},{sample.source},{sample.kind}"
+    return f"{head},{_cell(sample.power_w)},{energy},{','.join([_cell(value) for value in rest])}"
+
+
+def from_row(columns: list[str], cells: list[str]) -> Sample:
+    """Parse one CSV line.
+
+    Raises:
+        ValueError: a cell that must be a number is not one, or a required cell is missing.
+    """
+    values: dict[str, Any] = {}
+    for name, cell in zip(columns, cells, strict=True):
+        if name not in COLUMNS or cell == "":
+            continue
+        values[name] = cell if name in _TEXT else int(cell) if name in _INTEGER else float(cell)
+    try:
+        return Sample(**values)
+    except TypeError as error:
+        raise ValueError(f"incomplete row: {','.join(cells)}") from error

@@ -1,0 +1,249 @@
+"""NVIDIA GPUs through NVML: energy counter, instant and average power, and what explains them.
+
+The counter (millijoules since the driver was loaded; Volta and newer) is the figure. Power comes from the field
+values 186 (instant) and 185 (average): ``nvmlDeviceGetPowerUsage`` is a one-second average on Ampere (except
+GA100) and newer. Temperature, clocks, throttle reasons and foreign processes are read once a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from greenbench.power.devices import Gpu, list_gpus, visible_gpus
+from greenbench.power.process_tree import ProcessTree
+from greenbench.power.samples import MEASURED, DeviceInfo, Sample
+from greenbench.power.sources.base import NullSource, Source
+
+TOLERANCE = 0.05
+TOLERANCE_SOURCE = "NVIDIA NVML reference: power within 5 % of the current draw"
+_FIELD_AVERAGE, _FIELD_INSTANT = 185, 186
+_SCOPES = {0: "gpu", 1: "module"}
+_SLOW_PERIOD_NS = 1_000_000_000
+_RETRY_LOST_NS = 1_000_000_000
+# nvml.h, nvmlClocksEventReasons; idle and application clocks are not throttling.
+_REASONS = {
+    0x4: "sw_power_cap",
+    0x8: "hw_slowdown",
+    0x10: "sync_boost",
+    0x20: "sw_thermal",
+    0x40: "hw_thermal",
+    0x80: "hw_power_brake",
+}
+
+
+def find(uuids: Sequence[str] | None, tree: ProcessTree | None = None) -> Source:
+    """Return the NVML source for the named cards (default: those CUDA would see), or a null source with the reason."""
+    library = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+    try:
+        ctypes.CDLL(library)  # before importing pynvml: without a driver that import would be wasted
+    except OSError:
+        return NullSource("nvml", f"{library} cannot be loaded: no NVIDIA driver is installed, or it is not in here")
+    try:
+        import pynvml
+    except ImportError:
+        return NullSource("nvml", "the package nvidia-ml-py is not installed: pip install nvidia-ml-py")
+    try:
+        pynvml.nvmlInit()
+        gpus = list_gpus(pynvml)
+    except pynvml.NVMLError as error:
+        return NullSource("nvml", f"NVML does not start: {error}")
+    if not gpus:
+        return NullSource("nvml", "the NVIDIA driver lists no GPU")
+    chosen, notes = _choose(gpus, uuids)
+    if not chosen:
+        return NullSource("nvml", "; ".join(notes) or "CUDA_VISIBLE_DEVICES shows no GPU")
+    return NvmlSource(pynvml, chosen, notes, tree)
+
+
+def _choose(gpus: list[Gpu], uuids: Sequence[str] | None) -> tuple[list[tuple[Gpu, bool]], list[str]]:
+    if uuids is None:
+        visible = visible_gpus(os.environ, gpus)
+    else:  # the same parser resolves abbreviated and MIG identifiers
+        visible = visible_gpus({"CUDA_VISIBLE_DEVICES": ",".join(uuids), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, gpus)
+    shared = {v.uuid for v in visible.gpus if v.shared}
+    chosen = [(gpu, gpu.uuid in shared) for gpu in gpus if gpu.uuid in visible.uuids]
+    return chosen, list(visible.warnings)
+
+
+class _Card:
+    """One GPU: what it supports and what was last seen."""
+
+    def __init__(self, nvml: Any, gpu: Gpu, *, shared: bool) -> None:
+        self.nvml = nvml
+        self.handle = nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
+        self.uuid = gpu.uuid
+        self.has_counter = self._energy_j() is not None
+        self.scope = self._find_scope()
+        self.has_usage = self.scope is None and self._usage_w() is not None
+        self.last_energy_j: float | None = None
+        self.lost_since_ns: int | None = None
+        self.slow_at_ns = 0
+        self.info = self._info(gpu, shared=shared)
+
+    def _optional(self, function: str, *arguments: Any) -> Any:
+        try:
+            value = getattr(self.nvml, function)(self.handle, *arguments)
+        except (self.nvml.NVMLError, AttributeError):
+            return None
+        return value.decode() if isinstance(value, bytes) else value
+
+    def _energy_j(self) -> float | None:
+        value = self._optional("nvmlDeviceGetTotalEnergyConsumption")
+        return None if value is None else value * 1e-3
+
+    def _usage_w(self) -> float | None:
+        value = self._optional("nvmlDeviceGetPowerUsage")
+        return None if value is None else value * 1e-3
+
+    def fields(self, scope: int) -> tuple[float | None, float | None]:
+        """Return instant and average power in watts; None for a field the card does not have."""
+        wanted = [(_FIELD_INSTANT, scope), (_FIELD_AVERAGE, scope)]
+        values = self.nvml.nvmlDeviceGetFieldValues(self.handle, wanted)
+        found = [v.value.uiVal * 1e-3 if v.nvmlReturn == 0 else None for v in values]
+        return found[0], found[1]
+
+    def _find_scope(self) -> int | None:
+        for scope in _SCOPES:
+            try:
+                if self.fields(scope)[0] is not None:
+                    return scope
+            except (self.nvml.NVMLError, AttributeError):
+                continue
+        return None
+
+    def _info(self, gpu: Gpu, *, shared: bool) -> DeviceInfo:
+        limit = self._optional("nvmlDeviceGetEnforcedPowerLimit")
+        details = {
+            "name": gpu.name,
+            "uuid": gpu.uuid,
+            "pci_bus_id": gpu.pci_bus_id,
+            "index": gpu.index,
+            "power_limit_w": None if limit is None else limit * 1e-3,
+            "persistence": self._optional("nvmlDeviceGetPersistenceMode"),
+            "mig": gpu.mig_enabled,
+            "power_scope": _SCOPES.get(self.scope) if self.scope is not None else None,
+        }
+        info = DeviceInfo(
+            device=f"gpu{gpu.index}",
+            source="nvml",
+            kind=MEASURED,
+            part="gpu",
+            has_counter=self.has_counter,
+            power_from="instant" if self.scope is not None else "average_1s",
+            tolerance=TOLERANCE,
+            tolerance_source=TOLERANCE_SOURCE,
+            shared=shared,
+            details=details,
+        )
+        if self.scope == 1:
+            info.notes.append("power is the module's: it includes the CPU beside the GPU")
+        if not self.has_counter:
+            info.notes.append("no energy counter (older than Volta): joules are integrated power")
+        if not self.has_counter and self.scope is None and not self.has_usage:
+            info.notes.append("neither an energy counter nor a power reading: nothing can be measured")
+        if details["persistence"] == 0:
+            info.notes.append("persistence mode is off: the first reads may wake the driver (nvidia-smi -pm 1)")
+        return info
+
+    def read(self, tree: ProcessTree | None) -> Sample | None:
+        """Read the card once; None while it is lost and not due for another try."""
+        before = time.monotonic_ns()
+        if self.lost_since_ns is not None and before - self.lost_since_ns < _RETRY_LOST_NS:
+            return None
+        sample = Sample(before, 0, self.info.device, "nvml", MEASURED)
+        try:
+            if self.has_counter:
+                sample.energy_j = self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) * 1e-3
+            middle = time.monotonic_ns()
+            if self.scope is not None:
+                sample.power_w, sample.power_average_w = self.fields(self.scope)
+            elif self.has_usage:
+                sample.power_w = self.nvml.nvmlDeviceGetPowerUsage(self.handle) * 1e-3
+        except self.nvml.NVMLError as error:
+            return self._failed(before, error)
+        after = time.monotonic_ns()
+        # The stamp belongs to the counter where there is one: its edges decide the window.
+        sample.t_mono_ns = (before + middle) // 2 if self.has_counter else (middle + after) // 2
+        sample.read_ns = after - before
+        self._note_reset(sample)
+        self.lost_since_ns = None
+        if before - self.slow_at_ns >= _SLOW_PERIOD_NS:
+            self.slow_at_ns = before
+            self._read_slow(sample, tree)
+        return sample
+
+    def _note_reset(self, sample: Sample) -> None:
+        if self.last_energy_j is not None and sample.energy_j is not None and sample.energy_j < self.last_energy_j:
+            sample.event = "reset"
+        self.last_energy_j = sample.energy_j
+
+    def _failed(self, before_ns: int, error: Exception) -> Sample | None:
+        first = self.lost_since_ns is None
+        self.lost_since_ns = time.monotonic_ns()
+        if not first:
+            return None
+        self.info.notes.append(f"stopped answering: {error}")
+        return Sample(before_ns, self.lost_since_ns - before_ns, self.info.device, "nvml", MEASURED, event="lost")
+
+    def _read_slow(self, sample: Sample, tree: ProcessTree | None) -> None:
+        sample.temperature_c = self._optional("nvmlDeviceGetTemperature", 0)
+        utilization = self._optional("nvmlDeviceGetUtilizationRates")
+        sample.util_pct = None if utilization is None else float(utilization.gpu)
+        sample.clock_mhz = self._optional("nvmlDeviceGetClockInfo", 1)
+        reasons = self._optional("nvmlDeviceGetCurrentClocksEventReasons")
+        if reasons is None:
+            reasons = self._optional("nvmlDeviceGetCurrentClocksThrottleReasons")
+        if reasons is not None:
+            sample.throttle = "+".join(name for bit, name in _REASONS.items() if reasons & bit) or "none"
+        sample.foreign = self._foreign(tree)
+
+    def _foreign(self, tree: ProcessTree | None) -> int | None:
+        processes = self._optional("nvmlDeviceGetComputeRunningProcesses")
+        if processes is None or tree is None or not tree.watching:
+            return None
+        pids = {int(process.pid) for process in processes}
+        if any(not os.path.exists(f"/proc/{pid}") for pid in pids):  # noqa: PTH110
+            return None  # process ids of another namespace cannot be told apart from ours
+        return len(pids - tree.pids)
+
+
+class NvmlSource:
+    """The chosen GPUs of this machine."""
+
+    name = "nvml"
+    min_period_s = 0.0
+
+    def __init__(
+        self, nvml: Any, chosen: list[tuple[Gpu, bool]], notes: list[str], tree: ProcessTree | None
+    ) -> None:
+        self.available = True
+        self.reason = "; ".join(notes)
+        self._nvml = nvml
+        self._tree = tree
+        self._cards = [_Card(nvml, gpu, shared=shared) for gpu, shared in chosen]
+        self._describe_driver()
+        self.devices = [card.info for card in self._cards]
+
+    def _describe_driver(self) -> None:
+        try:
+            version = self._nvml.nvmlSystemGetDriverVersion()
+        except self._nvml.NVMLError:
+            version = None
+        for card in self._cards:
+            card.info.details["driver"] = version.decode() if isinstance(version, bytes) else version
+
+    def read(self) -> list[Sample]:
+        """Read every card once."""
+        return [sample for card in self._cards if (sample := card.read(self._tree)) is not None]
+
+    def close(self) -> None:
+        """Shut NVML down."""
+        try:
+            self._nvml.nvmlShutdown()
+        except self._nvml.NVMLError:
+            return
