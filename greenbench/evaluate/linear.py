@@ -1,0 +1,195 @@
+"""The linear probe: a softmax-weighted sum of frozen layers and softmax regression, trained to convergence.
+
+As in SUPERB the layer weights start equal and only they and one linear layer are trained. Two choices differ, so that
+a probe of seconds is neither undertrained nor dependent on a learning rate: every layer is standardised per dimension
+with the training rows' mean and deviation (an affine map, so nothing is lost and layers of any scale mix well), and
+after the layer weights are found by mini-batch Adam, the linear layer is solved by L-BFGS on all rows. Weight decay is
+chosen on held-out training rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_CHUNK_ROWS = 8192
+WEIGHT_DECAYS = (1e-5, 1e-4, 1e-3)
+
+
+@dataclass
+class Standardised:
+    """Layers (L, N, D) float16 with the mean and deviation of the training rows, (L, D) each."""
+
+    layers: np.ndarray
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def fit(cls, layers: np.ndarray, rows: np.ndarray) -> Standardised:
+        """Measure mean and deviation on some rows."""
+        count, _, width = layers.shape
+        total = np.zeros((count, width))
+        square = np.zeros((count, width))
+        for layer in range(count):
+            for begin in range(0, len(rows), _CHUNK_ROWS):
+                block = layers[layer, rows[begin : begin + _CHUNK_ROWS]].astype(np.float64)
+                total[layer] += block.sum(axis=0)
+                square[layer] += (block**2).sum(axis=0)
+        mean = total / len(rows)
+        deviation = np.sqrt(np.maximum(square / len(rows) - mean**2, 0.0))
+        # A dead dimension must not be blown up to unit variance: it would be rounding noise.
+        floor = 1e-3 * np.median(deviation, axis=1, keepdims=True) + 1e-6
+        return cls(layers, torch.from_numpy(mean).float(), torch.from_numpy(1.0 / np.maximum(deviation, floor)).float())
+
+    def with_layers(self, layers: np.ndarray) -> Standardised:
+        """Return the same map over other rows (a test set)."""
+        return Standardised(layers, self.mean, self.scale)
+
+    def weighted(self, rows: np.ndarray, layer_logits: Tensor) -> Tensor:
+        """Return the weighted sum of standardised layers for some rows, (len(rows), D); differentiable in the weights."""
+        gain = layer_logits.softmax(0).unsqueeze(1) * self.scale
+        if len(self.layers) == 1:
+            block = torch.from_numpy(self.layers[0][rows])
+            return (block.float() - self.mean[0]) * gain[0]
+        total = -(gain * self.mean).sum(0)
+        for layer in range(len(self.layers)):
+            total = total + torch.from_numpy(self.layers[layer][rows]).float() * gain[layer]
+        return total
+
+    def all_weighted(self, layer_logits: Tensor) -> Tensor:
+        """Return the weighted sum for every row, (N, D), without gradients."""
+        with torch.no_grad():
+            rows = np.arange(self.layers.shape[1])
+            parts = [
+                self.weighted(rows[i : i + _CHUNK_ROWS], layer_logits) for i in range(0, len(rows), _CHUNK_ROWS)
+            ]
+            return torch.cat(parts)
+
+
+@dataclass
+class LinearProbe:
+    """A trained probe: layer logits (L,), weight (C, D), bias (C,), and the weight decay that was chosen."""
+
+    data: Standardised
+    layer_logits: Tensor
+    centre: Tensor
+    spread: Tensor
+    weight: Tensor
+    bias: Tensor
+    weight_decay: float
+
+    @property
+    def layer_weights(self) -> list[float]:
+        """Return the softmaxed weight of each layer."""
+        return [round(float(w), 4) for w in self.layer_logits.softmax(0)]
+
+    def log_probabilities(self, layers: np.ndarray) -> np.ndarray:
+        """Return log P(class | row) for every row, (N, C) float32."""
+        inputs = (self.data.with_layers(layers).all_weighted(self.layer_logits) - self.centre) * self.spread
+        with torch.no_grad():
+            return F.log_softmax(F.linear(inputs, self.weight, self.bias), dim=-1).numpy()
+
+
+def fit_linear_probe(
+    layers: np.ndarray,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    classes: int,
+    *,
+    held_out: np.ndarray,
+    seed: int,
+    epochs: int = 6,
+    batch: int = 1024,
+    weight_decays: Sequence[float] = WEIGHT_DECAYS,
+) -> tuple[LinearProbe, LinearProbe]:
+    """Train on ``rows`` of ``layers`` (L, N, D); ``labels`` (N,) covers all rows, -1 marks rows without a label.
+
+    ``held_out`` (bool, (N,)) marks the rows that choose the weight decay. Returns the probe trained without them (for
+    whatever else must be chosen on held-out rows) and the one trained on all rows.
+    """
+    rows = rows[labels[rows] >= 0]
+    data = Standardised.fit(layers, rows)
+    fitting, choosing = rows[~held_out[rows]], rows[held_out[rows]]
+    logits = _fit_layer_weights(data, fitting, labels, classes, seed=seed, epochs=epochs, batch=batch)
+    inputs = data.all_weighted(logits)
+    centre, deviation = inputs[rows].mean(0), inputs[rows].std(0)
+    spread = 1.0 / deviation.clamp(min=float(deviation.median()) * 1e-3 + 1e-6)
+    inputs = (inputs - centre) * spread
+    target = torch.from_numpy(labels)
+    solution: Tensor | None = None
+    best: tuple[float, float, Tensor] | None = None
+    for decay in sorted(weight_decays, reverse=True):
+        solution = _solve(inputs[fitting], target[fitting], classes, decay, start=solution)
+        loss = _mean_loss(solution, inputs[choosing], target[choosing]) if len(choosing) else 0.0
+        if best is None or loss < best[0]:
+            best = (loss, decay, solution)
+    assert best is not None
+    _, decay, chosen = best
+    final = _solve(inputs[rows], target[rows], classes, decay, start=chosen) if len(choosing) else chosen
+    return tuple(  # type: ignore[return-value]
+        LinearProbe(data, logits, centre, spread, s[:, :-1].contiguous(), s[:, -1].contiguous(), decay)
+        for s in (chosen, final)
+    )
+
+
+def _fit_layer_weights(
+    data: Standardised, rows: np.ndarray, labels: np.ndarray, classes: int, *, seed: int, epochs: int, batch: int
+) -> Tensor:
+    """Return the layer logits found together with a provisional linear layer by mini-batch Adam."""
+    count, _, width = data.layers.shape
+    logits = torch.zeros(count, requires_grad=True)
+    if count == 1:
+        return logits.detach()
+    generator = np.random.default_rng(seed)
+    weight = torch.zeros(classes, width, requires_grad=True)
+    bias = torch.zeros(classes, requires_grad=True)
+    optimizer = torch.optim.Adam([{"params": [logits], "lr": 0.05}, {"params": [weight, bias], "lr": 0.01}])
+    batch = min(batch, len(rows))
+    steps = max(60, epochs * len(rows) // batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    order = generator.permutation(rows)
+    at = 0
+    for _ in range(steps):
+        if at + batch > len(order):
+            order, at = generator.permutation(rows), 0
+        # Sorted rows make the gather from a large (possibly on-disk) array sequential.
+        chosen = np.sort(order[at : at + batch])
+        at += batch
+        loss = F.cross_entropy(
+            F.linear(data.weighted(chosen, logits), weight, bias), torch.from_numpy(labels[chosen])
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return logits.detach()
+
+
+def _solve(inputs: Tensor, labels: Tensor, classes: int, decay: float, *, start: Tensor | None) -> Tensor:
+    """Solve softmax regression with an L2 penalty on the weights by L-BFGS; returns (C, D + 1), the bias last."""
+    width = inputs.shape[1]
+    solution = torch.zeros(classes, width + 1) if start is None else start.clone()
+    solution.requires_grad_(True)
+    optimizer = torch.optim.LBFGS(
+        [solution], max_iter=60, history_size=10, tolerance_grad=1e-4, tolerance_change=1e-6, line_search_fn="strong_wolfe"
+    )  # fmt: skip
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(F.linear(inputs, solution[:, :-1], solution[:, -1]), labels)
+        loss = loss + 0.5 * decay * solution[:, :-1].square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return solution.detach()
+
+
+def _mean_loss(solution: Tensor, inputs: Tensor, labels: Tensor) -> float:
+    with torch.no_grad():
+        return float(F.cross_entropy(F.linear(inputs, solution[:, :-1], solution[:, -1]), labels))

@@ -1,0 +1,119 @@
+"""One evaluation: the tasks a suite asks for, on what the corpus' labels allow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from greenbench.config import EvaluateSection
+from greenbench.errors import ConfigError, did_you_mean
+from greenbench.evaluate.context import Context, Side, TaskLeftOut
+from greenbench.evaluate.representation import Featurize, Progress, Waveforms
+from greenbench.evaluate.tasks import FALLBACKS, TASKS
+from greenbench.models.base import Upstream
+
+if TYPE_CHECKING:
+    from greenbench.data.corpus import Utterance
+
+HEADS = ("linear", "recurrent")
+
+
+class LabelledCorpus(Protocol):
+    """What evaluation needs of a corpus."""
+
+    def split(self, name: str) -> Sequence[Utterance]:
+        """Return the utterances of ``train`` or ``test``."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one model: ``metrics`` by registry name, ``tasks`` with details, ``left_out`` with reasons."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def evaluate(
+    model: Upstream,
+    corpus: LabelledCorpus,
+    stores: Mapping[str, Waveforms],
+    featurize: Featurize,
+    settings: EvaluateSection,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    threads: int = 0,
+    progress: Progress = lambda text, fraction: None,
+) -> Evaluation:
+    """Score the frozen representation of ``model``.
+
+    ``stores`` maps ``train`` and ``test`` to the audio of the corpus' splits; ``featurize`` turns waveforms (B, S)
+    into the normalised features (B, T, F) the model was trained on (unused where it reads the waveform). Extraction
+    runs on ``device``, probes on the CPU with ``threads`` threads (0: as torch is set). The same seed gives the same
+    figures. A task that the labels do not allow is left out with its reason; phones fall back to characters.
+
+    Raises :class:`ConfigError` for an unknown task or head and :class:`TrialFailed` if hidden states are not finite.
+    """
+    check_settings(settings)
+    before = torch.get_num_threads()
+    if threads > 0:
+        torch.set_num_threads(threads)
+    was_training = model.training
+    context = Context(
+        model=model.eval(),
+        train=Side(corpus.split("train"), stores["train"]),
+        test=Side(corpus.split("test"), stores["test"]),
+        featurize=featurize,
+        seed=seed,
+        device=torch.device(device),
+        max_train_seconds=settings.max_train_seconds,
+        max_test_seconds=settings.max_test_seconds,
+        heads=settings.heads,
+        progress=progress,
+    )
+    try:
+        return run_tasks(context, settings.tasks)
+    finally:
+        model.train(was_training)
+        torch.set_num_threads(before)
+
+
+def run_tasks(context: Context, tasks: Sequence[str]) -> Evaluation:
+    """Run tasks one after the other, replacing those the labels do not allow by their fallback."""
+    evaluation = Evaluation()
+    queue = list(tasks)
+    for name in queue:
+        begin = time.monotonic()
+        try:
+            result = TASKS[name](_named(context, name))
+        except TaskLeftOut as reason:
+            evaluation.left_out[name] = str(reason)
+            fallback = FALLBACKS.get(name)
+            if fallback and fallback not in queue:
+                queue.append(fallback)
+            continue
+        evaluation.metrics.update(result.metrics)
+        evaluation.tasks[name] = {**result.details, "evaluate_s": round(time.monotonic() - begin, 2)}
+    return evaluation
+
+
+def check_settings(settings: EvaluateSection) -> None:
+    """Raise :class:`ConfigError` for tasks and heads that do not exist."""
+    for name in settings.tasks:
+        if name not in TASKS:
+            raise ConfigError(f"[evaluate] tasks: unknown task {name!r}{did_you_mean(name, TASKS)}")
+    for name in settings.heads:
+        if name not in HEADS:
+            raise ConfigError(f"[evaluate] heads: unknown head {name!r}{did_you_mean(name, HEADS)}")
+
+
+def _named(context: Context, task: str) -> Context:
+    """Return the context with the task's name in front of every progress text; frames stay shared."""
+    report: Callable[[str, float], None] = context.progress
+    named = Context(**{**vars(context), "progress": lambda text, fraction: report(f"{task}: {text}", fraction)})
+    return named

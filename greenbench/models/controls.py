@@ -1,0 +1,28 @@
+"""Controls: representations that nobody learned, for every table to stand on."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from greenbench.data.features import LOGMEL_80, FeatureSpec
+from greenbench.models.base import Batch, Upstream
+
+STACK = 2
+
+
+class LogMel(Upstream):
+    """Plain log-mel frames: two neighbouring 10 ms frames of 80 bands side by side at 50 Hz, (B, T, 160).
+
+    It has no parameters and is never trained. A learned representation that a linear head reads no better than this
+    one has not paid for itself.
+    """
+
+    frame_hz = 50.0
+    feature_spec: FeatureSpec | None = LOGMEL_80
+
+    def hidden_states(self, batch: Batch) -> list[Tensor]:
+        """Return the one layer there is."""
+        if batch.features is None:
+            raise ValueError("LogMel needs features")
+        rows, frames, bins = batch.features.shape
+        return [batch.features[:, : frames // STACK * STACK].reshape(rows, frames // STACK, STACK * bins)]
