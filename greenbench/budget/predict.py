@@ -1,0 +1,140 @@
+"""The cost of the next step from a running upper quantile, and the size that the last steps must shrink to."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+WINDOW = 64
+QUANTILE = 0.9
+FIXED_SHARE = 0.1
+"""Share of a step's cost that does not shrink with its batch (optimizer, dispatch). A guess that only the landing
+uses; it is corrected after each shrunken step."""
+MIN_SHARE = 1 / 32
+FINE_STEP = 0.0025
+"""Steps below this part of the budget are never shrunk: the shortfall is smaller than a step."""
+CLOSE_ENOUGH = 0.003
+"""A clocked budget of which this part is left counts as spent."""
+FINAL_APPROACH = 0.006
+
+
+class StepPredictor:
+    """Costs of the last steps as a full step would have had them, in seconds, joules, FLOPs and seconds of audio.
+
+    A session's first step carries one-off work (allocation, autotuning, lazy compilation); its duration is used only
+    until a second step is known.
+    """
+
+    def __init__(self, carried: Mapping[str, Any] | None = None) -> None:
+        carried = carried or {}
+        self._windows = {
+            name: deque((float(v) for v in carried.get(name, ())), maxlen=WINDOW)
+            for name in ("seconds", "joules", "flops", "audio_s")
+        }
+        self._fixed = float(carried.get("fixed", FIXED_SHARE))
+        self._first: tuple[float, float] | None = None
+        self._steps_in_session = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return plain JSON data from which an equal predictor is made."""
+        return {**{name: list(window) for name, window in self._windows.items()}, "fixed": self._fixed}
+
+    def observe(self, share: float, *, seconds: float, joules: float, flops: float, audio_s: float) -> None:
+        """Book a step that ran at ``share`` of a full batch and cost this much."""
+        self._windows["flops"].append(flops / share)
+        self._windows["audio_s"].append(audio_s / share)
+        self._steps_in_session += 1
+        if self._steps_in_session == 1:
+            self._first = (seconds / self.relative_cost(share), joules / self.relative_cost(share))
+            return
+        if share < 1 and self._windows["seconds"]:
+            self._learn_fixed_share(share, seconds)
+        self._windows["seconds"].append(seconds / self.relative_cost(share))
+        self._windows["joules"].append(joules / self.relative_cost(share))
+
+    def counted(self, name: str) -> float | None:
+        """Return the FLOPs or audio seconds of a full step; the largest seen lately."""
+        return max(self._windows[name], default=None)
+
+    def seconds(self) -> float | None:
+        """Return the upper quantile of a full step's seconds."""
+        if self._windows["seconds"]:
+            return upper_quantile(list(self._windows["seconds"]))
+        return self._first[0] if self._first else None
+
+    def joules(self) -> float | None:
+        """Return the upper quantile of a full step's seconds times the mean power of the window.
+
+        Not the quantile of joules: a counter that moves ten times a second gives short steps nothing or a burst.
+        """
+        if not self._windows["seconds"]:
+            return self._first[1] if self._first else None
+        duration_s = sum(self._windows["seconds"])
+        power_w = sum(self._windows["joules"]) / duration_s if duration_s > 0 else 0.0
+        return (self.seconds() or 0.0) * power_w
+
+    def relative_cost(self, share: float) -> float:
+        """Return the cost of a step with ``share`` of the batch, relative to a full one."""
+        return self._fixed + (1 - self._fixed) * share
+
+    def share_for(self, relative_cost: float) -> float:
+        """Return the share of the batch whose step costs this much, relative to a full one; may be negative."""
+        return (relative_cost - self._fixed) / (1 - self._fixed)
+
+    def _learn_fixed_share(self, share: float, seconds: float) -> None:
+        values = sorted(self._windows["seconds"])
+        relative = seconds / values[len(values) // 2] if values[len(values) // 2] > 0 else 0.0
+        seen = min(0.5, max(0.0, (relative - share) / (1 - share)))
+        self._fixed = 0.5 * (self._fixed + seen)
+
+
+def upper_quantile(values: list[float], q: float = QUANTILE) -> float:
+    """Return the ``q`` quantile, rounded up to a value that was seen."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def counted_share(remaining: float, step_cost: float) -> float:
+    """Return the next step's share for a counted currency, where cost is exactly proportional to the batch.
+
+    The last two steps are made equal, so that no tiny batch is left over: 1.1 steps become 0.55 and 0.55.
+    """
+    steps_left = remaining / step_cost
+    if steps_left >= 2:
+        return 1.0
+    share = steps_left if steps_left <= 1 else steps_left / 2
+    return share if share >= MIN_SHARE else 0.0
+
+
+def clocked_share(remaining: float, step_cost: float, limit: float, predictor: StepPredictor) -> float:
+    """Return the next step's share for a currency read from a clock or sensor.
+
+    Fine steps run whole until one no longer fits. Coarse ones land: a step takes at most half of what is left, so one
+    that turns out twice as slow as foreseen still fits, until a last approach takes the rest.
+    """
+    if remaining < step_cost <= FINE_STEP * limit or remaining <= CLOSE_ENOUGH * limit:
+        return 0.0
+    if step_cost <= FINE_STEP * limit or remaining >= 2 * step_cost:
+        return 1.0
+    parts = (1.0,) if remaining <= FINAL_APPROACH * limit else (0.5, 1.0)
+    for part in parts:
+        share = predictor.share_for(part * remaining / step_cost)
+        if share >= MIN_SHARE:
+            return min(1.0, share)
+    return 0.0
+
+
+def shrink(size: int, num_samples: int, share: float, *, hop: int = 320, min_samples: int = 16_000) -> tuple[int, int]:
+    """Return ``(crops, samples per crop)`` of a batch cut to ``share`` of its audio, never above it.
+
+    First crops are dropped, then all that stay are shortened equally, to a multiple of ``hop``. Crops do not get
+    shorter than ``min_samples`` (or than they were); at least one crop of that length is kept.
+    """
+    if share >= 1:
+        return size, num_samples
+    audio = share * size * num_samples
+    shortest = min(min_samples, num_samples) // hop * hop or num_samples
+    crops = min(size, -int(-audio // num_samples))
+    crops = max(1, min(crops, int(audio // shortest)))
+    return crops, max(shortest, min(num_samples, int(audio / crops) // hop * hop))
