@@ -124,10 +124,14 @@ class Sampler:
             self._obey(command)
 
     def _obey(self, command: dict[str, Any]) -> None:
-        if "watch" in command and not self.tree.watch(int(command["watch"])):
-            self.journal.warnings.append(f"no process {command['watch']} to watch")
+        if "watch" in command:
+            self.sample(time.monotonic(), everything=True)  # what came before belongs to nobody
+            if not self.tree.watch(int(command["watch"])):
+                self.journal.warnings.append(f"no process {command['watch']} to watch")
         if "ended" in command:
+            self.tree.update()
             self.tree.correct(int(command["ended"]), float(command["cpu_s"]))
+            self.sample(time.monotonic(), everything=True)
         if "mark" in command or "watch" in command:
             self.journal.comment(t_mono_ns=time.monotonic_ns(), **command)
         if "flush" in command:

@@ -1,0 +1,229 @@
+"""Carbon intensity of electricity from CodeCarbon's offline tables, with its source, date and range.
+
+Regions: ``FRA`` (ISO 3166 alpha-3, or alpha-2 where it is unambiguous), ``USA-CA``, ``CAN-QC``, ``CHN-BJ``, bidding
+zones ``SE1``, and cloud regions ``aws:eu-west-3``, ``gcp:europe-west9``, ``azure:...``. There is no default region:
+without one there is no emissions figure.
+
+The range. A yearly average hides the hours: the range stated here spans the intensities that this grid's own
+sources of power allow, taken as one third of the way from the average towards its cleanest and its dirtiest
+source (at least +-10 %). Where only a total is known, +-30 %: yearly averages of neighbouring years and of different
+publishers differ by up to that. It is a stated rule, not a confidence interval.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from greenbench.errors import ConfigError, did_you_mean
+from greenbench.power.tdp import codecarbon_data
+from greenbench.units import joules_to_kwh
+
+HINT = "no region: emissions are left out; name one (FRA, USA-CA, gcp:europe-west9) or give a grid intensity"
+_GRAMS_PER_POUND = 453.59237
+_LEAST_RANGE, _BLIND_RANGE = 0.10, 0.30
+_TOWARDS_EXTREME = 1.0 / 3.0
+# Life-cycle medians in gCO2e/kWh of IPCC AR5 WG3 (2014), annex III, table A.III.2.
+_BY_SOURCE = {
+    "coal_TWh": 820.0, "oil_TWh": 650.0, "gas_TWh": 490.0, "biofuel_TWh": 230.0, "solar_TWh": 48.0,
+    "hydroelectricity_TWh": 24.0, "wind_TWh": 11.0, "nuclear_TWh": 12.0,
+}  # fmt: skip
+_CANADA = {
+    "coal": 820.0, "petroleum": 650.0, "naturalGas": 490.0, "biomass": 230.0, "solar": 48.0, "hydro": 24.0,
+    "wind": 11.0, "nuclear": 12.0, "tidal": 17.0, "other": 475.0,
+}  # fmt: skip
+_PROVINCES = {
+    "AB": "alberta", "BC": "british columbia", "MB": "manitoba", "NB": "new brunswick",
+    "NL": "newfoundland and labrador", "NS": "nova scotia", "NT": "northwest territories", "NU": "nunavut",
+    "ON": "ontario", "PE": "prince edward island", "QC": "quebec", "SK": "saskatchewan", "YT": "yukon",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Grams of CO2 equivalent per kWh with their range, source, date and region."""
+
+    g_per_kwh: float
+    low_g_per_kwh: float
+    high_g_per_kwh: float
+    source: str
+    date: str
+    region: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dictionary."""
+        return asdict(self)
+
+
+def emissions_g(energy_j: float, factor: Factor) -> tuple[float, float, float]:
+    """Return ``(g, low_g, high_g)`` of CO2 equivalent; the range is the factor's alone."""
+    kwh = joules_to_kwh(energy_j)
+    return kwh * factor.g_per_kwh, kwh * factor.low_g_per_kwh, kwh * factor.high_g_per_kwh
+
+
+def factor_for(
+    region: str | None,
+    intensity_g_per_kwh: float | None = None,
+    hourly_csv: Path | str | None = None,
+) -> Factor | None:
+    """Return the factor for a region, a user's own figure, or the mean of a user's hourly CSV.
+
+    The user's own figures win over the tables. None where nothing is given (see ``HINT``).
+
+    Raises:
+        ConfigError: an unknown region, an intensity that is not a non-negative number, or an unreadable CSV.
+    """
+    if intensity_g_per_kwh is not None:
+        if not 0 <= intensity_g_per_kwh < float("inf"):
+            raise ConfigError(f"carbon.intensity_g_per_kwh = {intensity_g_per_kwh}: a non-negative number is needed")
+        value = float(intensity_g_per_kwh)
+        return Factor(value, value, value, "given by the user", "", region or "")
+    if hourly_csv is not None:
+        from greenbench.carbon.hourly import read_hourly
+
+        return read_hourly(hourly_csv, region or "").mean()
+    if region is None or not region.strip():
+        return None
+    return _from_tables(region.strip())
+
+
+def _from_tables(region: str) -> Factor:
+    data = codecarbon_data()
+    if data is None:
+        raise ConfigError("carbon.region: the offline tables come with codecarbon, which is not installed")
+    provider, _, cloud = region.partition(":")
+    if cloud:
+        return _cloud(provider.lower(), cloud.lower(), data)
+    name = region.upper()
+    country, _, part = name.partition("-")
+    if part:
+        return _part(_alpha3(country, data), part, data)
+    zones = _json("private_infra/nordic_emissions.json")["data"]
+    if name in zones:
+        zone = zones[name]
+        return _blind(zone["emission_factor"], "CodeCarbon, Nordic bidding zones", str(zone.get("year", "")), name)
+    return _country(_alpha3(name, data), region, data)
+
+
+@functools.lru_cache(maxsize=8)
+def _json(name: str) -> dict[str, Any]:
+    data = codecarbon_data()
+    if data is None:
+        raise ConfigError("carbon.region: the offline tables come with codecarbon, which is not installed")
+    return dict(json.loads((data / name).read_text(encoding="utf-8")))
+
+
+@functools.lru_cache(maxsize=1)
+def _cloud_rows() -> list[dict[str, str]]:
+    data = codecarbon_data()
+    if data is None:
+        return []
+    with (data / "cloud" / "impact.csv").open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _range(value: float, low: float, high: float) -> tuple[float, float]:
+    return max(0.0, min(low, value * (1 - _LEAST_RANGE))), max(high, value * (1 + _LEAST_RANGE))
+
+
+def _spread(value: float, shares: Mapping[str, float], by_source: Mapping[str, float]) -> tuple[float, float]:
+    total = sum(shares.values()) or 1.0
+    present = [by_source[name] for name, share in shares.items() if name in by_source and share / total > 0.01]
+    low = value + (min([*present, value]) - value) * _TOWARDS_EXTREME
+    high = value + (max([*present, value]) - value) * _TOWARDS_EXTREME
+    return _range(value, low, high)
+
+
+def _blind(value: float, source: str, date: str, region: str) -> Factor:
+    return Factor(value, value * (1 - _BLIND_RANGE), value * (1 + _BLIND_RANGE), source, date, region)
+
+
+def _country(code: str, given: str, data: Path) -> Factor:
+    table = _json("private_infra/global_energy_mix.json")
+    row = table.get(code)
+    if row is None or row.get("carbon_intensity") is None:
+        raise ConfigError(f"carbon.region = {given!r}: unknown region{did_you_mean(code, _examples(table))}")
+    value = float(row["carbon_intensity"])
+    shares = {name: float(row.get(name) or 0.0) for name in _BY_SOURCE}
+    low, high = _spread(value, shares, _BY_SOURCE)
+    return Factor(value, low, high, "Our World in Data energy mix, via CodeCarbon", str(row["year"]), code)
+
+
+def _part(country: str, part: str, data: Path) -> Factor:
+    region = f"{country}-{part}"
+    if country == "USA":
+        states = {row["regionCode"]: row for row in _json("private_infra/2023/usa_emissions.json").values() if "regionCode" in row}
+        states.pop("2 digit state/region code", None)
+        if part not in states:
+            raise ConfigError(f"carbon.region = {region!r}: unknown state{did_you_mean(part, states)}")
+        value = float(states[part]["emissions"]) * _GRAMS_PER_POUND / 1000.0
+        return _blind(value, "EPA eGRID state output emission rate, via CodeCarbon", "2023", region)
+    if country == "CAN":
+        if part not in _PROVINCES:
+            raise ConfigError(f"carbon.region = {region!r}: unknown province{did_you_mean(part, _PROVINCES)}")
+        row = _json("private_infra/2023/canada_energy_mix.json")[_PROVINCES[part]]
+        shares = {name: float(row.get(name) or 0.0) for name in _CANADA}
+        value = sum(share * _CANADA[name] for name, share in shares.items()) / (sum(shares.values()) or 1.0)
+        low, high = _spread(value, shares, _CANADA)
+        return Factor(value, low, high, "provincial energy mix via CodeCarbon x IPCC AR5 medians", "2023", region)
+    if country == "CHN":
+        rows = _json("private_infra/2023/china_provincial_emissions.json")["data"]
+        row = rows.get(f"CN-{part}")
+        if row is None:
+            known = [key.removeprefix("CN-") for key in rows]
+            raise ConfigError(f"carbon.region = {region!r}: unknown province{did_you_mean(part, known)}")
+        return _blind(float(row["emission_factor"]), "provincial factors via CodeCarbon", str(row["year"]), region)
+    raise ConfigError(f"carbon.region = {region!r}: parts of a country are known for USA, CAN and CHN only")
+
+
+def _cloud(provider: str, name: str, data: Path) -> Factor:
+    rows = {(row["provider"], row["region"]): row for row in _cloud_rows()}
+    row = rows.get((provider, name))
+    if row is None:
+        known = [f"{p}:{r}" for p, r in rows]
+        raise ConfigError(f"carbon.region = '{provider}:{name}': unknown cloud region{did_you_mean(f'{provider}:{name}', known)}")
+    value = float(row["impact"])
+    source = f"{row['source'] or 'cloud provider'}, via CodeCarbon"
+    return _blind(value, source, "", f"{provider}:{name}")
+
+
+def _alpha3(code: str, data: Path) -> str:
+    if len(code) != 2:
+        return code
+    countries = {row["countryIsoCode"] for row in _cloud_rows()}
+    found = _ALPHA2.get(code)
+    if found is None:
+        raise ConfigError(f"carbon.region = {code!r}: write the three-letter code{did_you_mean(code, sorted(countries))}")
+    return found
+
+
+_ALPHA2 = {
+    "FR": "FRA", "DE": "DEU", "GB": "GBR", "UK": "GBR", "US": "USA", "CA": "CAN", "CN": "CHN", "ES": "ESP",
+    "IT": "ITA", "NL": "NLD", "BE": "BEL", "CH": "CHE", "AT": "AUT", "SE": "SWE", "NO": "NOR", "FI": "FIN",
+    "DK": "DNK", "PL": "POL", "PT": "PRT", "IE": "IRL", "JP": "JPN", "KR": "KOR", "TW": "TWN", "IN": "IND",
+    "AU": "AUS", "BR": "BRA", "MX": "MEX", "ZA": "ZAF", "SG": "SGP", "CZ": "CZE", "IL": "ISR", "TR": "TUR",
+}  # fmt: skip
+
+
+def known_regions() -> list[str]:
+    """Return every region the tables know."""
+    table = _json("private_infra/global_energy_mix.json")
+    states = [
+        f"USA-{row['regionCode']}"
+        for name, row in _json("private_infra/2023/usa_emissions.json").items()
+        if not name.startswith("_") and "regionCode" in row
+    ]
+    provinces = [f"CAN-{code}" for code in _PROVINCES]
+    china = [key.replace("CN-", "CHN-") for key in _json("private_infra/2023/china_provincial_emissions.json")["data"]]
+    zones = list(_json("private_infra/nordic_emissions.json")["data"])
+    clouds = [f"{row['provider']}:{row['region']}" for row in _cloud_rows()]
+    return [*table, *states, *provinces, *china, *zones, *clouds]
+
+
+def _examples(table: Mapping[str, Any]) -> list[str]:
+    return sorted(table)

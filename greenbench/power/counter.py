@@ -1,0 +1,178 @@
+"""An energy counter as read: cleaned, unwrapped, and placed in time.
+
+A counter that updates every 100 ms tells how much, but only roughly when: a change seen at one reading happened
+at some moment since the previous one. Where updates come in a regular rhythm, which is checked, the rhythm is
+fitted over neighbouring updates and places each of them within milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_FIT_HALF_WIDTH = 20  # updates on either side that share one fit of the rhythm
+
+
+@dataclass
+class Knots:
+    """Moments ``t_s`` at which the counter held exactly ``energy_j``; ``slack_s`` is how far a moment may be off.
+
+    ``resets`` are the intervals in which the counter began anew; ``backward`` and ``wraps`` count repairs.
+    """
+
+    t_s: Floats
+    energy_j: Floats
+    slack_s: Floats
+    resets: list[tuple[float, float]]
+    backward: int = 0
+    wraps: int = 0
+    period_s: float | None = None
+
+
+def unwrap(energy_j: Floats, t_s: Floats, wrap_j: float | None) -> tuple[Floats, list[tuple[float, float]], int, int]:
+    """Make a raw counter cumulative.
+
+    Returns the energies, the intervals in which the counter was reset (their energy is unknown), the number of
+    small backward steps (ignored: the counter holds until it has caught up) and the number of wraps.
+    """
+    out = np.empty_like(energy_j)
+    resets: list[tuple[float, float]] = []
+    backward = wraps = 0
+    offset, top = 0.0, energy_j[0]
+    out[0] = energy_j[0]
+    for i in range(1, len(energy_j)):
+        value = energy_j[i] + offset
+        if value >= top:
+            top = value
+        elif wrap_j is not None and top - value > 0.5 * wrap_j:
+            offset += wrap_j
+            wraps += 1
+            top = energy_j[i] + offset
+        elif _is_reset(energy_j, i):
+            resets.append((float(t_s[i - 1]), float(t_s[i])))
+            offset = top - energy_j[i]
+        else:
+            backward += 1
+        out[i] = top
+    return out, resets, backward, wraps
+
+
+def _is_reset(energy_j: Floats, i: int) -> bool:
+    # After a reset the counter begins near zero; a backward step is small against the counter itself.
+    return bool(energy_j[i] < 0.5 * energy_j[i - 1])
+
+
+def knots(t_s: Floats, energy_j: Floats, period_s: float | None, wrap_j: float | None = None) -> Knots:
+    """Place the counter's updates in time.
+
+    Args:
+        t_s: reading times, strictly increasing.
+        energy_j: raw counter at these times, without NaN.
+        period_s: the counter's update period as probed; None if unknown.
+        wrap_j: range of the counter, None if it does not wrap.
+    """
+    total, resets, backward, wraps = unwrap(energy_j, t_s, wrap_j)
+    changed = np.flatnonzero(np.diff(total) > 0) + 1
+    if len(changed) == 0:
+        both = np.array([t_s[0], t_s[-1]])
+        return Knots(both, total[[0, -1]], np.zeros(2), resets, backward, wraps, period_s)
+    gap = t_s[changed] - t_s[changed - 1]
+    # Several updates may fall between two readings: only the last matters, and it is one period old at most.
+    width = gap if period_s is None else np.minimum(gap, period_s)
+    t = t_s[changed] - width / 2
+    slack = width / 2
+    return Knots(t, total[changed], slack, resets, backward, wraps, period_s)
+
+
+def _neighbourhood(found: Knots, t_s: float) -> tuple[Floats, Floats, Floats]:
+    """Return ``(t_s, energy_j, slack_s)`` of the updates around a moment, placed by their rhythm if they have one."""
+    centre = int(np.searchsorted(found.t_s, t_s))
+    part = slice(max(0, centre - _FIT_HALF_WIDTH), centre + _FIT_HALF_WIDTH)
+    t, energy, slack = found.t_s[part], found.energy_j[part], found.slack_s[part]
+    period_s = found.period_s
+    if period_s is None or len(t) < 8 or np.median(slack) > 0.75 * period_s:
+        return t, energy, slack
+    number = np.concatenate([[0.0], np.cumsum(np.maximum(1.0, np.round(np.diff(t) / period_s)))])
+    slope, start = np.polyfit(number, t, 1)
+    if abs(slope / period_s - 1) > 0.25:
+        return t, energy, slack
+    # Each reading bounds its update: the bounds, carried along the rhythm, intersect in a narrow band.
+    low, high = np.max(t - slack - slope * number), np.min(t + slack - slope * number)
+    if low > high + 0.004:  # not a rhythm after all
+        return t, energy, slack
+    placed = min(max(float(start), low), high) if low <= high else (low + high) / 2
+    radius = abs(high - low) / 2 + 0.001
+    return placed + slope * number, energy, np.minimum(slack, radius)
+
+
+def energy_at(found: Knots, t_s: float, power_t_s: Floats, power_w: Floats) -> tuple[float, float]:
+    """Energy at a moment and how far it may be off, in joules.
+
+    Args:
+        found: the counter's updates.
+        t_s: the moment.
+        power_t_s, power_w: the device's power readings; may be empty.
+
+    Inside one update the energy is divided by the power readings on either side of it: one switch between two
+    levels where they differ, else evenly. Before the first and after the last update power carries it on.
+    """
+    t, energy, slack = _neighbourhood(found, t_s)
+    i = int(np.searchsorted(t, t_s))
+    if 0 < i < len(t):
+        return _inside(t, energy, slack, i, t_s, power_t_s, power_w)
+    anchor = 0 if i == 0 else len(t) - 1
+    away_s = t_s - t[anchor]
+    slopes = np.diff(energy) / np.maximum(np.diff(t), 1e-9)
+    span = (min(t_s, t[anchor]) - 0.1, max(t_s, t[anchor]) + 0.1)
+    low, high = _power_range(power_t_s, power_w, *span)
+    if high is not None and low is not None:
+        nearby = power_w[(power_t_s >= span[0]) & (power_t_s <= span[1])]
+        slope = float(np.mean(nearby))
+    else:
+        slope = float(slopes[0] if i == 0 else slopes[-1]) if len(slopes) else 0.0
+        low, high = 0.0, 2 * slope
+    off = max(high - slope, slope - low) * abs(away_s) + high * float(slack[anchor])
+    return float(energy[anchor] + slope * away_s), off
+
+
+def _power_range(power_t_s: Floats, power_w: Floats, t0_s: float, t1_s: float) -> tuple[float | None, float | None]:
+    lo, hi = np.searchsorted(power_t_s, [t0_s, t1_s])
+    near = power_w[max(0, lo - 1) : hi + 1]
+    return (float(np.min(near)), float(np.max(near))) if len(near) else (None, None)
+
+
+def _inside(
+    t: Floats, energy: Floats, slack: Floats, i: int, t_s: float, power_t_s: Floats, power_w: Floats
+) -> tuple[float, float]:
+    begin, end = float(t[i - 1]), float(t[i])
+    length, step_j = max(end - begin, 1e-9), float(energy[i] - energy[i - 1])
+    since = t_s - begin
+    part_j = step_j * since / length
+    low, high = _power_range(power_t_s, power_w, begin, end)
+    if low is None or high is None or not low * length <= step_j <= high * length:
+        low, high = 0.0, step_j / length  # no power, or power that contradicts the counter
+        bound_j = max(part_j, step_j - part_j)
+    else:
+        part_j = _one_switch(begin, length, step_j, since, power_t_s, power_w, part_j)
+        floor_j = max(low * since, step_j - high * (length - since))
+        ceiling_j = min(high * since, step_j - low * (length - since))
+        bound_j = max(part_j - floor_j, ceiling_j - part_j, 0.0)
+    slack_j = float(max(slack[i - 1], slack[i])) * max(high, step_j / length)
+    return float(energy[i - 1]) + part_j, bound_j + slack_j
+
+
+def _one_switch(
+    begin: float, length: float, step_j: float, since: float, power_t_s: Floats, power_w: Floats, even_j: float
+) -> float:
+    first = power_w[max(0, int(np.searchsorted(power_t_s, begin)) - 1)]
+    second = power_w[min(len(power_w) - 1, int(np.searchsorted(power_t_s, begin + length)))]
+    if abs(second - first) <= 0.1 * max(first, second):
+        return even_j
+    switch = (second * length - step_j) / (second - first)  # when the first level must have ended
+    if not 0 <= switch <= length:
+        return even_j
+    return float(first * min(since, switch) + second * max(0.0, since - switch))
