@@ -20,7 +20,7 @@ from greenbench.models.kmeans import UnitLabels, cluster
 from greenbench.models.masking import span_mask
 
 HOP_SAMPLES = 320
-MFCC_39 = FeatureSpec(kind="mfcc", n_mels=23, n_mfcc=13, deltas=2)
+MFCC_13 = FeatureSpec(kind="mfcc", n_mels=23, n_mfcc=13)
 
 
 class Hubert(Upstream):
@@ -75,7 +75,7 @@ class Hubert(Upstream):
 
         def frames_of(index: int) -> np.ndarray:
             waveform = torch.from_numpy(data.waveform(index))
-            return extract(waveform, MFCC_39)[0, ::2].numpy()
+            return with_differences(extract(waveform, MFCC_13))[::2].numpy()
 
         self.labels, self._target_flops = cluster(
             frames_of, data.num_samples, k=len(self.unit_embeddings), hop_samples=HOP_SAMPLES, seed=seed,
@@ -122,6 +122,19 @@ class Hubert(Upstream):
     def trunk_layers(self) -> list[nn.Module]:
         """Return the encoder layers."""
         return list(self.model.encoder.layers)
+
+
+def with_differences(features: Tensor) -> Tensor:
+    """Append first and second differences over time, (T, F) -> (T, 3 F); regression over two frames either side."""
+
+    def slope(values: Tensor) -> Tensor:
+        frames = len(values)
+        index = torch.arange(frames)
+        ahead = [values[(index + n).clamp(max=frames - 1)] - values[(index - n).clamp(min=0)] for n in (1, 2)]
+        return (ahead[0] + 2 * ahead[1]) / 10
+
+    first = slope(features)
+    return torch.cat([features, first, slope(first)], dim=-1)
 
 
 def _normalise(waveform: Tensor) -> Tensor:

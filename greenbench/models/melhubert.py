@@ -18,6 +18,7 @@ from transformers.models.hubert.modeling_hubert import HubertEncoder
 
 from greenbench.data.features import KALDI_FBANK_40
 from greenbench.models.base import Batch, PretrainData, StepInfo, Upstream
+from greenbench.models.capture import layer_outputs
 from greenbench.models.kmeans import UnitLabels, cluster
 from greenbench.models.masking import span_mask
 
@@ -113,8 +114,8 @@ class MelHubert(Upstream):
         """Return the projected input and each layer's output."""
         if batch.features is None:
             raise ValueError("MelHubert needs features")
-        output = self.encoder(self.project(self._stack(batch.features)), output_hidden_states=True)
-        return list(output.hidden_states)
+        projected = self.project(self._stack(batch.features))
+        return layer_outputs(self.encoder.layers, lambda: self.encoder(projected))
 
     def trunk_layers(self) -> list[nn.Module]:
         """Return the encoder layers."""
