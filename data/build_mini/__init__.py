@@ -1,0 +1,1 @@
+"""Builds the embedded corpus ``mini`` with espeak-ng; see ``data/README.md``."""
