@@ -1,0 +1,122 @@
+"""Batches for training: slices of memory-mapped arrays, in the order of the plan, resumable to the batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+
+from greenbench.data.batches import BatchPlan, EpochPlan
+from greenbench.data.feature_store import FeatureStore
+from greenbench.data.waveforms import WaveformStore, to_float
+from greenbench.models.base import Batch
+
+Augment = Callable[[torch.Tensor, int, int], torch.Tensor]
+"""``augment(waveform (B, S), epoch, index)`` returns a waveform of the same shape."""
+
+
+class BatchLoader:
+    """Endless batches over one split. ``position`` is (epoch, index) of the batch that comes next.
+
+    With a feature store the batches have ``features``, with ``waveform=True`` (the default without one) the samples.
+    On a CPU a batch is put together in the calling process, since slicing a memory map costs less than a hand-over;
+    for CUDA the next batch is copied from pinned memory while the current one is computed.
+    """
+
+    def __init__(
+        self,
+        store: WaveformStore,
+        features: FeatureStore | None,
+        *,
+        seed: int,
+        fingerprint: str,
+        batch_seconds: float = 32.0,
+        crop_seconds: float = 8.0,
+        world_size: int = 1,
+        rank: int = 0,
+        device: torch.device | str = "cpu",
+        waveform: bool | None = None,
+        augment: Augment | None = None,
+    ) -> None:
+        self.store, self.features = store, features
+        self.device = torch.device(device)
+        self.waveform = features is None if waveform is None else waveform
+        self.augment = augment
+        self.stall_s = 0.0
+        """Seconds that the training has waited for batches so far."""
+        self._plan_of = lambda epoch: EpochPlan.make(
+            store.num_samples, seed=seed, epoch=epoch, fingerprint=fingerprint, batch_seconds=batch_seconds,
+            crop_seconds=crop_seconds, world_size=world_size, rank=rank,
+        )  # fmt: skip
+        self._epoch, self._index = 0, 0
+        self.plan = self._plan_of(0)
+        self._ahead: Batch | None = None
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Return (epoch, index) of the batch that comes next."""
+        return self._epoch, self._index
+
+    def seek(self, epoch: int, index: int) -> None:
+        """Continue at a position; the same batches follow as if the loader had come there by itself."""
+        if epoch != self._epoch:
+            self.plan = self._plan_of(epoch)
+        self._epoch, self._index, self._ahead = epoch, index, None
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        """Return the next batch; an epoch's end is followed by the next epoch's begin."""
+        begin = time.perf_counter()
+        batch = self._ahead or self._load()
+        self._ahead = None
+        self._advance()
+        if self.device.type == "cuda":
+            self._ahead = self._load()
+        self.stall_s += time.perf_counter() - begin
+        return batch
+
+    def _advance(self) -> None:
+        self._index += 1
+        if self._index >= len(self.plan):
+            self._epoch, self._index = self._epoch + 1, 0
+            self.plan = self._plan_of(self._epoch)
+
+    def _load(self) -> Batch:
+        if self._index >= len(self.plan):
+            self._epoch, self._index = self._epoch + 1, 0
+            self.plan = self._plan_of(self._epoch)
+        plan = self.plan.batch(self._index)
+        waveform = self._waveforms(plan) if self.waveform else None
+        if waveform is not None and self.augment is not None:
+            waveform = self.augment(waveform, self._epoch, self._index)
+        features = self._features(plan) if self.features is not None else None
+        return Batch(waveform, features, plan.num_samples, plan.utterances, plan.starts)
+
+    def _waveforms(self, plan: BatchPlan) -> torch.Tensor:
+        samples = np.empty((len(plan.utterances), plan.num_samples), np.int16)
+        for row, (index, start) in enumerate(zip(plan.utterances, plan.starts, strict=True)):
+            samples[row] = self.store.samples(index)[start : start + plan.num_samples]
+        if self.device.type == "cpu":
+            return torch.from_numpy(to_float(samples))
+        return self._copy(samples).to(torch.float32).div_(32768.0)
+
+    def _features(self, plan: BatchPlan) -> torch.Tensor:
+        store = self.features
+        if store is None:
+            raise ValueError("the loader was built without features")
+        hop = store.spec.hop_samples * store.spec.stack
+        frames = plan.num_samples // hop
+        block = np.empty((len(plan.utterances), frames, store.spec.dim), np.float16)
+        for row, (index, start) in enumerate(zip(plan.utterances, plan.starts, strict=True)):
+            block[row] = store.crop(index, start // hop, frames)
+        return self._copy(block).to(torch.float32)
+
+    def _copy(self, array: np.ndarray) -> torch.Tensor:
+        tensor = torch.from_numpy(array)
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
