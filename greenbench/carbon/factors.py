@@ -4,30 +4,32 @@ Regions: ``FRA`` (ISO 3166 alpha-3, or alpha-2 where it is unambiguous), ``USA-C
 zones ``SE1``, and cloud regions ``aws:eu-west-3``, ``gcp:europe-west9``, ``azure:...``. There is no default region:
 without one there is no emissions figure.
 
-The range. A yearly average hides the hours: the range stated here spans the intensities that this grid's own
-sources of power allow, taken as one third of the way from the average towards its cleanest and its dirtiest
-source (at least +-10 %). Where only a total is known, +-30 %: yearly averages of neighbouring years and of different
-publishers differ by up to that. It is a stated rule, not a confidence interval.
+The range. A yearly average hides the hours. Where the mix is known, the fossil share of an hour is taken to lie
+between half and twice its yearly mean (never above 100 %), the rest staying as it is; at least +-10 %. Where only a
+total is known it is +-30 %, about what neighbouring years and different publishers differ by. Both are stated
+rules, not confidence intervals.
 """
 
 from __future__ import annotations
 
 import csv
+import difflib
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from greenbench.errors import ConfigError, did_you_mean
+from greenbench.carbon.clouds import LOCATIONS
+from greenbench.errors import ConfigError
 from greenbench.power.tdp import codecarbon_data
 from greenbench.units import joules_to_kwh
 
 HINT = "no region: emissions are left out; name one (FRA, USA-CA, gcp:europe-west9) or give a grid intensity"
 _GRAMS_PER_POUND = 453.59237
 _LEAST_RANGE, _BLIND_RANGE = 0.10, 0.30
-_TOWARDS_EXTREME = 1.0 / 3.0
+_FOSSIL = frozenset({"coal_TWh", "oil_TWh", "gas_TWh", "coal", "petroleum", "naturalGas", "other"})
 # Life-cycle medians in gCO2e/kWh of IPCC AR5 WG3 (2014), annex III, table A.III.2.
 _BY_SOURCE = {
     "coal_TWh": 820.0, "oil_TWh": 650.0, "gas_TWh": 490.0, "biofuel_TWh": 230.0, "solar_TWh": 48.0,
@@ -93,21 +95,18 @@ def factor_for(
 
 
 def _from_tables(region: str) -> Factor:
-    data = codecarbon_data()
-    if data is None:
-        raise ConfigError("carbon.region: the offline tables come with codecarbon, which is not installed")
     provider, _, cloud = region.partition(":")
     if cloud:
-        return _cloud(provider.lower(), cloud.lower(), data)
+        return _cloud(provider.lower(), cloud.lower())
     name = region.upper()
     country, _, part = name.partition("-")
     if part:
-        return _part(_alpha3(country, data), part, data)
+        return _part(_alpha3(country), part)
     zones = _json("private_infra/nordic_emissions.json")["data"]
     if name in zones:
         zone = zones[name]
         return _blind(zone["emission_factor"], "CodeCarbon, Nordic bidding zones", str(zone.get("year", "")), name)
-    return _country(_alpha3(name, data), region, data)
+    return _country(_alpha3(name), region)
 
 
 @functools.lru_cache(maxsize=8)
@@ -133,39 +132,40 @@ def _range(value: float, low: float, high: float) -> tuple[float, float]:
 
 def _spread(value: float, shares: Mapping[str, float], by_source: Mapping[str, float]) -> tuple[float, float]:
     total = sum(shares.values()) or 1.0
-    present = [by_source[name] for name, share in shares.items() if name in by_source and share / total > 0.01]
-    low = value + (min([*present, value]) - value) * _TOWARDS_EXTREME
-    high = value + (max([*present, value]) - value) * _TOWARDS_EXTREME
-    return _range(value, low, high)
+    fossil_share = sum(share for name, share in shares.items() if name in _FOSSIL) / total
+    grams = {name: share * by_source[name] for name, share in shares.items()}
+    fossil_part = value * sum(g for name, g in grams.items() if name in _FOSSIL) / (sum(grams.values()) or 1.0)
+    more = min(1.0, (1.0 - fossil_share) / fossil_share) if fossil_share > 0 else 0.0
+    return _range(value, value - fossil_part / 2, value + fossil_part * more)
 
 
 def _blind(value: float, source: str, date: str, region: str) -> Factor:
     return Factor(value, value * (1 - _BLIND_RANGE), value * (1 + _BLIND_RANGE), source, date, region)
 
 
-def _country(code: str, given: str, data: Path) -> Factor:
+def _country(code: str, given: str) -> Factor:
     table = _json("private_infra/global_energy_mix.json")
     row = table.get(code)
     if row is None or row.get("carbon_intensity") is None:
-        raise ConfigError(f"carbon.region = {given!r}: unknown region{did_you_mean(code, _examples(table))}")
+        raise _unknown(given, list(table), code)
     value = float(row["carbon_intensity"])
     shares = {name: float(row.get(name) or 0.0) for name in _BY_SOURCE}
     low, high = _spread(value, shares, _BY_SOURCE)
     return Factor(value, low, high, "Our World in Data energy mix, via CodeCarbon", str(row["year"]), code)
 
 
-def _part(country: str, part: str, data: Path) -> Factor:
+def _part(country: str, part: str) -> Factor:
     region = f"{country}-{part}"
     if country == "USA":
         states = {row["regionCode"]: row for row in _json("private_infra/2023/usa_emissions.json").values() if "regionCode" in row}
         states.pop("2 digit state/region code", None)
         if part not in states:
-            raise ConfigError(f"carbon.region = {region!r}: unknown state{did_you_mean(part, states)}")
+            raise _unknown(region, [f"{country}-{known}" for known in states])
         value = float(states[part]["emissions"]) * _GRAMS_PER_POUND / 1000.0
         return _blind(value, "EPA eGRID state output emission rate, via CodeCarbon", "2023", region)
     if country == "CAN":
         if part not in _PROVINCES:
-            raise ConfigError(f"carbon.region = {region!r}: unknown province{did_you_mean(part, _PROVINCES)}")
+            raise _unknown(region, [f"{country}-{known}" for known in _PROVINCES])
         row = _json("private_infra/2023/canada_energy_mix.json")[_PROVINCES[part]]
         shares = {name: float(row.get(name) or 0.0) for name in _CANADA}
         value = sum(share * _CANADA[name] for name, share in shares.items()) / (sum(shares.values()) or 1.0)
@@ -176,30 +176,27 @@ def _part(country: str, part: str, data: Path) -> Factor:
         row = rows.get(f"CN-{part}")
         if row is None:
             known = [key.removeprefix("CN-") for key in rows]
-            raise ConfigError(f"carbon.region = {region!r}: unknown province{did_you_mean(part, known)}")
+            raise _unknown(region, [f"{country}-{known}" for known in known])
         return _blind(float(row["emission_factor"]), "provincial factors via CodeCarbon", str(row["year"]), region)
     raise ConfigError(f"carbon.region = {region!r}: parts of a country are known for USA, CAN and CHN only")
 
 
-def _cloud(provider: str, name: str, data: Path) -> Factor:
+def _cloud(provider: str, name: str) -> Factor:
     rows = {(row["provider"], row["region"]): row for row in _cloud_rows()}
     row = rows.get((provider, name))
+    if row is None and (provider, name) in LOCATIONS:
+        local = _from_tables(LOCATIONS[provider, name])
+        return replace(local, source=f"{local.source} (where the cloud region lies)", region=f"{provider}:{name}")
     if row is None:
-        known = [f"{p}:{r}" for p, r in rows]
-        raise ConfigError(f"carbon.region = '{provider}:{name}': unknown cloud region{did_you_mean(f'{provider}:{name}', known)}")
+        known = [f"{p}:{r}" for p, r in (*rows, *LOCATIONS)]
+        raise _unknown(f"{provider}:{name}", known)
     value = float(row["impact"])
     source = f"{row['source'] or 'cloud provider'}, via CodeCarbon"
     return _blind(value, source, "", f"{provider}:{name}")
 
 
-def _alpha3(code: str, data: Path) -> str:
-    if len(code) != 2:
-        return code
-    countries = {row["countryIsoCode"] for row in _cloud_rows()}
-    found = _ALPHA2.get(code)
-    if found is None:
-        raise ConfigError(f"carbon.region = {code!r}: write the three-letter code{did_you_mean(code, sorted(countries))}")
-    return found
+def _alpha3(code: str) -> str:
+    return _ALPHA2.get(code, code) if len(code) == 2 else code
 
 
 _ALPHA2 = {
@@ -222,8 +219,13 @@ def known_regions() -> list[str]:
     china = [key.replace("CN-", "CHN-") for key in _json("private_infra/2023/china_provincial_emissions.json")["data"]]
     zones = list(_json("private_infra/nordic_emissions.json")["data"])
     clouds = [f"{row['provider']}:{row['region']}" for row in _cloud_rows()]
-    return [*table, *states, *provinces, *china, *zones, *clouds]
+    return [*table, *states, *provinces, *china, *zones, *clouds, *(f"{p}:{r}" for p, r in LOCATIONS)]
 
 
-def _examples(table: Mapping[str, Any]) -> list[str]:
-    return sorted(table)
+def _unknown(given: str, known: list[str], wanted: str | None = None) -> ConfigError:
+    near = difflib.get_close_matches(wanted or given, known, n=4, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else "it is not in the offline tables;"
+    return ConfigError(
+        f"carbon.region = {given!r}: unknown region; {hint} "
+        "write a country (FRA), a state (USA-CA), a cloud region (aws:eu-west-3), or give intensity_g_per_kwh"
+    )

@@ -52,10 +52,10 @@ class ProcessTree:
     def watch(self, pid: int) -> bool:
         """Follow ``pid`` and its children from now on; False where there is no such process."""
         self.update()
+        self._roots.add(pid)
         reading = self._read(pid)
         if reading is None:
             return False
-        self._roots.add(pid)
         if pid not in self._members:
             start, own, reaped = reading
             self._members[pid] = _Member(start, own, reaped)

@@ -52,8 +52,13 @@ class Sampler:
         self.period_s = 1.0 / hz
         fast = any(d.kind == MEASURED and d.counted and not d.has_counter for d in self.devices)
         self.tick_s = min(self.period_s, 1.0 / _FAST_HZ) if fast else self.period_s
+        for source in self.sources:
+            for device in source.devices:
+                fast_one = fast and any(not d.has_counter for d in source.devices)
+                device.sample_period_s = self.tick_s if fast_one else max(self.period_s, source.min_period_s)
         self._due_s = [0.0] * len(self.sources)
         self._fast = [any(not d.has_counter for d in s.devices) for s in self.sources]
+        self._missing: set[int] = set()
         self._stop = False
         self._parent = os.getppid()
         self._buffer = b""
@@ -79,6 +84,7 @@ class Sampler:
             phase = (phase + _GOLDEN) % 1.0
             self._wait(poller, start + (self.ticks + phase * _JITTER) * self.tick_s)
         self.sample(time.monotonic(), everything=True)
+        self.journal.warnings.extend(f"there was no process {pid} to watch" for pid in sorted(self._missing))
 
     def sample(self, now_s: float, *, everything: bool = False) -> None:
         """Read the sources that are due and publish the total."""
@@ -127,8 +133,9 @@ class Sampler:
         if "watch" in command:
             self.sample(time.monotonic(), everything=True)  # what came before belongs to nobody
             if not self.tree.watch(int(command["watch"])):
-                self.journal.warnings.append(f"no process {command['watch']} to watch")
+                self._missing.add(int(command["watch"]))  # a short command: its end is reported with its CPU time
         if "ended" in command:
+            self._missing.discard(int(command["ended"]))
             self.tree.update()
             self.tree.correct(int(command["ended"]), float(command["cpu_s"]))
             self.sample(time.monotonic(), everything=True)

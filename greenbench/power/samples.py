@@ -86,6 +86,7 @@ class DeviceInfo:
     tolerance: float = 0.0
     tolerance_source: str = ""
     wrap_j: float | None = None
+    sample_period_s: float | None = None
     shared: bool = False
     notes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)

@@ -44,7 +44,7 @@ class Track:
     @property
     def max_gap_s(self) -> float:
         """Distance between readings beyond which something was missed."""
-        return max(0.5, 5 * self.spacing_s)
+        return max(0.5, 5 * max(self.spacing_s, self.info.sample_period_s or 0.0))
 
 
 def increasing(times: list[int]) -> list[int]:
