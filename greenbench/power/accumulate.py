@@ -90,10 +90,19 @@ class Totals:
 
     def now(self, now_ns: int) -> tuple[float | None, float | None, str | None, float | None, float | None]:
         """Return ``(energy_j, power_w, kind, low_j, high_j)``; all None before the first reading."""
-        energies = [e for d in self._devices.values() if (e := d.estimate_j(now_ns)) is not None]
-        if not energies:
+        energy = power = low = high = 0.0
+        known = powered = False
+        for device in self._devices.values():
+            value = device.estimate_j(now_ns)
+            if value is None:
+                continue
+            known = True
+            energy += value
+            low += device.low_j
+            high += device.high_j
+            if device.power_w is not None:
+                powered = True
+                power += device.power_w
+        if not known:
             return None, None, None, None, None
-        powers = [d.power_w for d in self._devices.values() if d.power_w is not None]
-        low = sum(d.low_j for d in self._devices.values())
-        high = sum(d.high_j for d in self._devices.values())
-        return sum(energies), sum(powers) if powers else None, self._kind, low, high
+        return energy, power if powered else None, self._kind, low, high

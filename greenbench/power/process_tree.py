@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 
 _PROC = "/proc"
-_RESCAN_S = 0.5
+_RESCAN_S = 1.0
+_THREADS_EVERY = 5
 
 
 @dataclass(slots=True)
@@ -15,6 +16,7 @@ class _Member:
     start_ticks: int
     own_s: float = 0.0
     reaped_s: float = 0.0
+    descriptor: int = -1
 
 
 class ProcessTree:
@@ -31,7 +33,10 @@ class ProcessTree:
         self._before_watch_s = 0.0
         self._gone_s = 0.0
         self._next_scan_s = 0.0
+        self._scans = 0
         self._tick_s = 1.0 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
+        # Kernels without CONFIG_PROC_CHILDREN have no such file.
+        self._has_children_files = os.path.exists(f"{_PROC}/self/task/{os.getpid()}/children")  # noqa: PTH110
         self._linux = os.path.isdir(f"{_PROC}/self/task")  # noqa: PTH112  read 20 times a second: no Path objects
 
     @property
@@ -84,10 +89,10 @@ class ProcessTree:
             self._adopt_children(before=False)
         total, reaped_gain, vanished = 0.0, 0.0, 0.0
         for pid, member in list(self._members.items()):
-            reading = self._read(pid)
+            reading = self._reread(pid, member)
             if reading is None or reading[0] != member.start_ticks:
                 vanished += member.own_s + member.reaped_s
-                del self._members[pid]
+                self._forget(pid)
                 continue
             reaped_gain += reading[2] - member.reaped_s
             member.own_s, member.reaped_s = reading[1], reading[2]
@@ -112,10 +117,14 @@ class ProcessTree:
         return private + shared
 
     def _adopt_children(self, *, before: bool) -> None:
+        # Children of the main thread every time, of the other threads (a trainer has dozens) every few times:
+        # a late find loses nothing, because a process brings its CPU time along.
+        every_thread = before or self._scans % _THREADS_EVERY == 0
+        self._scans += 1
         pending = list(self._members)
         own_pid = os.getpid()  # the sampler may be a child of what it watches; it is not part of the work
         while pending:
-            for child in self._children(pending.pop()):
+            for child in self._children(pending.pop(), every_thread=every_thread):
                 if child in self._members or child == own_pid:
                     continue
                 reading = self._read(child)
@@ -124,33 +133,48 @@ class ProcessTree:
                     self._before_watch_s += reading[1] + reading[2] if before else 0.0
                     pending.append(child)
 
-    def _children(self, pid: int) -> list[int]:
-        if not self._linux:
+    def _children(self, pid: int, *, every_thread: bool) -> list[int]:
+        if not self._has_children_files:
             return _psutil_children(pid)
         found: list[int] = []
         try:
-            for thread in os.listdir(f"{_PROC}/{pid}/task"):  # noqa: PTH208
-                with open(f"{_PROC}/{pid}/task/{thread}/children", "rb") as stream:  # noqa: PTH123
+            threads = os.listdir(f"{_PROC}/{pid}/task") if every_thread else [str(pid)]  # noqa: PTH208
+            for thread in threads:
+                with open(f"{_PROC}/{pid}/task/{thread}/children", "rb", buffering=0) as stream:  # noqa: PTH123
                     found.extend(int(child) for child in stream.read().split())
-        except FileNotFoundError:
-            if os.path.isdir(f"{_PROC}/{pid}/task") and not os.path.exists(f"{_PROC}/self/task/{os.getpid()}/children"):  # noqa: PTH110, PTH112, E501
-                return _psutil_children(pid)  # a kernel without CONFIG_PROC_CHILDREN
         except (OSError, ValueError):
-            pass
+            return found  # the process or one of its threads ended meanwhile
         return found
+
+    def _reread(self, pid: int, member: _Member) -> tuple[int, float, float] | None:
+        # The file stays open: opening it costs more than reading it, and a closed process reads as ESRCH.
+        if not self._linux:
+            return _psutil_times(pid)
+        try:
+            if member.descriptor < 0:
+                member.descriptor = os.open(f"{_PROC}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+            return self._parse(os.pread(member.descriptor, 1024, 0))
+        except OSError:
+            return None
+
+    def _forget(self, pid: int) -> None:
+        member = self._members.pop(pid)
+        if member.descriptor >= 0:
+            os.close(member.descriptor)
 
     def _read(self, pid: int) -> tuple[int, float, float] | None:
         if not self._linux:
             return _psutil_times(pid)
         try:
-            descriptor = os.open(f"{_PROC}/{pid}/stat", os.O_RDONLY)
-            try:
-                raw = os.read(descriptor, 1024)
-            finally:
-                os.close(descriptor)
+            with open(f"{_PROC}/{pid}/stat", "rb", buffering=0) as stream:  # noqa: PTH123
+                return self._parse(stream.read(1024))
         except OSError:
             return None
-        cells = raw[raw.rfind(b")") + 2 :].split(None, 21)
+
+    def _parse(self, raw: bytes) -> tuple[int, float, float] | None:
+        cells = raw[raw.rfind(b")") + 2 :].split(None, 20)
+        if len(cells) < 20:
+            return None
         own = int(cells[11]) + int(cells[12])
         reaped = int(cells[13]) + int(cells[14])
         return int(cells[19]), own * self._tick_s, reaped * self._tick_s

@@ -36,6 +36,7 @@ _GOLDEN = 0.6180339887498949
 _JITTER = 0.9  # share of the period over which a sampling time may move
 _FLUSH_S = 0.8
 _PARENT_CHECK_S = 0.5
+_STDIN = (0,)
 _FAST_HZ = 100.0  # where there is no counter, power is integrated: the load's rhythm has to be resolved
 
 
@@ -69,8 +70,6 @@ class Sampler:
         start = time.monotonic()
         flush_at = parent_at = start
         phase = 0.0
-        poller = select.poll()
-        poller.register(0, select.POLLIN | select.POLLHUP)
         while not self._stop:
             now = time.monotonic()
             self.sample(now)
@@ -82,7 +81,7 @@ class Sampler:
                 parent_at = now + _PARENT_CHECK_S
             self.ticks = max(self.ticks + 1, int((time.monotonic() - start) / self.tick_s))
             phase = (phase + _GOLDEN) % 1.0
-            self._wait(poller, start + (self.ticks + phase * _JITTER) * self.tick_s)
+            self._wait(start + (self.ticks + phase * _JITTER) * self.tick_s)
         self.sample(time.monotonic(), everything=True)
         self.journal.warnings.extend(f"there was no process {pid} to watch" for pid in sorted(self._missing))
 
@@ -101,16 +100,13 @@ class Sampler:
         energy, power, kind, low, high = self.totals.now(t_ns)
         self.live.write(t_ns, energy, power, kind, low, high)
 
-    def _wait(self, poller: Any, until_s: float) -> None:
+    def _wait(self, until_s: float) -> None:
         while not self._stop:
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 return
-            # poll() counts whole milliseconds: sleep the rest so that the jitter keeps its resolution.
-            if poller.poll(int(left_s * 1000)):
+            if select.select(_STDIN, (), (), left_s)[0]:
                 self._commands()
-            elif left_s < 0.001:
-                time.sleep(left_s)
 
     def _commands(self) -> None:
         try:
