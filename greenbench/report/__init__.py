@@ -1,0 +1,98 @@
+"""Reports: one HTML page, CSV, Markdown and LaTeX tables, figures and model cards, from run folders alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from greenbench.errors import OutputError
+from greenbench.report.collect import Setting, collect
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """Where a report lies."""
+
+    html: Path
+    results_csv: Path
+    phases_csv: Path
+    curves_csv: Path
+    markdown: Path
+    latex: Path
+    figures: Path
+    model_cards: Path
+
+
+def write_report(
+    run_dirs: Sequence[Path], out: Path, *, across_machines: bool = False, baseline: str | None = None
+) -> ReportPaths:
+    """Write a report of run folders to ``out``.
+
+    Args:
+        run_dirs: folders written by ``greenbench run`` (or single trial folders).
+        out: folder to write; created, existing files of an earlier report are replaced.
+        across_machines: show runs of different hardware side by side; nothing is claimed across them.
+        baseline: the model that all others are held against; default is the suite's.
+
+    Raises:
+        IncomparableError: different hardware without ``across_machines``; the message names the key.
+        ConfigError: an unknown baseline.
+        DataError: a folder without trials, or a damaged file in it.
+        OutputError: ``out`` cannot be written.
+    """
+    settings = collect([Path(p) for p in run_dirs], across_machines=across_machines, baseline=baseline)
+    paths = ReportPaths(
+        out / "index.html", out / "results.csv", out / "phases.csv", out / "curves.csv", out / "results.md",
+        out / "results.tex", out / "figures", out / "model_cards",
+    )  # fmt: skip
+    try:
+        for folder in (out, paths.figures, paths.model_cards):
+            folder.mkdir(parents=True, exist_ok=True)
+        _write_all(settings, paths)
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or out}: the report cannot be written ({error.strerror}); choose another --out"
+        ) from error
+    return paths
+
+
+def _write_all(settings: list[Setting], paths: ReportPaths) -> None:
+    from greenbench.report import model_card, tables, texts
+    from greenbench.report.figures import style
+    from greenbench.report.landscape import build_landscape
+    from greenbench.report.page import render
+    from greenbench.report.verdicts import claims_of
+
+    trials = [trial for setting in settings for trial in setting.trials]
+    tables.write_csv(paths.results_csv, tables.RESULT_COLUMNS, map(tables.result_row, trials))
+    tables.write_csv(paths.phases_csv, tables.PHASE_COLUMNS, (row for t in trials for row in tables.phase_rows(t)))
+    tables.write_csv(paths.curves_csv, tables.CURVE_COLUMNS, (row for t in trials for row in tables.curve_rows(t)))
+    claims = [claims_of(setting) for setting in settings]
+    drawn = [_draw(setting) for setting in settings]
+    landscape = build_landscape(settings)
+    _write(paths.html, render(settings, claims, drawn, landscape))
+    _write(paths.markdown, texts.markdown(settings, claims))
+    _write(paths.latex, texts.latex(settings, claims))
+    for figure in [figure for d in drawn for figure in d.all] + landscape.figures:
+        _write(paths.figures / f"{figure.name}.svg", style.standalone(figure))
+        (paths.figures / f"{figure.name}.pdf").write_bytes(figure.pdf)
+    for name, text in model_card.model_cards(settings).items():
+        _write(paths.model_cards / f"{name}.md", text)
+
+
+def _draw(setting: Setting):  # type: ignore[no-untyped-def]
+    from greenbench.report.figures import curves, phases, power, tradeoff
+    from greenbench.report.page import Drawn
+
+    single: Callable[..., list] = lambda figure: [figure] if figure is not None else []  # noqa: E731
+    return Drawn(
+        single(tradeoff.tradeoff(setting)),
+        curves.learning_curves(setting),
+        power.timelines(setting),
+        single(phases.breakdown(setting)),
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,98 @@
+"""Where the joules went: energy per phase and arm, mean over seeds."""
+
+from __future__ import annotations
+
+import statistics
+
+from greenbench.records import PHASES
+from greenbench.report.collect import Arm, Setting, number
+from greenbench.report.figures.style import PHASE_COLOURS, Figure, Table, canvas, finish
+from greenbench.units import format_duration, format_si
+
+
+def phase_means(arm: Arm) -> dict[str, tuple[float | None, float]]:
+    """Return ``phase -> (mean joules, mean seconds)`` over an arm's trials, repeated phases of a trial added up."""
+    joules: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
+    for trial in arm.counted:
+        energy: dict[str, float] = {}
+        duration: dict[str, float] = {}
+        for phase in (trial.result or {}).get("phases") or []:
+            name = str(phase.get("phase"))
+            duration[name] = duration.get(name, 0.0) + (number(phase.get("duration_s")) or 0.0)
+            value = number(phase.get("energy_j"))
+            if value is not None:
+                energy[name] = energy.get(name, 0.0) + value
+        for name, value in energy.items():
+            joules.setdefault(name, []).append(value)
+        for name, value in duration.items():
+            seconds.setdefault(name, []).append(value)
+    order = [name for name in (*PHASES, *seconds) if name in seconds]
+    return {
+        name: (statistics.fmean(joules[name]) if name in joules else None, statistics.fmean(seconds[name]))
+        for name in dict.fromkeys(order)
+    }
+
+
+def breakdown(setting: Setting) -> Figure | None:
+    """Draw stacked bars of joules per phase; ``None`` where no trial has phase energies."""
+    arms = [(arm, phase_means(arm)) for arm in setting.arms]
+    arms = [(arm, means) for arm, means in arms if any(e for e, _ in means.values())]
+    if not arms:
+        return None
+    names = [name for name in PHASES if any(name in means for _, means in arms)]
+    tips: dict[str, str] = {}
+    with canvas(0.9 + 0.34 * len(arms)) as figure:
+        axes = figure.add_subplot()
+        for row, (arm, means) in enumerate(arms):
+            left = 0.0
+            for name in names:
+                energy, seconds = means.get(name, (None, 0.0))
+                if not energy:
+                    continue
+                (bar,) = axes.barh(
+                    row, energy, left=left, height=0.62, color=PHASE_COLOURS.get(name, "#7f7f7f"), edgecolor="#fefefe",
+                    linewidth=0.6,
+                )  # fmt: skip
+                bar.set_gid(f"b-{row}-{name}")
+                tips[f"b-{row}-{name}"] = (
+                    f"{arm.label}, {name}: {format_si(energy, 'J')} in {format_duration(seconds)}"
+                )
+                left += energy
+        axes.set_yticks(range(len(arms)), [arm.label for arm, _ in arms])
+        axes.tick_params(axis="y", length=0, labelcolor="#1b1f23")
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_formatter(lambda value, _: format_si(value, "J"))
+        axes.locator_params(axis="x", nbins=5)
+        axes.set_xlabel("energy, mean over seeds")
+        _legend(figure, names)
+        return finish(
+            figure,
+            f"{setting.prefix}phases",
+            "Energy by phase",
+            "Stacked bars of joules per phase for each model and control. The budget counts features, targets, compile "
+            "and pretrain; evaluation is metered and reported apart.",
+            _table(arms, names),
+            tips=tips,
+        )
+
+
+def _legend(figure, names: list[str]) -> None:  # type: ignore[no-untyped-def]
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=PHASE_COLOURS.get(name, "#7f7f7f"), linewidth=0, label=name) for name in names]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=1.1, columnspacing=1.2)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.2 * ((len(names) + 3) // 4))
+
+
+def _table(arms: list[tuple[Arm, dict[str, tuple[float | None, float]]]], names: list[str]) -> Table:
+    rows = []
+    for arm, means in arms:
+        cells = []
+        for name in names:
+            energy, seconds = means.get(name, (None, 0.0))
+            cells.append(f"{format_si(energy, 'J')} / {format_duration(seconds)}" if energy else "")
+        rows.append((arm.label, *cells))
+    return Table(("model", *names), tuple(rows))

@@ -1,0 +1,168 @@
+"""The tables of one setting: comparison, controls, transfer and languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from greenbench.metrics import METRICS, format_value
+from greenbench.report.collect import Arm, Setting, number
+from greenbench.report.figures.style import Look
+from greenbench.report.figures.tradeoff import control_name
+from greenbench.report.verdicts import Claims
+from greenbench.report.view import Cell, Head, Row, Swatch, TableView, metric_cell, metric_head, swatch
+
+COSTS = (
+    "energy_budgeted_j", "co2e_g", "pretrain_flops", "peak_memory_bytes", "params", "audio_h", "audio_s_per_s", "steps",
+    "pretrain_s",
+)  # fmt: skip
+
+
+def arm_swatch(arm: Arm) -> Swatch:
+    """Return an arm's marker."""
+    return swatch(Look.of_control(arm.index) if arm.control else Look.of(arm.index))
+
+
+def arm_cell(arm: Arm, *notes: str) -> Cell:
+    """Return the cell that names an arm."""
+    return Cell(control_name(arm) if arm.control else arm.label, notes=notes, look=arm_swatch(arm))
+
+
+def quality_metrics(setting: Setting) -> list[str]:
+    """Return the quality metrics that any arm has, the headline first."""
+    found = [name for name, m in METRICS.items() if m.quality and any(arm.values(name) for arm in setting.arms)]
+    return sorted(found, key=lambda name: name != setting.headline)
+
+
+def comparison_metrics(setting: Setting) -> list[str]:
+    """Return the columns of the comparison table."""
+    costs = [name for name in COSTS if any(arm.values(name) for arm in setting.contestants)]
+    return quality_metrics(setting) + costs
+
+
+def ratio(arm: Arm, baseline: Arm | None, metric: str) -> float | None:
+    """Return the arm's mean over the baseline's mean."""
+    mine, base = arm.mean(metric), baseline.mean(metric) if baseline else None
+    return mine / base if mine is not None and base else None
+
+
+def comparison(setting: Setting, claims: Claims) -> TableView:
+    """Build the comparison: one row per contestant, best headline first, with ratios, spreads and marks."""
+    metrics = comparison_metrics(setting)
+    heads = (Head("Model"), Head("Runs"), *(metric_head(name, _kind(setting, name)) for name in metrics))
+    rows = []
+    for arm in ranked(setting):
+        is_base = arm is setting.baseline
+        finished, planned = len(arm.counted), len(arm.trials)
+        runs = Cell(str(finished) if finished == planned else f"{finished} of {planned}", finished)
+        cells = [_compared(arm, setting.baseline, name, claims.verdict(arm.label, name)) for name in metrics]
+        rows.append(Row((arm_cell(arm, *(("baseline",) if is_base else ())), runs, *cells), "base" if is_base else ""))
+    return TableView("Comparison of the models", heads, tuple(rows))
+
+
+def ranked(setting: Setting) -> list[Arm]:
+    """Return the contestants, best headline first; those without the figure last."""
+    name = setting.headline
+    if name is None:
+        return setting.contestants
+    sign = -1 if METRICS[name].direction == "higher" else 1
+
+    def key(arm: Arm) -> tuple[bool, float]:
+        value = arm.mean(name)
+        return (value is None, sign * (value or 0.0))
+
+    return sorted(setting.contestants, key=key)
+
+
+def _compared(arm: Arm, baseline: Arm | None, name: str, verdict: str) -> Cell:
+    value = arm.mean(name)
+    if value is None:
+        return Cell("")
+    notes = []
+    spread = arm.spread(name)
+    if spread is not None:
+        notes.append(f"± {format_value(name, spread)}")
+    if arm is not baseline and (share := ratio(arm, baseline, name)) is not None:
+        notes.append(f"× {share:.2f}" if share >= 0.1 else f"× {share:.3f}")
+    return Cell(format_value(name, value), value, tuple(notes), verdict)
+
+
+def _kind(setting: Setting, name: str) -> str:
+    metric = METRICS[name]
+    if metric.unit != "J":
+        return metric.kind
+    kinds = sorted({arm.energy_kind for arm in setting.contestants} - {""})
+    return " and ".join(kinds)
+
+
+def controls(setting: Setting) -> TableView:
+    """Build the table of controls, each with the best contestant's figure below for comparison."""
+    metrics = [name for name in quality_metrics(setting) if any(arm.values(name) for arm in setting.controls)]
+    if not setting.controls:
+        return TableView("Controls")
+    rows = [
+        Row((arm_cell(arm), Cell(str(len(arm.counted))), *(metric_cell(m, arm.mean(m)) for m in metrics)), "control")
+        for arm in setting.controls
+    ]
+    rows += [
+        Row((arm_cell(arm), Cell(str(len(arm.counted))), *(metric_cell(m, arm.mean(m)) for m in metrics)))
+        for arm in ranked(setting)[:1]
+    ]
+    heads = (Head("Representation"), Head("Runs"), *(metric_head(name) for name in metrics))
+    return TableView("Controls", heads, tuple(rows))
+
+
+_TRANSFER = (
+    ("energy_j", "Energy", "energy_total_j"), ("duration_s", "Time", "wall_s"),
+    ("peak_memory_bytes", "Peak memory", "peak_memory_bytes"), ("trained_params", "Trained parameters", "params"),
+)  # fmt: skip
+
+
+def transfer(setting: Setting) -> TableView:
+    """Build the transfer table from the results' ``transfer`` lists: mean over seeds per model, task and strategy."""
+    found: dict[tuple[int, str, str], list[Mapping[str, Any]]] = {}
+    for arm in setting.arms:
+        for trial in arm.counted:
+            for entry in (trial.result or {}).get("transfer") or []:
+                key = (setting.arms.index(arm), str(entry.get("task", "")), str(entry.get("strategy", "")))
+                found.setdefault(key, []).append(entry)
+    rows = []
+    for (index, task, strategy), entries in sorted(found.items()):
+        errors = [number(entry.get("error_pct")) for entry in entries]
+        costs = [metric_cell(shown, _mean([number(e.get(key)) for e in entries])) for key, _, shown in _TRANSFER]
+        error = _mean(errors)
+        rows.append(
+            Row(
+                (arm_cell(setting.arms[index]), Cell(task), Cell(strategy), Cell(str(len(entries)), len(entries)),
+                 Cell("" if error is None else f"{error:.1f} %", error), *costs)
+            )
+        )  # fmt: skip
+    heads = (Head("Model"), Head("Task"), Head("Strategy"), Head("Runs"), Head("Error", "lower"))
+    return TableView(
+        "Transfer", (*heads, *(Head(label, "lower") for _, label, _ in _TRANSFER)), tuple(rows), text=(0, 1, 2)
+    )
+
+
+def languages(setting: Setting) -> TableView:
+    """Build the table of per-language errors of the headline's task, mean over seeds."""
+    name = setting.headline or ""
+    found: dict[Arm, dict[str, list[float]]] = {}
+    for arm in setting.arms:
+        for trial in arm.counted:
+            task = ((trial.result or {}).get("tasks") or {}).get(name.partition("_")[0]) or {}
+            for language, value in (task.get("per_language") or {}).items():
+                figure = number(value.get(name) if isinstance(value, Mapping) else value)
+                if figure is not None:
+                    found.setdefault(arm, {}).setdefault(str(language), []).append(figure)
+    tongues = sorted({language for values in found.values() for language in values})
+    rows = []
+    for arm in [*ranked(setting), *setting.controls]:
+        if arm in found:
+            means = [_mean(list(found[arm].get(language, []))) for language in tongues]
+            rows.append(Row((arm_cell(arm), *(metric_cell(name, mean) for mean in means))))
+    return TableView("Error by language", (Head("Model"), *(Head(language, "lower") for language in tongues)), tuple(rows))
+
+
+def _mean(values: list[float | None] | list[float]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None

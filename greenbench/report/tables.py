@@ -1,0 +1,106 @@
+"""The tables a report leaves behind: CSV with fixed columns, one row per trial, phase or logged step."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from greenbench.metrics import IDENTITY_COLUMNS, METRICS
+from greenbench.records import SCHEMA_VERSION, Trial
+from greenbench.report.collect import budget_of, number, status
+
+RESULT_COLUMNS = (*IDENTITY_COLUMNS, *METRICS)
+_KEY = ("suite", "model", "control", "size", "seed")
+PHASE_COLUMNS = (
+    *_KEY, "session", "phase", "budgeted", "begin_s", "duration_s", "energy_j", "energy_low_j", "energy_high_j",
+    "mean_power_w", "kind",
+)  # fmt: skip
+CURVE_COLUMNS = (
+    *_KEY, "step", "fraction", "seconds", "audio_h", "joules", "co2e_g", "loss", "lr",
+)  # fmt: skip
+
+
+def cell(value: Any) -> Any:
+    """Return what stands in a CSV cell: empty for absent and for what is no finite number; never 0 in its place."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if number(value) is None:
+            return ""
+        return int(value) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    return value
+
+
+def result_row(trial: Trial) -> dict[str, Any]:
+    """Return a trial's row of ``results.csv``; a trial without a result still has its identity."""
+    manifest = trial.manifest
+    gpus = " + ".join(str(g.get("name") or "") for g in manifest.get("gpu") or [])
+    kind, limit = budget_of(trial)
+    identity = {
+        "schema_version": manifest.get("schema_version", SCHEMA_VERSION),
+        "suite": manifest.get("suite"),
+        "model": manifest.get("label"),
+        "family": manifest.get("family"),
+        "size": manifest.get("size"),
+        "seed": manifest.get("seed"),
+        "control": manifest.get("control"),
+        "device": manifest.get("device"),
+        "gpu": gpus or None,
+        "dtype": manifest.get("dtype"),
+        "budget_kind": kind or None,
+        "budget_limit": limit,
+        "data": (manifest.get("data") or {}).get("spec"),
+        "data_fingerprint": (manifest.get("data") or {}).get("fingerprint"),
+        "run_dir": trial.path.name,
+    }
+    row = {key: value for key, value in identity.items() if value is not None}
+    row.update({key: value for key, value in trial.row.items() if value is not None})
+    row["status"] = status(trial)
+    if trial.result is not None:
+        row.setdefault("valid", trial.result.get("valid"))
+        row.setdefault("resumed", trial.result.get("resumed"))
+    return row
+
+
+def phase_rows(trial: Trial) -> Iterator[dict[str, Any]]:
+    """Yield a trial's rows of ``phases.csv``."""
+    key = _key(trial)
+    for phase in (trial.result or {}).get("phases") or []:
+        yield {**key, **phase}
+
+
+def curve_rows(trial: Trial) -> Iterator[dict[str, Any]]:
+    """Yield a trial's rows of ``curves.csv``: what the journal logged, in the report's units."""
+    key = _key(trial)
+    for record in trial.curve:
+        audio_s = number(record.get("audio_s"))
+        yield {
+            **key,
+            **record,
+            "audio_h": None if audio_s is None else audio_s / 3600,
+            "co2e_g": record.get("grams"),
+        }
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows under fixed columns; what a row does not have is an empty cell."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([cell(row.get(column)) for column in columns])
+
+
+def _key(trial: Trial) -> dict[str, Any]:
+    manifest = trial.manifest
+    return {
+        "suite": manifest.get("suite"),
+        "model": manifest.get("label"),
+        "control": manifest.get("control"),
+        "size": manifest.get("size"),
+        "seed": manifest.get("seed"),
+    }

@@ -1,0 +1,260 @@
+"""The sentences of a report: verdict, notes, warnings and provenance. Every one is computed from the run folders."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from greenbench.metrics import METRICS, format_value
+from greenbench.records import Trial
+from greenbench.report.collect import Arm, Setting, energy_kind, number, status
+from greenbench.report.figures.tradeoff import ENERGY, control_name
+from greenbench.report.sections import ranked, ratio
+from greenbench.report.verdicts import Claims
+from greenbench.units import format_bytes, format_duration, format_si
+
+_CURRENCY = {
+    "seconds": lambda v: format_duration(v), "joules": lambda v: format_si(v, "J"), "flops": lambda v: format_si(v, "FLOP"),
+    "audio_hours": lambda v: f"{v:g} h of audio", "steps": lambda v: f"{v:g} steps", "grams_co2e": lambda v: format_si(v, "gCO2e"),
+}  # fmt: skip
+
+
+def budget_words(setting: Setting) -> str:
+    """Return the budget in words: ``"45.0 s"``, ``"2.00 kJ"``; empty where none is recorded."""
+    kind, limit = setting.keys.get("budget_kind", ""), setting.keys.get("budget_limit", "")
+    return _CURRENCY[kind](float(limit)) if kind in _CURRENCY and limit else ""
+
+
+def verdict_sentence(setting: Setting, claims: Claims) -> str:
+    """Say in one or two sentences what the runs show about the headline error and the energy, with uncertainty."""
+    name = setting.headline
+    arms = [arm for arm in ranked(setting) if name and arm.mean(name) is not None]
+    if name is None or not arms:
+        done = sum(1 for t in setting.trials if status(t) == "ok")
+        return f"No verdict: {done} of {len(setting.trials)} trials finished, and none has a quality figure yet."
+    best, base = arms[0], setting.baseline
+    budget = budget_words(setting)
+    opening = f"Under the same budget of {budget}, " if budget else ""
+    label = METRICS[name].label
+    if base is None or best is base or base.mean(name) is None:
+        others = [arm for arm in arms if arm is not best]
+        if not others:
+            return f"{opening}{best.label} reached {_figure(best, name)} {label}; nothing else was run to hold it against."
+        return f"{opening}no model is below {best.label}, the baseline, in {label}: {_figure(best, name)}. {_claims_against(others, name, claims)}"
+    return f"{opening}{_difference(best, base, name, claims)} {_energy_clause(best, base, claims)}".strip()
+
+
+def _difference(best: Arm, base: Arm, name: str, claims: Claims) -> str:
+    label, claim = METRICS[name].label, claims.get(best.label, name)
+    numbers = f"{_figure(best, name)} {label} against {_figure(base, name)} for {base.label}"
+    runs = f"{min(len(best.values(name)), len(base.values(name)))} seeds"
+    verdict = claim.verdict if claim else ""
+    if verdict == "better":
+        share = ratio(best, base, name)
+        relative = f" {abs(1 - share) * 100:.0f} % {'lower' if share < 1 else 'higher'}," if share else ""
+        return f"{best.label} is better than {base.label}: {numbers},{relative} {interval(claim, name)} over {runs}."
+    if verdict == "not enough runs":
+        return f"not enough runs to decide. {best.label} reached {numbers} ({_runs(best, base, name)}), {floor(claim)}."
+    if verdict == "no difference shown":
+        return f"no difference shown between {best.label} and {base.label}: {numbers}; {interval(claim, name)} over {runs}."
+    return f"{best.label} reached {numbers} ({_runs(best, base, name)})."
+
+
+def _runs(best: Arm, base: Arm, name: str) -> str:
+    a, b = len(best.values(name)), len(base.values(name))
+    return f"{a} {'run' if a == 1 else 'runs'} each" if a == b else f"{a} and {b} runs"
+
+
+def _claims_against(others: Iterable[Arm], name: str, claims: Claims) -> str:
+    words = [f"{arm.label} {_figure(arm, name)} ({claims.verdict(arm.label, name) or 'not tested'})" for arm in others]
+    return "; ".join(words) + "."
+
+
+def _energy_clause(best: Arm, base: Arm, claims: Claims) -> str:
+    mine, theirs = best.mean(ENERGY), base.mean(ENERGY)
+    if mine is None or theirs is None:
+        return "No energy was recorded, so nothing can be said about joules."
+    kind = best.energy_kind or "kind not recorded"
+    verdict = claims.verdict(best.label, ENERGY)
+    tail = f": {verdict}" if verdict else ""
+    return f"It burnt {format_si(mine, 'J')} against {format_si(theirs, 'J')} ({kind}){tail}."
+
+
+def interval(claim: Any, name: str) -> str:
+    """Return ``paired difference with its interval`` in the metric's unit."""
+    metric = METRICS[name]
+    unit = " points" if metric.unit == "%" else ""
+    if unit:
+        return f"difference {claim.difference:+.1f}{unit} (95 % interval {claim.low:+.1f} to {claim.high:+.1f})"
+    shown = [format_value(name, v) for v in (claim.difference, claim.low, claim.high)]
+    return f"difference {shown[0]} (95 % interval {shown[1]} to {shown[2]})"
+
+
+def floor(claim: Any) -> str:
+    """Say the smallest p that so few runs can reach."""
+    return f"with {claim.n} no exact test can go below p = {claim.p_floor:.2g}" if claim.p_floor is not None else "too few to test"
+
+
+def _figure(arm: Arm, name: str) -> str:
+    value, spread = arm.mean(name), arm.spread(name)
+    text = format_value(name, value)
+    if spread is None:
+        return text
+    number_, _, unit = text.partition(" ")
+    shown = format_value(name, spread).partition(" ")[0]
+    return f"{number_} ± {shown} {unit}".strip()
+
+
+@dataclass(frozen=True)
+class Warn:
+    """One warning and the trials it concerns; ``fault`` marks what spoils a figure."""
+
+    text: str
+    where: str = ""
+    fault: bool = False
+
+
+def warnings_of(settings: Iterable[Setting]) -> list[Warn]:
+    """Collect everything that a reader must know before trusting a figure, the gravest first."""
+    found: dict[tuple[str, bool], list[Trial]] = {}
+    for setting in settings:
+        for trial in setting.trials:
+            for text, fault in _trial_warnings(trial):
+                found.setdefault((text, fault), []).append(trial)
+    listed = [Warn(text, _where(trials), fault) for (text, fault), trials in found.items()]
+    return sorted(listed, key=lambda w: not w.fault)[:60]
+
+
+def _trial_warnings(trial: Trial) -> Iterable[tuple[str, bool]]:
+    result = trial.result
+    if result is None:
+        yield "Not finished: run the same command again to continue. It is in no mean and no comparison.", True
+        return
+    if status(trial) != "ok":
+        yield f"Failed: {result.get('error') or 'no reason recorded'}", True
+    if not result.get("valid", True):
+        yield "Marked invalid: its figures are in results.csv, but in no mean and no comparison.", True
+    kind = energy_kind(trial)
+    if kind in ("modelled", "mixed"):
+        yield f"Energy is {kind}, not measured: it follows a model of load and rated power, and the range is wide.", False
+    elif not kind and status(trial) == "ok":
+        yield "No energy figure: no power source was readable (greenbench doctor says why).", True
+    if result.get("resumed"):
+        yield "Resumed after an interruption; what the crash threw away is in energy_wasted_j.", False
+    overshoot = number(trial.row.get("budget_overshoot_pct"))
+    if overshoot is not None and abs(overshoot) > 2:
+        yield "Missed its budget by more than 2 %; compare with care.", True
+    for text in result.get("warnings") or []:
+        if not str(text).startswith("resumed "):
+            yield _sentence(str(text)), False
+    for task, reason in (result.get("left_out") or {}).items():
+        yield f"Task {task} was left out: {reason}", False
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _where(trials: list[Trial]) -> str:
+    names = [t.path.name.rpartition("-")[0] or t.path.name for t in trials]
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def provenance(setting: Setting) -> list[tuple[str, str]]:
+    """Return what was used, as pairs of name and text; absent facts are left out."""
+    trial = next((t for t in setting.trials if t.result is not None), setting.trials[0])
+    m = trial.manifest
+    host, data, git = m.get("host") or {}, m.get("data") or {}, m.get("git") or {}
+    memory = format_bytes(number(host.get("memory_bytes")))
+    facts = [
+        ("Processor", _join([host.get("cpu"), f"{host['cores']} cores" if host.get("cores") else "", memory])),
+        ("System", _join([host.get("os"), f"Python {host['python']}" if host.get("python") else ""])),
+        *[("GPU", _gpu(g)) for g in m.get("gpu") or []],
+        ("Trained on", _join([setting.keys["device"], setting.keys["dtype"]])),
+        ("Budget", budget_words(setting)),
+        ("Data", _join([data.get("spec"), f"{data['hours']:.2f} h" if number(data.get("hours")) else "", f"fingerprint {data.get('fingerprint')}"])),
+        ("Energy", _energy_sources(setting)),
+        ("Emissions", _carbon(m)),
+        ("Code", _join([f"greenbench {(m.get('packages') or {}).get('greenbench', '')}", git.get("commit") and f"commit {str(git['commit'])[:12]}", "with uncommitted changes" if git.get("dirty") else ""])),
+        ("Packages", _join([f"{k} {v}" for k, v in (m.get("packages") or {}).items() if k != "greenbench"])),
+        ("Suite", _join([*setting.suites, f"configuration {m.get('config_hash')}", f"{len(setting.trials)} trials"])),
+        ("Run", _join(sorted({str(t.manifest.get("created", ""))[:10] for t in setting.trials} - {""}))),
+    ]  # fmt: skip
+    return [(name, text) for name, text in facts if text]
+
+
+def _join(parts: Iterable[Any]) -> str:
+    return ", ".join(str(p) for p in parts if p)
+
+
+def _gpu(gpu: dict[str, Any]) -> str:
+    limit = number(gpu.get("power_limit_w"))
+    return _join([gpu.get("name"), gpu.get("uuid"), f"driver {gpu['driver']}" if gpu.get("driver") else "",
+                  f"power limit {limit:g} W" if limit else "", f"MIG {gpu['mig']}" if gpu.get("mig") else ""])  # fmt: skip
+
+
+def _energy_sources(setting: Setting) -> str:
+    kinds = {energy_kind(t) for t in setting.trials} - {""}
+    sources = {
+        str(s) for t in setting.trials if (s := ((t.result or {}).get("energy") or {}).get("total", {}).get("source"))
+    }
+    return _join([" and ".join(sorted(kinds)), " and ".join(sorted(sources))])
+
+
+def _carbon(manifest: dict[str, Any]) -> str:
+    table = manifest.get("carbon")
+    if not table:
+        return "no figure: the suite names neither a region nor an intensity"
+    factor = {**table, **(table.get("factor") or {})}
+    value, low, high = (number(factor.get(k)) for k in ("g_per_kwh", "low_g_per_kwh", "high_g_per_kwh"))
+    bounds = f" ({low:g}–{high:g})" if low is not None and high is not None else ""
+    pue = number(factor.get("pue")) or number(((manifest.get("config") or {}).get("carbon") or {}).get("pue")) or 1.0
+    return _join([f"{value:g} g/kWh{bounds}" if value is not None else "", factor.get("region"), factor.get("source"),
+                  factor.get("date"), f"PUE {pue:g}"])  # fmt: skip
+
+
+def unmeasured(settings: Iterable[Setting]) -> list[str]:
+    """Say what the energy figures leave out."""
+    kinds = {energy_kind(t) for s in settings for t in s.trials} - {""}
+    lines = []
+    if "modelled" in kinds:
+        lines.append("Power itself: these joules come from a model of CPU load and rated power, not from a sensor or counter.")
+    if "mixed" in kinds:
+        lines.append("Part of the power: some devices were measured and others modelled; phases.csv marks which.")
+    return [
+        *lines,
+        "Losses of the power supply, fans, storage, network and displays.",
+        "Cooling and other overheads of a building: only a stated PUE enters the emissions, and never the joules.",
+        "Making the hardware (embodied carbon), and the energy of everything done before the run: downloads, building the corpus, tuning.",
+    ]
+
+
+def command(settings: Iterable[Setting]) -> str:
+    """Return the commands that made these runs, ready to paste."""
+    lines = {shlex.join(str(a) for a in argv) for s in settings for t in s.trials if (argv := t.manifest.get("argv"))}
+    return "\n".join(sorted(lines)[:8]) or "not recorded"
+
+
+def controls_note(setting: Setting) -> str:
+    """Say whether the best model beats its controls in the headline error."""
+    name = setting.headline
+    arms = [arm for arm in ranked(setting) if name and arm.mean(name) is not None]
+    if name is None or not arms:
+        return "What the probe achieves without a trained model."
+    sign = -1 if METRICS[name].direction == "higher" else 1
+    best = arms[0]
+    better = [c for c in setting.controls if (v := c.mean(name)) is not None and sign * v <= sign * (best.mean(name) or 0)]
+    if better:
+        names = " and ".join(control_name(c) for c in better)
+        return f"Caution: {names} scores as well as {best.label} or better, so what was learnt does not show in this task."
+    return f"What the same probe achieves without pretraining; {best.label} is ahead of every control in {METRICS[name].label}."
+
+
+def comparison_note(setting: Setting) -> str:
+    """Say how to read the comparison table."""
+    base = f"× is the ratio to {setting.baseline.label}, the baseline" if setting.baseline else "There is no baseline"
+    counts = sorted({len(arm.counted) for arm in setting.contestants})
+    runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "0"
+    return f"Means over {runs} seeds, ± one standard deviation between seeds. {base}; arrows point to the better direction."
