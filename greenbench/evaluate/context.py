@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from greenbench.evaluate.representation import Featurize, Frames, Progress, Waveforms, extract
+from greenbench.evaluate.representation import Featurize, Frames, Progress, Waveforms, extract, silent
 from greenbench.models.base import Upstream
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Context:
     max_train_seconds: float
     max_test_seconds: float
     heads: tuple[str, ...] = ("linear",)
-    progress: Progress = lambda text, fraction: None
+    progress: Progress = silent
 
     def choose(self, side: Side, keep: Callable[[Utterance], bool]) -> list[int]:
         """Return the utterances of a split that satisfy ``keep``, cut at the split's maximum of seconds.
@@ -64,7 +64,8 @@ class Context:
         candidates = sorted(
             (i for i, u in enumerate(side.utterances) if keep(u)), key=lambda i: _hash(side.utterances[i].id)
         )
-        chosen, seconds = [], 0.0
+        chosen: list[int] = []
+        seconds = 0.0
         for index in candidates:
             seconds += len(side.store.waveform(index)) / 16_000
             if chosen and seconds > limit:
@@ -87,15 +88,16 @@ def held_out(utterances: Sequence[Utterance]) -> np.ndarray:
 
     Whatever a probe has to choose is chosen on these, never on the test split.
     """
-    speakers = sorted({u.speaker for u in utterances}, key=_hash)
+    names = [u.speaker or "" for u in utterances]
+    speakers = sorted(set(names), key=_hash)
     wanted = max(1.0, HELD_OUT_SHARE * len(utterances))
     if len(speakers) >= 3:
         taken: set[str] = set()
         for speaker in speakers[:-2]:
-            if sum(u.speaker in taken for u in utterances) >= wanted:
+            if sum(name in taken for name in names) >= wanted:
                 break
             taken.add(speaker)
-        return np.array([u.speaker in taken for u in utterances], dtype=bool)
+        return np.array([name in taken for name in names], dtype=bool)
     order = sorted(range(len(utterances)), key=lambda i: _hash(utterances[i].id))
     mask = np.zeros(len(utterances), dtype=bool)
     if len(utterances) > 1:

@@ -3,13 +3,13 @@
 As in SUPERB the layer weights start equal and only they and one linear layer are trained. Two choices differ, so that
 a probe of seconds is neither undertrained nor dependent on a learning rate: every layer is standardised per dimension
 with the training rows' mean and deviation (an affine map, so nothing is lost and layers of any scale mix well), and
-after the layer weights are found by mini-batch Adam, the linear layer is solved by L-BFGS on all rows. Weight decay is
-chosen on held-out training rows.
+once the layer weights are found they are fixed, which makes the rest convex: the linear layer is solved anew, far
+enough that further epochs change nothing. Weight decay is chosen on held-out training rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _CHUNK_ROWS = 8192
-WEIGHT_DECAYS = (1e-5, 1e-4, 1e-3)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the probe is trained: Adam with a cosine to 0, in epochs over the training rows."""
+
+    learning_rate: float = 0.01
+    batch: int = 1024
+    layer_epochs: int = 6
+    choosing_epochs: int = 8
+    epochs: int = 16
+    fewest_steps: int = 300
+    weight_decays: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
 
 
 @dataclass
@@ -51,7 +63,7 @@ class Standardised:
         return Standardised(layers, self.mean, self.scale)
 
     def weighted(self, rows: np.ndarray, layer_logits: Tensor) -> Tensor:
-        """Return the weighted sum of standardised layers for some rows, (len(rows), D); differentiable in the weights."""
+        """Return the weighted sum of standardised layers, (len(rows), D); differentiable in the layer logits."""
         gain = layer_logits.softmax(0).unsqueeze(1) * self.scale
         if len(self.layers) == 1:
             block = torch.from_numpy(self.layers[0][rows])
@@ -65,9 +77,7 @@ class Standardised:
         """Return the weighted sum for every row, (N, D), without gradients."""
         with torch.no_grad():
             rows = np.arange(self.layers.shape[1])
-            parts = [
-                self.weighted(rows[i : i + _CHUNK_ROWS], layer_logits) for i in range(0, len(rows), _CHUNK_ROWS)
-            ]
+            parts = [self.weighted(rows[i : i + _CHUNK_ROWS], layer_logits) for i in range(0, len(rows), _CHUNK_ROWS)]
             return torch.cat(parts)
 
 
@@ -103,34 +113,32 @@ def fit_linear_probe(
     *,
     held_out: np.ndarray,
     seed: int,
-    epochs: int = 6,
-    batch: int = 1024,
-    weight_decays: Sequence[float] = WEIGHT_DECAYS,
+    schedule: Schedule | None = None,
 ) -> tuple[LinearProbe, LinearProbe]:
     """Train on ``rows`` of ``layers`` (L, N, D); ``labels`` (N,) covers all rows, -1 marks rows without a label.
 
     ``held_out`` (bool, (N,)) marks the rows that choose the weight decay. Returns the probe trained without them (for
     whatever else must be chosen on held-out rows) and the one trained on all rows.
     """
+    schedule = schedule or Schedule()
     rows = rows[labels[rows] >= 0]
     data = Standardised.fit(layers, rows)
     fitting, choosing = rows[~held_out[rows]], rows[held_out[rows]]
-    logits = _fit_layer_weights(data, fitting, labels, classes, seed=seed, epochs=epochs, batch=batch)
+    logits = _fit_layer_weights(data, fitting, labels, classes, seed=seed, schedule=schedule)
     inputs = data.all_weighted(logits)
     centre, deviation = inputs[rows].mean(0), inputs[rows].std(0)
     spread = 1.0 / deviation.clamp(min=float(deviation.median()) * 1e-3 + 1e-6)
-    inputs = (inputs - centre) * spread
+    inputs.sub_(centre).mul_(spread)
     target = torch.from_numpy(labels)
-    solution: Tensor | None = None
     best: tuple[float, float, Tensor] | None = None
-    for decay in sorted(weight_decays, reverse=True):
-        solution = _solve(inputs[fitting], target[fitting], classes, decay, start=solution)
+    for decay in schedule.weight_decays:
+        solution = _solve(inputs, target, fitting, classes, decay, schedule.choosing_epochs, schedule, seed)
         loss = _mean_loss(solution, inputs[choosing], target[choosing]) if len(choosing) else 0.0
         if best is None or loss < best[0]:
             best = (loss, decay, solution)
     assert best is not None
     _, decay, chosen = best
-    final = _solve(inputs[rows], target[rows], classes, decay, start=chosen) if len(choosing) else chosen
+    final = _solve(inputs, target, rows, classes, decay, schedule.epochs, schedule, seed)
     return tuple(  # type: ignore[return-value]
         LinearProbe(data, logits, centre, spread, s[:, :-1].contiguous(), s[:, -1].contiguous(), decay)
         for s in (chosen, final)
@@ -138,56 +146,80 @@ def fit_linear_probe(
 
 
 def _fit_layer_weights(
-    data: Standardised, rows: np.ndarray, labels: np.ndarray, classes: int, *, seed: int, epochs: int, batch: int
+    data: Standardised, rows: np.ndarray, labels: np.ndarray, classes: int, *, seed: int, schedule: Schedule
 ) -> Tensor:
-    """Return the layer logits found together with a provisional linear layer by mini-batch Adam."""
+    """Return the layer logits found together with a provisional linear layer."""
     count, _, width = data.layers.shape
     logits = torch.zeros(count, requires_grad=True)
     if count == 1:
         return logits.detach()
-    generator = np.random.default_rng(seed)
     weight = torch.zeros(classes, width, requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
-    optimizer = torch.optim.Adam([{"params": [logits], "lr": 0.05}, {"params": [weight, bias], "lr": 0.01}])
-    batch = min(batch, len(rows))
-    steps = max(60, epochs * len(rows) // batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    order = generator.permutation(rows)
-    at = 0
-    for _ in range(steps):
-        if at + batch > len(order):
-            order, at = generator.permutation(rows), 0
+    optimizer = torch.optim.Adam(
+        [
+            {"params": [logits], "lr": 5 * schedule.learning_rate},
+            {"params": [weight, bias], "lr": schedule.learning_rate},
+        ]
+    )
+
+    def step(chosen: np.ndarray) -> None:
         # Sorted rows make the gather from a large (possibly on-disk) array sequential.
-        chosen = np.sort(order[at : at + batch])
-        at += batch
-        loss = F.cross_entropy(
-            F.linear(data.weighted(chosen, logits), weight, bias), torch.from_numpy(labels[chosen])
-        )
+        chosen = np.sort(chosen)
+        inputs = data.weighted(chosen, logits)
+        loss = F.cross_entropy(F.linear(inputs, weight, bias), torch.from_numpy(labels[chosen]))
         optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-        schedule.step()
+
+    _descend(optimizer, step, rows, schedule.layer_epochs, schedule, seed)
     return logits.detach()
 
 
-def _solve(inputs: Tensor, labels: Tensor, classes: int, decay: float, *, start: Tensor | None) -> Tensor:
-    """Solve softmax regression with an L2 penalty on the weights by L-BFGS; returns (C, D + 1), the bias last."""
-    width = inputs.shape[1]
-    solution = torch.zeros(classes, width + 1) if start is None else start.clone()
-    solution.requires_grad_(True)
-    optimizer = torch.optim.LBFGS(
-        [solution], max_iter=60, history_size=10, tolerance_grad=1e-4, tolerance_change=1e-6, line_search_fn="strong_wolfe"
-    )  # fmt: skip
+def _solve(
+    inputs: Tensor,
+    labels: Tensor,
+    rows: np.ndarray,
+    classes: int,
+    decay: float,
+    epochs: int,
+    schedule: Schedule,
+    seed: int,
+) -> Tensor:
+    """Solve softmax regression with an L2 penalty on the weights; returns (C, D + 1), the bias last."""
+    solution = torch.zeros(classes, inputs.shape[1] + 1, requires_grad=True)
+    optimizer = torch.optim.Adam([solution], lr=schedule.learning_rate)
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(F.linear(inputs, solution[:, :-1], solution[:, -1]), labels)
+    def step(chosen: np.ndarray) -> None:
+        index = torch.from_numpy(chosen)
+        loss = F.cross_entropy(F.linear(inputs[index], solution[:, :-1], solution[:, -1]), labels[index])
         loss = loss + 0.5 * decay * solution[:, :-1].square().sum()
+        optimizer.zero_grad()
         loss.backward()
-        return loss
 
-    optimizer.step(closure)
+    _descend(optimizer, step, rows, epochs, schedule, seed)
     return solution.detach()
+
+
+def _descend(
+    optimizer: torch.optim.Optimizer,
+    step: Callable[[np.ndarray], None],
+    rows: np.ndarray,
+    epochs: int,
+    schedule: Schedule,
+    seed: int,
+) -> None:
+    """Run ``epochs`` over ``rows`` in shuffled batches, the learning rate falling to 0 along a cosine."""
+    generator = np.random.default_rng(seed)
+    batch = min(schedule.batch, len(rows))
+    per_epoch = len(rows) // batch
+    steps = max(epochs * per_epoch, schedule.fewest_steps)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for number in range(steps):
+        if number % per_epoch == 0:
+            order = generator.permutation(rows)
+        begin = number % per_epoch * batch
+        step(order[begin : begin + batch])
+        optimizer.step()
+        cosine.step()
 
 
 def _mean_loss(solution: Tensor, inputs: Tensor, labels: Tensor) -> float:

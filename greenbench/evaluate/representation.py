@@ -31,6 +31,10 @@ Featurize = Callable[[Tensor], "Tensor | None"]
 Progress = Callable[[str, float], None]
 
 
+def silent(_text: str, _fraction: float) -> None:
+    """Report nothing."""
+
+
 class Waveforms(Protocol):
     """Where audio comes from: utterances by index."""
 
@@ -131,7 +135,7 @@ def extract(
     featurize: Featurize,
     *,
     device: torch.device,
-    progress: Progress = lambda text, fraction: None,
+    progress: Progress = silent,
     folder: Path | None = None,
 ) -> Frames:
     """Return the frozen hidden states of the utterances ``indices``, in that order.

@@ -12,7 +12,7 @@ import torch
 from greenbench.config import EvaluateSection
 from greenbench.errors import ConfigError, did_you_mean
 from greenbench.evaluate.context import Context, Side, TaskLeftOut
-from greenbench.evaluate.representation import Featurize, Progress, Waveforms
+from greenbench.evaluate.representation import Featurize, Progress, Waveforms, silent
 from greenbench.evaluate.tasks import FALLBACKS, TASKS
 from greenbench.models.base import Upstream
 
@@ -48,7 +48,7 @@ def evaluate(
     seed: int,
     device: torch.device | str = "cpu",
     threads: int = 0,
-    progress: Progress = lambda text, fraction: None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Score the frozen representation of ``model``.
 
@@ -77,7 +77,9 @@ def evaluate(
         progress=progress,
     )
     try:
-        return run_tasks(context, settings.tasks)
+        # In a trainer's autocast region hidden states and probes would be rounded to 8 bits: all is float32 here.
+        with torch.autocast("cpu", enabled=False), torch.autocast(context.device.type, enabled=False):
+            return run_tasks(context, settings.tasks)
     finally:
         model.train(was_training)
         torch.set_num_threads(before)
@@ -115,5 +117,4 @@ def check_settings(settings: EvaluateSection) -> None:
 def _named(context: Context, task: str) -> Context:
     """Return the context with the task's name in front of every progress text; frames stay shared."""
     report: Callable[[str, float], None] = context.progress
-    named = Context(**{**vars(context), "progress": lambda text, fraction: report(f"{task}: {text}", fraction)})
-    return named
+    return Context(**{**vars(context), "progress": lambda text, fraction: report(f"{task}: {text}", fraction)})
