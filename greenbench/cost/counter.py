@@ -1,0 +1,223 @@
+"""Count what really runs: every operator that reaches the device, on real tensors or on shapes alone.
+
+:class:`OperationCounter` watches torch's dispatcher, so it sees forward and backward, library code and own code alike.
+With ``virtual=True`` floating point tensors live on the meta device (shapes, no data) while indices and masks stay
+real on the CPU: a loss that draws a mask and gathers masked frames runs on shapes at any model size.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from greenbench.cost.formulas import Formula, formulas
+
+aten = torch.ops.aten
+
+# Operators that move, allocate or draw, but do no arithmetic worth naming; views are recognised by their schema.
+_FREE_PREFIXES = (
+    "empty", "new_", "zeros", "ones", "full", "fill", "zero", "arange", "clone", "copy", "_to_copy", "cat", "stack",
+    "detach", "lift_fresh", "index", "_index", "gather", "scatter", "select", "slice", "masked_fill", "masked_scatter",
+    "constant_pad", "reflection_pad", "replication_pad", "roll", "flip", "repeat", "split", "unsafe_split", "unbind",
+    "_unsafe_view", "rand", "bernoulli", "uniform", "normal", "exponential", "where", "embedding", "argsort", "sort",
+    "topk", "nonzero", "_local_scalar_dense", "_unsafe_index", "expand", "tril", "triu", "scalar_tensor", "eye",
+    "is_same_size", "resize", "set_", "equal", "logical", "bitwise", "_assert",
+    "item", "native_dropout", "one_hot", "as_strided", "_reshape_alias", "view_as", "unfold", "transpose_",
+)  # fmt: skip
+
+_FREE_NAMES = {"eq", "ne", "lt", "le", "gt", "ge", "t_"}
+
+# Indexing accepts CPU indices for a tensor on another device, and a boolean mask must stay real to have a size.
+_KEEPS_INDICES = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_, aten._unsafe_index}
+
+
+class OperationCounter(TorchDispatchMode):
+    """Sum FLOPs of all operators inside the ``with`` block; see :mod:`greenbench.cost.formulas`.
+
+    After it: ``flops`` in total, ``by_operator``, ``by_module`` (forward only, needs :meth:`watch`), and
+    ``uncounted_calls`` and ``uncounted_elements`` of arithmetic operators that have no formula.
+    """
+
+    def __init__(self, *, virtual: bool = False, memory: LiveMemory | None = None) -> None:
+        super().__init__()
+        self.virtual = virtual
+        self.memory = memory
+        self.flops = 0.0
+        self.by_operator: Counter[str] = Counter()
+        self.by_module: Counter[str] = Counter()
+        self.uncounted_calls: Counter[str] = Counter()
+        self.uncounted_elements: Counter[str] = Counter()
+        self._formulas: dict[Any, Formula] = formulas()
+        self._open_modules: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        packet = func.overloadpacket
+        formula = self._formulas.get(packet)
+        if formula is None and self._is_composite(func):
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = self._run(func, args, kwargs)
+        if self.memory is not None:
+            self.memory.see(result)
+        if formula is not None:
+            self._count(packet, _call(formula, args, kwargs, result))
+        elif not func.is_view:
+            self._note_uncounted(func, result)
+        return result
+
+    @staticmethod
+    def _is_composite(func: Any) -> bool:
+        return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
+
+    def _count(self, packet: Any, flops: float) -> None:
+        self.flops += flops
+        self.by_operator[packet.__name__] += flops  # type: ignore[assignment]
+        for name in self._open_modules:
+            self.by_module[name] += flops  # type: ignore[assignment]
+
+    def _note_uncounted(self, func: Any, result: Any) -> None:
+        name = func.overloadpacket.__name__
+        if name in _FREE_NAMES or name.startswith(_FREE_PREFIXES):
+            return
+        floating = [t for t in tree_leaves(result) if isinstance(t, Tensor) and t.is_floating_point()]
+        if floating:
+            self.uncounted_calls[name] += 1
+            self.uncounted_elements[name] += floating[0].numel()
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if not self.virtual:
+            return func(*args, **kwargs)
+        device = kwargs.get("device")
+        if func.overloadpacket is aten._to_copy and _is_real_index(args[0]) and _is_meta(device):
+            return func(*args, **{**kwargs, "device": torch.device("cpu")})
+        if func.overloadpacket in _KEEPS_INDICES:
+            return func(*args, **kwargs)
+        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        if any(t.is_meta for t in tensors) and any(not t.is_meta and t.dim() for t in tensors):
+            args, kwargs = tree_map(_to_meta, (args, kwargs))
+        return func(*args, **kwargs)
+
+    @contextmanager
+    def watch(self, model: nn.Module) -> Iterator[None]:
+        """Attribute forward FLOPs to the modules of ``model`` by name while the block runs."""
+
+        def opened(name: str) -> Callable[..., None]:
+            return lambda *_: self._open_modules.append(name)
+
+        def closed(*_: Any) -> None:
+            self._open_modules.pop()
+
+        handles = []
+        for name, module in model.named_modules():
+            if name:
+                handles.append(module.register_forward_pre_hook(opened(name)))
+                handles.append(module.register_forward_hook(closed, always_call=True))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            self._open_modules.clear()
+
+
+class FusedAttention(TorchFunctionMode):
+    """Run attention on the meta device as one fused operator, so that it saves what fused kernels save."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is not F.scaled_dot_product_attention or not args or not args[0].is_meta or "enable_gqa" in kwargs:
+            return func(*args, **kwargs)
+        return _fused_attention(*args, **kwargs)
+
+
+def _fused_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,  # noqa: FBT001, FBT002 - torch's signature
+    scale: float | None = None,
+) -> Tensor:
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        attn_mask = torch.zeros(attn_mask.shape, dtype=query.dtype, device=query.device)
+    fused = aten._scaled_dot_product_flash_attention_for_cpu
+    return fused(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
+
+
+class LiveMemory:
+    """Bytes of tensors alive, as an eager allocator would see them; the model's own tensors are left out.
+
+    Fed by :class:`OperationCounter` with every result; a storage counts once and ends when torch lets go of it. So
+    ``peak_bytes`` holds activations saved for the backward pass, gradients and temporaries at their worst moment.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._own = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers())}
+        self._alive: dict[int, weakref.ref[Any]] = {}
+        self.current_bytes = 0
+        self.peak_bytes = 0
+
+    def see(self, result: Any) -> None:
+        """Register the storages of an operator's result."""
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._register(tensor.untyped_storage())
+        self.peak_bytes = max(self.peak_bytes, self.current_bytes)
+
+    def _register(self, storage: Any) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._own or key in self._alive:
+            return
+
+        def ended(_: Any) -> None:
+            self._alive.pop(key, None)
+            self.current_bytes -= size
+
+        self._alive[key] = weakref.ref(storage, ended)
+        self.current_bytes += size
+
+
+@contextmanager
+def counting(*, virtual: bool, memory: LiveMemory | None = None) -> Iterator[OperationCounter]:
+    """Count inside the block, on shapes when ``virtual``, with torch's fused encoder fast path switched off."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    counter = OperationCounter(virtual=virtual, memory=memory)
+    with ExitStack() as stack:
+        if virtual:
+            stack.enter_context(FusedAttention())
+        stack.enter_context(counter)
+        try:
+            yield counter
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+def _call(formula: Formula, args: Any, kwargs: Any, result: Any) -> float:
+    return float(formula(*args, **kwargs, out_val=result))
+
+
+def _is_real_index(tensor: Any) -> bool:
+    return isinstance(tensor, Tensor) and not tensor.is_meta and not tensor.is_floating_point()
+
+
+def _is_meta(device: Any) -> bool:
+    return device is not None and torch.device(device).type == "meta"
+
+
+def _to_meta(value: Any) -> Any:
+    return value.to("meta") if isinstance(value, Tensor) and not value.is_meta and value.dim() else value

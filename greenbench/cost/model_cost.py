@@ -1,0 +1,168 @@
+"""What a model costs: parameters, operations and memory, counted and cross-checked."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from greenbench.cost.analytic import analytic_macs
+from greenbench.cost.measure import SHAPES_ONLY_FAILED, count_forward, count_training
+from greenbench.cost.steps import BatchFlops
+from greenbench.cost.subject import SAMPLE_RATE, make_batch, stage_fractions, trains, twin
+from greenbench.units import FLOPS_PER_MAC
+
+if TYPE_CHECKING:
+    from greenbench.cards import ModelSpec
+    from greenbench.models.base import Upstream
+
+METHOD = (
+    "operators counted on the dispatched graph; training = forward and backward of the loss; memory = float32 weights, "
+    "optimizer state and the peak of live activations, gradients and temporaries, simulated"
+)
+MAX_TRACED_FLOPS = 2.5e11
+"""fvcore must really run the model on the CPU; beyond this (seconds of one core) its figure is left out."""
+
+OPTIMIZER_BYTES = {"adamw": 8, "adam": 8, "muon": 4}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Costs of a model at one crop length; counted unless its name says otherwise; None is not available.
+
+    ``params`` are those that pretraining updates, ``encoder_params`` those in the graph of the representation.
+    FLOPs and MACs are per second of audio of one crop of ``seconds``. ``uncounted_ops`` are the calls of arithmetic
+    operators without a formula (norms, activations, softmax) in one inference, ``uncounted_elements_per_audio_s``
+    the values they produce: with a few operations each they are what the FLOPs leave out.
+    """
+
+    params: int
+    encoder_params: int
+    seconds: float
+    batch: int
+    macs_per_audio_s: float
+    flops_forward_per_audio_s: float
+    flops_train_per_audio_s: float | None
+    flops_features_per_audio_s: float
+    peak_train_memory_bytes: int | None
+    method: str
+    uncounted_ops: dict[str, int]
+    uncounted_elements_per_audio_s: float
+    analytic_flops_forward_per_audio_s: float | None
+    fvcore_flops_forward_per_audio_s: float | None
+    fvcore_uncounted_ops: dict[str, int] = field(default_factory=dict)
+    by_module: dict[str, float] = field(default_factory=dict)
+
+
+def count(model: ModelSpec | Upstream, *, seconds: float = 10.0, batch: int = 1, fvcore: bool = True) -> Cost:
+    """Count a contestant (built on the meta device, so size does not matter) or a module that exists.
+
+    Raises :class:`~greenbench.errors.ConfigError` for options the model does not take, and what the model raises
+    where neither shapes nor a CPU run get through its code.
+    """
+    subject, optimizer = _resolve(model)
+    samples = round(seconds * SAMPLE_RATE)
+    audio_s = batch * samples / SAMPLE_RATE
+    forward = count_forward(subject, batch, samples)
+    train, peak = _training(subject, batch, samples, optimizer) if trains(subject) else (None, None)
+    analytic = analytic_macs(subject, samples)
+    traceable = fvcore and forward.flops / batch <= MAX_TRACED_FLOPS
+    traced, missed = _fvcore(subject, samples) if traceable else (None, {})
+    return Cost(
+        params=sum(p.numel() for p in subject.pretraining_parameters()),
+        encoder_params=forward.encoder_params,
+        seconds=samples / SAMPLE_RATE,
+        batch=batch,
+        macs_per_audio_s=forward.flops / FLOPS_PER_MAC / audio_s,
+        flops_forward_per_audio_s=forward.flops / audio_s,
+        flops_train_per_audio_s=None if train is None else train / audio_s,
+        flops_features_per_audio_s=feature_flops_per_audio_s(subject),
+        peak_train_memory_bytes=peak,
+        method=METHOD,
+        uncounted_ops=dict(forward.uncounted_calls),
+        uncounted_elements_per_audio_s=sum(forward.uncounted_elements.values()) / audio_s,
+        analytic_flops_forward_per_audio_s=None
+        if analytic is None
+        else FLOPS_PER_MAC * analytic * SAMPLE_RATE / samples,
+        fvcore_flops_forward_per_audio_s=None if traced is None else traced * SAMPLE_RATE / samples,
+        fvcore_uncounted_ops=missed,
+        by_module={name: flops / audio_s for name, flops in forward.by_module.items()},
+    )
+
+
+def _resolve(model: ModelSpec | Upstream) -> tuple[Upstream, str]:
+    if isinstance(model, nn.Module):
+        return model, "adamw"
+    from greenbench.models.registry import build
+
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        built = build(model)
+    # Some libraries create a few tensors past the default device.
+    return twin(built, "meta"), model.recipe.optimizer
+
+
+def _training(model: Upstream, batch: int, samples: int, optimizer: str) -> tuple[float, int]:
+    """Return FLOPs of a step, averaged over the stages of training, and the largest memory of any stage."""
+    fractions = stage_fractions(model)
+    counts = [count_training(model, batch, samples, fraction=f) for f in fractions]
+    lengths = [b - a for a, b in zip(fractions, (*fractions[1:], 1.0), strict=True)]
+    flops = sum(c.flops * length for c, length in zip(counts, lengths, strict=True)) / sum(lengths)
+    weights = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+    state = OPTIMIZER_BYTES[optimizer] * sum(p.numel() for p in model.pretraining_parameters())
+    return flops, weights + state + max(c.peak_bytes for c in counts)
+
+
+def feature_flops_per_audio_s(model: Upstream) -> float:
+    """Return what computing the model's input features costs, 0 for a model that reads the waveform.
+
+    Counted on a second of real noise: FFT, filter bank and cosine transform.
+    """
+    if model.feature_spec is None:
+        return 0.0
+    from greenbench.cost.counter import counting
+    from greenbench.data.features import extract
+
+    with counting(virtual=False) as counter:
+        extract(torch.zeros(1, SAMPLE_RATE), model.feature_spec)
+    return counter.flops
+
+
+class _Inference(nn.Module):
+    """``hidden_states`` behind the call interface that tracing needs."""
+
+    def __init__(self, model: Upstream, num_samples: int) -> None:
+        super().__init__()
+        self.model, self.num_samples = model, num_samples
+
+    def forward(self, values: Tensor) -> tuple[Tensor, ...]:
+        batch = make_batch(self.model, 1, self.num_samples, str(values.device))
+        if batch.waveform is not None:
+            batch.waveform = values
+        else:
+            batch.features = values
+        return tuple(self.model.hidden_states(batch))
+
+
+def _fvcore(model: Upstream, samples: int) -> tuple[float | None, dict[str, int]]:
+    """Return two times fvcore's count (it counts MACs) for one crop, and the operators it says it skipped."""
+    from fvcore.nn import FlopCountAnalysis
+
+    subject = twin(model, "cpu").eval()
+    batch = make_batch(subject, 1, samples, "cpu")
+    values: Any = batch.waveform if batch.waveform is not None else batch.features
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")
+        try:
+            analysis = FlopCountAnalysis(_Inference(subject, samples), values)
+            analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+            return FLOPS_PER_MAC * float(analysis.total()), dict(analysis.unsupported_ops())
+        except SHAPES_ONLY_FAILED:
+            return None, {}
+
+
+__all__ = ["BatchFlops", "Cost", "count", "feature_flops_per_audio_s"]

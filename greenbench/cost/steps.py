@@ -1,0 +1,49 @@
+"""FLOPs of a training step of any batch shape, in microseconds, after counting three lengths once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from greenbench.cost.measure import count_training
+from greenbench.cost.subject import SAMPLE_RATE, stage_fractions
+
+if TYPE_CHECKING:
+    from greenbench.models.base import Upstream
+
+FIT_SECONDS = (2.0, 8.0, 16.0)
+
+
+class BatchFlops:
+    """FLOPs of forward and backward of one batch: ``flops = batch * (c + a T + b T^2)``.
+
+    ``T`` is the length in samples. Attention is quadratic, all else linear in it, and items of a batch do not meet;
+    so three counted lengths determine the curve. A model with stages (``stage_fractions``) has a curve for each, and
+    tells by its attribute ``stage`` (0, 1, …) where it stands. Curves are counted when first needed.
+    """
+
+    def __init__(self, model: Upstream, *, fit_seconds: tuple[float, float, float] = FIT_SECONDS) -> None:
+        self._model = model
+        self._lengths = [round(seconds * SAMPLE_RATE) for seconds in fit_seconds]
+        self._fractions = stage_fractions(model)
+        self._curves: dict[int, tuple[float, float, float]] = {}
+        self.virtual = True
+
+    def __call__(self, batch: int, num_samples: int) -> float:
+        """Return the FLOPs of one forward and backward of ``batch`` crops of ``num_samples`` samples."""
+        stage = int(getattr(self._model, "stage", 0)) if len(self._fractions) > 1 else 0
+        curve = self._curves.get(stage)
+        if curve is None:
+            curve = self._curves[stage] = self._fit(stage)
+        constant, linear, quadratic = curve
+        return batch * (constant + num_samples * (linear + num_samples * quadratic))
+
+    def _fit(self, stage: int) -> tuple[float, float, float]:
+        fraction = self._fractions[stage]
+        counts = [count_training(self._model, 1, n, fraction=fraction) for n in self._lengths]
+        self.virtual = all(count.virtual for count in counts)
+        lengths = np.array(self._lengths, dtype=np.float64) / self._lengths[-1]
+        solved = np.linalg.solve(np.vander(lengths, 3, increasing=True), [count.flops for count in counts])
+        scale = float(self._lengths[-1])
+        return float(solved[0]), float(solved[1]) / scale, float(solved[2]) / scale**2
