@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ Progress = Callable[[str, float], None]
 def assemble(spec: str, listing: Listing, *, progress: Progress | None = None) -> Corpus:
     """Build the corpus. Raises :class:`DataError` if nothing usable is left."""
     if not listing.entries and not listing.left_out:
-        raise DataError(f"data = {spec!r}: no audio files found; allowed are wav, flac, mp3, ogg, opus, aiff")
+        raise DataError(f"data = {spec!r}: no audio found; a file must be wav, flac, mp3, ogg, opus or aiff")
     paths = [entry.path for entry in listing.entries]
     infos = probe_all(paths, verify=not listing.trusted, progress=progress)
     left_out = list(listing.left_out)
@@ -51,6 +52,8 @@ def assemble(spec: str, listing: Listing, *, progress: Progress | None = None) -
 def _utterances(entry: Entry, info: AudioInfo, seen: set[str]) -> list[Utterance] | LeftOut:
     if info.problem is not None:
         return LeftOut(entry.path, info.problem)
+    if entry.expected_samples is not None and entry.expected_samples != info.num_samples:
+        return LeftOut(entry.path, f"has {info.num_samples} samples, its manifest says {entry.expected_samples}")
     offset = round(entry.offset_s * info.sample_rate)
     rest = info.num_samples - offset
     wanted = rest if entry.duration_s is None else round(entry.duration_s * info.sample_rate)
@@ -88,5 +91,5 @@ def cut_long(utterance: Utterance) -> list[Utterance]:
             utterance, id=f"{utterance.id}#{k:04d}", offset=utterance.offset + begin, num_samples=end - begin,
             text=None, phones=None, keyword=None, task="speech",
         )
-        for k, (begin, end) in enumerate(zip(bounds, bounds[1:], strict=False))
+        for k, (begin, end) in enumerate(itertools.pairwise(bounds))
     ]  # fmt: skip

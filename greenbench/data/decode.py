@@ -53,6 +53,7 @@ def read_mono(path: str, offset: int = 0, num_samples: int = -1) -> tuple[np.nda
 
 
 def reason_of(error: Exception) -> str:
+    """Return a decoder's complaint in a few words."""
     text = str(getattr(error, "error_string", "") or error).strip().rstrip(".")
     return f"cannot be decoded: {text or type(error).__name__}"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 from greenbench.data.utterance import SAMPLE_RATE
 
 BLOCK_FRAMES = 512
-"""Frames worked on at once on a CPU: a block's buffers stay in the second-level cache (measured fastest of 256..4096)."""
+"""Frames worked on at once on a CPU: a block's buffers stay in the second-level cache (fastest of 256 to 4096)."""
 _GPU_BLOCK_FRAMES = 65_536
 
 
@@ -175,7 +175,7 @@ def padded_length(num_samples: int, spec: FeatureSpec) -> int:
     return (num_samples // hop + -(-margins // hop)) * hop
 
 
-def reflect_into(target: np.ndarray | Tensor, waveform: np.ndarray | Tensor, spec: FeatureSpec) -> None:
+def reflect_into(target: Any, waveform: Any, spec: FeatureSpec) -> None:
     """Write (…, S) samples with reflected margins into (…, padded_length(S)).
 
     Works alike on arrays and tensors; a waveform shorter than a margin is reflected repeatedly.
@@ -195,7 +195,7 @@ def reflect_into(target: np.ndarray | Tensor, waveform: np.ndarray | Tensor, spe
     target[..., margin + needed :] = 0
 
 
-def _reversed(part: np.ndarray | Tensor) -> np.ndarray | Tensor:
+def _reversed(part: Any) -> Any:
     return part.flip(-1) if isinstance(part, Tensor) else part[..., ::-1]
 
 

@@ -41,7 +41,7 @@ def _probe(path: str, *, decode: bool) -> AudioInfo:
     import soundfile
 
     try:
-        if os.path.getsize(path) == 0:
+        if Path(path).stat().st_size == 0:
             return AudioInfo(problem="is empty (0 bytes)")
         with soundfile.SoundFile(path) as file:
             info = AudioInfo(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -68,7 +67,7 @@ def _crashed(paths: list[str], status: int) -> list[AudioInfo]:
 
 def _stamp(path: str) -> tuple[int, int] | None:
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns
@@ -85,7 +84,7 @@ class _Memory:
             return {}
         found = {}
         for path, (size, mtime_ns) in stamps.items():
-            key = (os.path.abspath(path), self._kind)
+            key = (str(Path(path).absolute()), self._kind)
             row = self._connection.execute("SELECT size, mtime_ns, info FROM files WHERE path=? AND kind=?", key)
             for known_size, known_time, info in row:
                 if (known_size, known_time) == (size, mtime_ns):
@@ -96,7 +95,7 @@ class _Memory:
         if self._connection is None:
             return
         rows = [
-            (os.path.abspath(path), self._kind, size, mtime_ns, json.dumps(asdict(info)))
+            (str(Path(path).absolute()), self._kind, size, mtime_ns, json.dumps(asdict(info)))
             for path, ((size, mtime_ns), info) in infos.items()
         ]
         with contextlib.suppress(sqlite3.Error), self._connection:  # a full disk must not end the scan

@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from greenbench.data.utterance import Utterance
@@ -29,13 +29,17 @@ def bucket(key: str) -> int:
 def assign_splits(utterances: Sequence[Utterance], hints: Sequence[str | None]) -> dict[str, tuple[Utterance, ...]]:
     """Return the splits. ``hints`` are the names the source gives (train, valid, test, pretrain) or None.
 
-    Without hints a fifth of the sentences (of the ids, where there is no text) is the test split, so that no sentence
-    is in both. Everything of the training side is pretrained on, unless the source has a ``pretrain`` part of its own;
+    Without a test or valid part a fifth of the sentences (of the ids, where there is no text) is the test split, so
+    that no sentence is in both. Everything of the training side is pretrained on, unless the source has a ``pretrain`` part of its own;
     ``train`` are the labelled ones among it. In a corpus of a few words read many times each (digits, commands) the
     words are keywords, and the readings are split instead.
     """
-    utterances = _find_keywords(utterances, hints)
-    sides = _sides_by_hint(hints) if any(hints) else _sides_by_hash(utterances)
+    utterances = _find_keywords(utterances)
+    if "test" in hints or "valid" in hints:
+        sides = _sides_by_hint(hints)
+    else:
+        hashed = _sides_by_hash(utterances)
+        sides = [hint if hint == "pretrain" else side for hint, side in zip(hints, hashed, strict=True)]
     own_pretrain = "pretrain" in sides and "train" in sides
     splits: dict[str, list[Utterance]] = {"pretrain": [], "train": [], "test": []}
     speakers = Counter(u.speaker for u in utterances if u.speaker)
@@ -62,7 +66,7 @@ def _speaker_split(utterance: Utterance, speakers: Counter[str | None]) -> str |
     return "test" if bucket(f"speaker {utterance.id}") < TEST_PERCENT else "train"
 
 
-def _find_keywords(utterances: Sequence[Utterance], hints: Sequence[str | None]) -> list[Utterance]:
+def _find_keywords(utterances: Sequence[Utterance]) -> list[Utterance]:
     """Mark a corpus of few words with many readings as keywords."""
     texts = [sentence_key(u.text) if u.text else None for u in utterances]
     readings = Counter(texts)
@@ -74,8 +78,7 @@ def _find_keywords(utterances: Sequence[Utterance], hints: Sequence[str | None])
 
 def _sides_by_hint(hints: Sequence[str | None]) -> list[str]:
     has_test = "test" in hints
-    renamed: Callable[[str], str] = lambda name: "test" if name == "valid" and not has_test else name  # noqa: E731
-    return [renamed(hint) if hint else "pretrain" for hint in hints]
+    return ["test" if hint == "valid" and not has_test else hint or "pretrain" for hint in hints]
 
 
 def _sides_by_hash(utterances: Sequence[Utterance]) -> list[str]:

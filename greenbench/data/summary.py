@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def _counts(values: Any) -> dict[str, int]:
 def _lengths(utterances: tuple[Utterance, ...]) -> dict[str, Any]:
     lengths = np.array([u.duration_s for u in utterances])
     histogram = np.histogram(lengths, bins=_LENGTH_EDGES_S)[0]
-    names = [f"{low:g}-{high:g}" for low, high in zip(_LENGTH_EDGES_S, _LENGTH_EDGES_S[1:], strict=False)]
+    names = [f"{low:g}-{high:g}" for low, high in itertools.pairwise(_LENGTH_EDGES_S)]
     return {
         "min": round(float(lengths.min()), 3),
         "median": round(float(np.median(lengths)), 3),

@@ -93,7 +93,7 @@ def cache_key(corpus: Corpus) -> str:
     hasher = hashlib.sha256(f"{_LAYOUT} {corpus.fingerprint} {SAMPLE_RATE}".encode())
     for path in sorted({u.path for u in corpus.utterances}):
         try:
-            status = os.stat(path)
+            status = Path(path).stat()
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror}); restore the file or scan the folder again"
@@ -169,8 +169,7 @@ def _build(corpus: Corpus, folder: Path, workers: int, progress: Progress | None
     try:
         with (building / AUDIO).open("wb") as file:
             if position:
-                # A sparse file would only fail on a full disk later, as a bus error inside a memory map.
-                os.posix_fallocate(file.fileno(), 0, 2 * position)
+                _reserve(file.fileno(), 2 * position)
         jobs = [DecodeJob(path, tuple(parts), str(building / AUDIO)) for path, parts in by_file.items()]
         _decode_all(jobs, position, workers, progress)
         text = json.dumps({"layout": _LAYOUT, "samples": position, "begins": begins})
@@ -180,6 +179,14 @@ def _build(corpus: Corpus, folder: Path, workers: int, progress: Progress | None
         building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Take the disk space at once: a full disk is found here, not after minutes of decoding."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.truncate(descriptor, size)
 
 
 def _decode_all(jobs: list[DecodeJob], total: int, workers: int, progress: Progress | None) -> None:

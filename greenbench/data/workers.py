@@ -7,6 +7,7 @@ that dies on a job, for example in a decoder's native code, costs that job only.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -127,9 +128,7 @@ class _Pool:
     def _launch(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-c", _ENTRY, self._function, json.dumps(sys.path)]
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and function
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-        )
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         with self._changed:
             self._processes.add(process)
             if self._closed:
@@ -139,10 +138,8 @@ class _Pool:
     def _stop(self, process: subprocess.Popen[bytes]) -> int:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
         status = process.wait()
         with self._changed:
             self._processes.discard(process)
@@ -168,7 +165,7 @@ def _receive(pipe: IO[bytes]) -> Any:
     if len(header) < 8:
         raise EOFError
     data = pipe.read(struct.unpack("<Q", header)[0])
-    return pickle.loads(data)  # noqa: S301 - written by the process at the other end of our own pipe
+    return pickle.loads(data)  # written by our own worker
 
 
 def serve() -> None:

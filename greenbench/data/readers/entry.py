@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,8 @@ from greenbench.data.utterance import LeftOut, Phones
 class Entry:
     """One line of a manifest or one file of a folder. ``split`` is a hint: train, valid, test, pretrain or None.
 
-    ``duration_s`` None means up to the file's end.
+    ``duration_s`` None means up to the file's end; ``expected_samples`` is the length that the manifest claims the
+    whole file has, at the file's own rate.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Entry:
     phones: Phones | None = None
     task: str | None = None
     speaker_split: str | None = None
+    expected_samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -41,28 +43,33 @@ class Listing:
     trusted: bool = False
 
 
-def short_ids(entries: Iterable[Entry]) -> list[Entry]:
-    """Replace ids that are relative paths by bare file names wherever that leaves all ids different.
+def short_ids(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Replace ids that are paths by bare file names if that leaves all different, else by the shortest paths.
 
     The name of the file is what the public corpora use as the utterance's id, so the same recordings have the same
-    ids in whichever layout they lie.
+    ids in whichever layout and wherever they lie.
     """
-    entries = list(entries)
-    if any(count > 1 for count in Counter(e.id for e in entries).values()):
-        return entries
+    entries = tuple(entries)
     stems = [Path(e.id).name for e in entries]
-    if len(set(stems)) < len(stems):
-        return entries
-    return [replace(e, id=stem) for e, stem in zip(entries, stems, strict=True)]
+    if len(set(stems)) == len(stems):
+        return tuple(replace(e, id=stem) for e, stem in zip(entries, stems, strict=True))
+    absolute = [e.id for e in entries if e.id.startswith("/")]
+    common = os.path.commonpath(absolute) + "/" if absolute else ""
+    return tuple(replace(e, id=e.id.removeprefix(common)) for e in entries)
 
 
-def relative_id(path: Path, root: Path) -> str:
-    """Return the path below ``root`` without its suffix, with forward slashes."""
-    try:
+def path_id(path: Path | str, root: Path | None = None) -> str:
+    """Return the path without its suffix, below ``root`` where it lies there, with forward slashes."""
+    path = Path(path)
+    if root is not None and path.is_relative_to(root):
         path = path.relative_to(root)
-    except ValueError:
-        pass
     return path.with_suffix("").as_posix()
+
+
+def absent(value: object) -> str | None:
+    """Return a label as text, None for what means that there is none."""
+    text = "" if value is None else str(value).strip()
+    return text or None
 
 
 SPLIT_NAMES = {
@@ -70,3 +77,9 @@ SPLIT_NAMES = {
     "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test", "eval": "test",
 }  # fmt: skip
 """Folder, file and column values that name a split."""
+
+
+def split_name(text: object) -> str | None:
+    """Return the split that a name stands for: ``train``, ``asr_train`` and ``train-clean-100`` all mean train."""
+    words = str(text or "").lower().replace("_", "-").replace(".", "-").split("-")
+    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)

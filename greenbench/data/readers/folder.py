@@ -7,25 +7,32 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from greenbench.data.readers.entry import SPLIT_NAMES, Entry, Listing, relative_id, short_ids
-from greenbench.data.readers.tables import find_table, read_table
+from greenbench.data.readers.entry import Entry, Listing, path_id, short_ids, split_name
+from greenbench.data.readers.tables import find_tables, read_table
 from greenbench.data.utterance import LeftOut
 from greenbench.errors import DataError
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".w64", ".au", ".caf"})
+_WORTH_MENTIONING = frozenset({".m4a", ".aac", ".wma", ".webm", ".mp4", ".amr", ".sph"})
 
 
-def audio_files(root: Path) -> list[Path]:
-    """Return all audio files below a folder, hidden ones left out, in a stable order."""
+def audio_files(root: Path) -> tuple[list[Path], list[LeftOut]]:
+    """Return all audio files below a folder in a stable order, hidden ones passed over, and those of other formats."""
     if not root.is_dir():
         found = "is a file" if root.exists() else "does not exist"
         raise DataError(f"{root}: {found}; give a folder of audio files, for example data = 'folder:recordings'")
     found_files: list[Path] = []
+    left_out: list[LeftOut] = []
     for folder, folders, files in os.walk(root, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths = (Path(folder, name) for name in sorted(files) if not name.startswith("."))
-        found_files += [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
-    return found_files
+        for name in sorted(name for name in files if not name.startswith(".")):
+            suffix = Path(name).suffix.lower()
+            if suffix in AUDIO_SUFFIXES:
+                found_files.append(Path(folder, name))
+            elif suffix in _WORTH_MENTIONING:
+                reason = f"is {suffix[1:]}, which libsndfile does not read; convert it, for example to flac"
+                left_out.append(LeftOut(str(Path(folder, name)), reason))
+    return found_files, left_out
 
 
 def read(argument: str) -> Listing:
@@ -33,17 +40,15 @@ def read(argument: str) -> Listing:
     from greenbench.data.readers import recognise
 
     root = Path(argument).expanduser()
-    files = audio_files(root)
+    files, left_out = audio_files(root)
     reader = recognise(root)
     if reader is not None:
-        return reader(str(root))
-    entries = [Entry(path=str(path), id=relative_id(path, root)) for path in files]
-    entries = _with_folder_names(entries, root)
-    left_out: list[LeftOut] = []
-    table = find_table(root)
-    if table is not None:
-        entries, left_out = _with_table(entries, table, root)
-    return Listing(root.resolve().name, tuple(short_ids(_with_texts(entries))), tuple(left_out))
+        return reader(argument)
+    entries = _with_folder_names([Entry(path=str(path), id=path_id(path, root)) for path in files], root)
+    for table in find_tables(root):
+        entries, missing = _with_table(entries, table)
+        left_out += missing
+    return Listing(root.resolve().name, short_ids(_with_texts(entries)), tuple(left_out))
 
 
 def _with_folder_names(entries: list[Entry], root: Path) -> list[Entry]:
@@ -51,7 +56,7 @@ def _with_folder_names(entries: list[Entry], root: Path) -> list[Entry]:
     result = []
     for entry in entries:
         parts = list(Path(entry.path).relative_to(root).parts[:-1])
-        split = SPLIT_NAMES.get(parts[0].lower()) if parts else None
+        split = split_name(parts[0]) if parts else None
         if split is not None:
             parts = parts[1:]
         result.append(replace(entry, split=split, speaker=parts[0] if parts else None))
@@ -62,33 +67,33 @@ def _with_folder_names(entries: list[Entry], root: Path) -> list[Entry]:
     return result
 
 
-def _with_table(entries: list[Entry], table: Path, root: Path) -> tuple[list[Entry], list[LeftOut]]:
+def _with_table(entries: list[Entry], table: Path) -> tuple[list[Entry], list[LeftOut]]:
     """Add the columns of ``metadata.csv`` or ``manifest.tsv``; a row whose file is missing is left out and listed."""
     by_path = {os.path.normpath(entry.path): i for i, entry in enumerate(entries)}
-    by_stem = {entry.id: i for i, entry in enumerate(entries)}
+    # Some tables name the recording without folder and suffix (LJSpeech's metadata.csv).
+    by_stem = {Path(entry.path).stem: i for i, entry in enumerate(entries)}
     left_out = []
     for row in read_table(table):
         index = by_path.get(os.path.normpath(table.parent / row.path))
-        if index is None:
+        if index is None and not Path(row.path).suffix:
             index = by_stem.get(row.path)
         if index is None:
             left_out.append(LeftOut(str(table.parent / row.path), f"is named in {table.name} but missing"))
             continue
-        entry = entries[index]
-        entries[index] = replace(entry, **{k: v for k, v in row.labels.items() if v is not None})
+        entries[index] = replace(entries[index], **{k: v for k, v in row.labels.items() if v is not None})
     return entries, left_out
 
 
 def _with_texts(entries: list[Entry]) -> list[Entry]:
     """Take the transcript from a ``.txt`` file beside the audio."""
     result = []
-    folders: dict[str, set[str]] = {}
+    names: dict[Path, set[str]] = {}
     for entry in entries:
-        if entry.text is None:
-            path = Path(entry.path).with_suffix(".txt")
-            names = folders.setdefault(str(path.parent), {p.name for p in path.parent.glob("*.txt")})
-            if path.name in names:
-                text = path.read_text(encoding="utf-8", errors="replace").strip()
-                entry = replace(entry, text=text or None)  # noqa: PLW2901 - a completed copy
+        path = Path(entry.path).with_suffix(".txt")
+        if path.parent not in names:
+            names[path.parent] = {p.name for p in path.parent.glob("*.txt")}
+        if entry.text is None and path.name in names[path.parent]:
+            text = path.read_text(encoding="utf-8", errors="replace").strip()
+            entry = replace(entry, text=text or None)
         result.append(entry)
     return result

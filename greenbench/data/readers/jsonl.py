@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from greenbench.data.readers.entry import SPLIT_NAMES, Entry
+from greenbench.data.readers.entry import Entry, absent, path_id, split_name
 from greenbench.data.utterance import SAMPLE_RATE, Phones, Utterance
 from greenbench.errors import DataError
 
@@ -71,7 +71,7 @@ def _utterance(value: Mapping[str, Any], path: Path, number: int) -> Utterance:
 
 def _labels(value: Mapping[str, Any]) -> dict[str, str | None]:
     names = ("speaker", "language", "text", "keyword", "speaker_split")
-    return {name: str(value[name]) if value.get(name) not in (None, "") else None for name in names}
+    return {name: absent(value.get(name)) for name in names}
 
 
 def _phones(value: Any) -> Phones | None:
@@ -96,10 +96,10 @@ def read_entries(path: Path) -> list[Entry]:
             entries.append(
                 Entry(
                     path=str(audio),
-                    id=str(value.get("id") or Path(value["path"]).with_suffix("").as_posix()),
+                    id=str(value.get("id") or path_id(value["path"])),
                     offset_s=offset_s,
                     duration_s=None if duration_s is None else float(duration_s),
-                    split=SPLIT_NAMES.get(str(value.get("split", "")).lower()),
+                    split=split_name(value.get("split")),
                     task=value.get("task"),
                     phones=_phones(value.get("phones")),
                     **_labels(value),

@@ -1,4 +1,4 @@
-"""Tables of labels: CSV or TSV with a header, in the column names that people use."""
+"""Tables of labels: CSV, TSV or JSON lines, in the column names that people use."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from greenbench.data.readers.entry import SPLIT_NAMES
-from greenbench.data.readers.jsonl import open_text
+from greenbench.data.readers.entry import absent, split_name
+from greenbench.data.readers.jsonl import open_text, read_objects
 from greenbench.errors import DataError
 
-TABLES = ("manifest.tsv", "metadata.csv", "metadata.tsv", "manifest.csv", "metadata.txt")
+TABLES = ("manifest.tsv", "metadata.csv", "metadata.tsv", "metadata.jsonl", "manifest.csv", "metadata.txt")
 
 COLUMNS = {
     "path": ("path", "file_name", "filename", "file", "audio", "audio_filepath", "wav", "clip"),
@@ -21,6 +22,7 @@ COLUMNS = {
     "split": ("split", "subset", "partition"),
     "keyword": ("keyword", "label", "command", "word"),
 }
+_LJSPEECH = ("path", "text", "normalized_text")
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,13 @@ class Row:
     """One row: the audio's path as written, and the labels of an :class:`Entry`."""
 
     path: str
-    labels: dict[str, str | None]
+    labels: dict[str, Any]
 
 
-def find_table(root: Path) -> Path | None:
-    """Return the folder's table of labels, if it has one."""
-    return next((root / name for name in TABLES if (root / name).is_file()), None)
+def find_tables(root: Path) -> list[Path]:
+    """Return the tables of a folder and of the folders in it (Hugging Face's audiofolder has one a split)."""
+    folders = [root, *sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))]
+    return [folder / name for folder in folders for name in TABLES if (folder / name).is_file()]
 
 
 def read_rows(path: Path) -> Iterator[dict[str, str]]:
@@ -43,8 +46,12 @@ def read_rows(path: Path) -> Iterator[dict[str, str]]:
             header = file.readline()
             separator = max("\t,|;", key=header.count)
             # Tab-separated corpora write quotation marks as they are spoken, not to protect a field.
-            quoting = csv.QUOTE_NONE if separator in "\t|" else csv.QUOTE_MINIMAL
+            quoting: Any = csv.QUOTE_NONE if separator in "\t|" else csv.QUOTE_MINIMAL
             names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+            if separator == "|" and not set(names) & set(COLUMNS["path"]):
+                # LJSpeech's table has no header: id|text as written|text as spoken.
+                yield dict(zip(_LJSPEECH, names, strict=False))
+                names = list(_LJSPEECH)
             for row in csv.reader(file, delimiter=separator, quoting=quoting):
                 if row:
                     yield dict(zip(names, row, strict=False))
@@ -54,19 +61,15 @@ def read_rows(path: Path) -> Iterator[dict[str, str]]:
 
 def read_table(path: Path) -> Iterator[Row]:
     """Yield the rows of a table with a column for the audio's path; raises :class:`DataError` without one."""
-    for row in read_rows(path):
+    rows = (value for _, value in read_objects(path)) if path.suffix == ".jsonl" else read_rows(path)
+    for row in rows:
         lowered = {name.lower(): value for name, value in row.items()}
-        values = {key: _first(lowered, names) for key, names in COLUMNS.items()}
+        values = {
+            key: next((found for name in names if (found := absent(lowered.get(name)))), None)
+            for key, names in COLUMNS.items()
+        }
         audio = values.pop("path")
         if audio is None:
-            raise DataError(
-                f"{path}: no column {' or '.join(COLUMNS['path'][:3])} in {', '.join(row)}; add one with the file names"
-            )
-        split = values.pop("split")
-        labels = {**values, "split": SPLIT_NAMES.get(split.lower()) if split else None}
-        yield Row(audio, labels)
-
-
-def _first(row: dict[str, str], names: tuple[str, ...]) -> str | None:
-    value = next((row[name] for name in names if name in row), None)
-    return value.strip() or None if value is not None else None
+            needed = " or ".join(COLUMNS["path"][:3])
+            raise DataError(f"{path}: no column {needed} among {', '.join(row)}; add one with the file names")
+        yield Row(audio, {**values, "split": split_name(values["split"])})
