@@ -1,0 +1,174 @@
+"""``greenbench run``: plan a suite, run what is missing in its own processes, resume what was interrupted, report."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from greenbench.carbon import Factor, factor_for
+from greenbench.config import Suite, suite_from_table
+from greenbench.data.corpus import Corpus, load_corpus
+from greenbench.data.waveforms import prepare_waveforms
+from greenbench.errors import ConfigError, Interrupted, OutputError, TrialFailed
+from greenbench.plan import TrialPlan, expand
+from greenbench.progress import Display
+from greenbench.records import MANIFEST, RESULT, read_json
+from greenbench.schema import as_table, read_toml
+from greenbench.trial.parent import execute, write_manifest
+from greenbench.units import format_duration, format_si
+
+SUITE_FILE = "suite.toml"
+_GROWING = ("models", "controls", "seeds", "baseline")
+
+
+@dataclass
+class RunSummary:
+    """What a run did."""
+
+    out: Path
+    trained: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def default_out(suite: Suite) -> Path:
+    """Return ``runs/<suite>-<stamp>``."""
+    return Path("runs") / f"{suite.suite.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> RunSummary:
+    """Run every trial of the suite that has no result yet.
+
+    Raises :class:`Interrupted` when the user stops it, :class:`OutputError` for a folder that cannot be written or is
+    in use, :class:`ConfigError` for a folder that holds another suite.
+    """
+    plans = expand(suite)
+    factor = carbon_factor(suite)
+    corpus = load_corpus(suite.suite.data, progress=lambda text, _: display.note(text))
+    _check_device(suite)
+    _open_folder(out, suite)
+    summary = RunSummary(out)
+    with _lock(out):
+        _prepare_audio(corpus, display)
+        waiting = [plan for plan in plans if not _finished(out / plan.folder_name)]
+        summary.skipped = [plan.folder_name for plan in plans if plan not in waiting]
+        if summary.skipped:
+            display.note(
+                f"{len(summary.skipped)} of {len(plans)} trials already have a result; nothing to train for them"
+            )
+        for number, plan in enumerate(waiting, start=1):
+            display.trial(plan.folder_name, number, len(waiting))
+            _run_trial(out, plan, suite, corpus, factor, argv, display, summary)
+            if suite.protocol.cooldown_seconds and number < len(waiting):
+                time.sleep(suite.protocol.cooldown_seconds)
+    return summary
+
+
+def carbon_factor(suite: Suite) -> Factor | None:
+    """Return the suite's emission factor, or None where neither region nor intensity is given."""
+    carbon = suite.carbon
+    hourly = Path(carbon.hourly_csv) if carbon.hourly_csv else None
+    return factor_for(carbon.region, carbon.intensity_g_per_kwh, hourly)
+
+
+def _run_trial(
+    out: Path,
+    plan: TrialPlan,
+    suite: Suite,
+    corpus: Corpus,
+    factor: Factor | None,
+    argv: list[str],
+    display: Display,
+    summary: RunSummary,
+) -> None:
+    folder = out / plan.folder_name
+    folder.mkdir(exist_ok=True)
+    if not (folder / MANIFEST).exists():
+        write_manifest(folder, plan, suite, corpus, factor, argv)
+    try:
+        result = execute(folder, suite, display.update)
+    except TrialFailed as error:
+        summary.failed[plan.folder_name] = str(error)
+        display.done(f"FAILED: {error}")
+    except (Interrupted, KeyboardInterrupt) as error:
+        raise Interrupted(f"interrupted in {plan.folder_name}; go on with: greenbench run --resume {out}") from error
+    else:
+        summary.trained.append(plan.folder_name)
+        display.done(describe_result(result))
+
+
+def describe_result(result: dict[str, Any]) -> str:
+    """Return a trial's closing line: quality, energy with its mark, time."""
+    row = result["row"]
+    parts = [
+        f"{name} {row[name]:.1f}" for name in row if name.endswith("_pct") and name.split("_")[0] in result["tasks"]
+    ]
+    energy = row.get("energy_budgeted_j", row.get("energy_total_j"))
+    if energy is not None:
+        parts.append(f"{format_si(energy, 'J')} {row.get('energy_source', '')}")
+    return "done, " + ", ".join([*parts, format_duration(row.get("wall_s"))])
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / RESULT).exists() and read_json(folder / RESULT).get("status") == "ok"
+
+
+def _prepare_audio(corpus: Corpus, display: Display) -> None:
+    started = time.monotonic()
+    prepare_waveforms(corpus, workers=len(os.sched_getaffinity(0)), progress=None)
+    if (elapsed := time.monotonic() - started) > 1:
+        display.note(f"decoded {corpus.name} in {elapsed:.0f} s (once per corpus, outside every budget)")
+
+
+def _check_device(suite: Suite) -> None:
+    """Refuse an absent device before anything is written; ``auto`` and ``cpu`` need no look (and no torch)."""
+    if suite.train.device not in ("auto", "cpu"):
+        from greenbench.train.precision import pick_device
+
+        pick_device(suite.train.device)
+
+
+def _open_folder(out: Path, suite: Suite) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".write-{os.getpid()}"
+        probe.write_text("greenbench")
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"--out {out}: cannot be written ({error.strerror}); free space or choose another folder"
+        ) from error
+    path = out / SUITE_FILE
+    if path.exists():
+        _refuse_other_suite(path, suite)
+    elif any(p.name not in (".lock",) for p in out.iterdir()):
+        raise OutputError(f"--out {out}: holds other files and no {SUITE_FILE}; choose an empty or new folder")
+    path.write_text(suite.to_toml(), encoding="utf-8")
+
+
+def _refuse_other_suite(path: Path, suite: Suite) -> None:
+    """A folder may grow by models and seeds; anything else that changes a result needs a folder of its own."""
+    old, new = as_table(suite_from_table(read_toml(path), str(path))), as_table(suite)
+    for section in ("suite", "budget", "train", "evaluate"):
+        for key in sorted({*old[section], *new[section]}):
+            before, after = old[section].get(key), new[section].get(key)
+            if before != after and not (section == "suite" and key in _GROWING):
+                raise ConfigError(
+                    f"{path}: holds a run with {section}.{key} = {before!r}, asked for {after!r}; choose another --out"
+                )
+
+
+@contextmanager
+def _lock(out: Path) -> Iterator[None]:
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OutputError(f"{out}: another greenbench run works in this folder; wait for it or stop it") from error
+        yield

@@ -1,0 +1,1 @@
+"""One pretraining loop for all models, with its optimizer, precision and checkpoints."""

@@ -1,0 +1,248 @@
+"""The pretraining loop: one for all models, stopped by the ledger, resumable to the bit on the CPU."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from greenbench.budget import Ledger, shrink
+from greenbench.cards import Recipe
+from greenbench.config import TrainSection
+from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.records import Journal
+from greenbench.schedule import learning_rate_factor
+from greenbench.train.checkpoint import CheckpointStore
+from greenbench.train.optimizer import OptimizerSet, build_optimizer
+from greenbench.train.precision import attention_backend, autocast
+
+WARMUP_STEPS = 5
+
+
+class Loader(Protocol):
+    """What the loop needs of a batch source."""
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Return (epoch, index) of the next batch."""
+
+    def __next__(self) -> Batch:
+        """Return the next batch of the plan."""
+
+    def seek(self, epoch: int, index: int) -> None:
+        """Continue at a position of the plan."""
+
+
+@dataclass
+class LoopState:
+    """Where training stands; everything that a checkpoint must carry besides tensors and the ledger."""
+
+    step: int = 0
+    losses: deque[float] = field(default_factory=lambda: deque(maxlen=4096))
+    audio_s: float = 0.0
+    steady_audio_s: float = 0.0
+    steady_s: float = 0.0
+
+
+class Diverged(Exception):
+    """The loss is not finite."""
+
+
+class Pretraining:
+    """Everything one pretraining holds together: model, optimizer, data position, ledger, journal."""
+
+    def __init__(
+        self,
+        model: Upstream,
+        loader: Loader,
+        ledger: Ledger,
+        recipe: Recipe,
+        settings: TrainSection,
+        *,
+        seed: int,
+        device: torch.device,
+        dtype: str,
+        flops_of_batch: Callable[[Batch], float],
+        journal: Journal,
+        checkpoints: CheckpointStore,
+        stop_requested: Callable[[], bool],
+        checkpoint_phase: Callable[[str], AbstractContextManager[None]],
+    ) -> None:
+        self.model, self.loader, self.ledger, self.recipe, self.settings = model, loader, ledger, recipe, settings
+        self.device, self.dtype, self.flops_of_batch = device, dtype, flops_of_batch
+        self.journal, self.checkpoints = journal, checkpoints
+        self.stop_requested, self.checkpoint_phase = stop_requested, checkpoint_phase
+        self.optimizer: OptimizerSet = build_optimizer(model, recipe)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
+        self.state = LoopState()
+        self._forward: Callable[[Batch, StepInfo], Any] = torch.compile(model.loss) if settings.compile else model.loss
+        self._logged_at = -math.inf
+        self._saved_at = time.monotonic()
+        self._in_flight: deque[Any] = deque()
+
+    def run(self) -> bool:
+        """Train until the budget ends; return False where a stop was requested first (a checkpoint is written)."""
+        self.model.train()
+        with attention_backend(self.settings.sdpa):
+            while (share := self.ledger.next_step_share()) > 0:
+                if self.stop_requested():
+                    self.save("interrupted")
+                    return False
+                self._step(share)
+                if time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds:
+                    self.save("interval")
+        self._log(force=True)
+        return True
+
+    def _step(self, share: float) -> None:
+        began_ns = time.monotonic_ns()
+        info = StepInfo(self.state.step, min(1.0, self.ledger.fraction), self.generator)
+        factor = learning_rate_factor(info.fraction, self.recipe)
+        parts = max(1, self.settings.grad_accumulation)
+        audio_s, flops, loss_sum, extras = 0.0, 0.0, torch.zeros((), device=self.device), {}
+        for _ in range(parts):
+            batch = cut(next(self.loader), share)
+            with autocast(self.device, self.dtype):
+                loss, extras = self._forward(batch, info)
+            self.scaler.scale(loss / parts).backward()
+            loss_sum += loss.detach() / parts
+            audio_s += batch.audio_s
+            flops += self.flops_of_batch(batch)
+        self._update(factor)
+        self.model.after_step(info)
+        self._bound_queue()
+        self.state.step += 1
+        self.state.audio_s += audio_s
+        self._account(loss_sum, extras, factor, audio_s, (time.monotonic_ns() - began_ns) / 1e9)
+        self.ledger.step_done(audio_s=audio_s, flops=flops)
+        self._log(factor=factor, extras=extras)
+
+    def _update(self, factor: float) -> None:
+        if self.scaler.is_enabled():
+            for optimizer in self.optimizer.optimizers:
+                self.scaler.unscale_(optimizer)
+            found = sum(
+                float(v) for o in self.optimizer.optimizers for v in self.scaler._found_inf_per_device(o).values()
+            )
+            if not found:
+                self.optimizer.step(factor, grad_clip=self.recipe.grad_clip)
+            self.optimizer.zero_grad()
+            self.scaler.update()
+        else:
+            self.optimizer.step(factor, grad_clip=self.recipe.grad_clip)
+
+    def _bound_queue(self) -> None:
+        """Let the GPU run at most two steps ahead, so that the ledger's clock is the work's clock."""
+        if self.device.type != "cuda":
+            return
+        event = torch.cuda.Event()
+        event.record()
+        self._in_flight.append(event)
+        if len(self._in_flight) > 2:
+            self._in_flight.popleft().synchronize()
+
+    def _account(
+        self, loss: torch.Tensor, extras: dict[str, Any], factor: float, audio_s: float, step_s: float
+    ) -> None:
+        if self.device.type == "cpu" or self.state.step % 20 == 0:
+            value = float(loss)
+            # float16 overflows are skipped and rescaled; anything else that is not finite does not come back.
+            if not math.isfinite(value) and not self.scaler.is_enabled():
+                raise Diverged(
+                    f"loss is {value} at step {self.state.step} (learning rate factor {factor:.3g}); lower learning_rate"
+                )
+            self.state.losses.append(value)
+        if self.state.step > WARMUP_STEPS:
+            self.state.steady_audio_s += audio_s
+            self.state.steady_s += step_s
+
+    def _log(self, *, factor: float | None = None, extras: dict[str, Any] | None = None, force: bool = False) -> None:
+        now = time.monotonic()
+        if (not force and now - self._logged_at < self.settings.log_seconds) or not self.state.losses:
+            return
+        self._logged_at = now
+        spent = self.ledger.spent()
+        figures = {k: float(v) for k, v in (extras or {}).items()}
+        recent = list(self.state.losses)[-20:]
+        self.journal.write(
+            step=self.state.step, audio_s=round(self.state.audio_s, 3), loss=sum(recent) / len(recent),
+            lr=None if factor is None else self.recipe.learning_rate * factor, fraction=self.ledger.fraction,
+            spent=spent[self.ledger.kind], seconds=spent["seconds"], joules=spent["joules"], flops=spent["flops"],
+            grams=spent["grams_co2e"], audio_s_per_s=self.audio_s_per_s, **figures,
+        )  # fmt: skip
+
+    @property
+    def audio_s_per_s(self) -> float | None:
+        """Return seconds of audio trained on per second, the first steps left out; None before that."""
+        return self.state.steady_audio_s / self.state.steady_s if self.state.steady_s else None
+
+    @property
+    def final_loss(self) -> float | None:
+        """Return the mean loss of the last tenth of the steps (of those kept)."""
+        losses = list(self.state.losses)
+        tail = losses[-max(1, len(losses) // 10) :]
+        return sum(tail) / len(tail) if tail else None
+
+    def save(self, reason: str) -> None:
+        """Write a checkpoint; the ledger does not charge for it."""
+        with self.checkpoint_phase(reason):
+            tensors = {
+                "model": dict(self.model.state_dict()),
+                "optimizer": self.optimizer.state_tensors(),
+                "generators": {"loop": self.generator.get_state(), "torch": torch.get_rng_state()},
+            }
+            numpy_state = np.random.get_state(legacy=False)
+            self.checkpoints.save(tensors, {
+                "step": self.state.step, "position": list(self.loader.position), "ledger": self.ledger.state(),
+                "losses": list(self.state.losses), "audio_s": self.state.audio_s,
+                "steady_audio_s": self.state.steady_audio_s, "steady_s": self.state.steady_s,
+                "scaler": self.scaler.state_dict(), "numpy": _plain(numpy_state), "reason": reason,
+            })  # fmt: skip
+        self._saved_at = time.monotonic()
+
+    def restore(self, tensors: dict[str, dict[str, torch.Tensor]], state: dict[str, Any]) -> None:
+        """Continue from a checkpoint, to the bit: weights, optimizer, generators, data position."""
+        self.model.load_state_dict(tensors["model"])
+        self.optimizer.load_state_tensors(tensors.get("optimizer", {}))
+        self.generator.set_state(tensors["generators"]["loop"])
+        torch.set_rng_state(tensors["generators"]["torch"])
+        np.random.set_state(_numpy_state(state["numpy"]))
+        self.scaler.load_state_dict(state["scaler"])
+        self.loader.seek(*state["position"])
+        self.state = LoopState(
+            state["step"],
+            deque(state["losses"], maxlen=4096),
+            state["audio_s"],
+            state["steady_audio_s"],
+            state["steady_s"],
+        )
+
+
+def cut(batch: Batch, share: float) -> Batch:
+    """Cut a batch to a share of its audio, so that the last step lands on the budget."""
+    if share >= 1:
+        return batch
+    crops, samples = shrink(batch.size, batch.num_samples, share)
+    waveform, features = batch.waveform, batch.features
+    if features is not None:
+        features = features[:crops, : features.shape[1] * samples // batch.num_samples]
+    if waveform is not None:
+        waveform = waveform[:crops, :samples]
+    return Batch(waveform, features, samples, batch.utterances[:crops], batch.starts[:crops])
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    inner = {k: (v.tolist() if isinstance(v, np.ndarray) else v) for k, v in state["state"].items()}
+    return {**{k: v for k, v in state.items() if k != "state"}, "state": inner}
+
+
+def _numpy_state(plain: dict[str, Any]) -> dict[str, Any]:
+    return {**plain, "state": {**plain["state"], "key": np.array(plain["state"]["key"], dtype=np.uint32)}}

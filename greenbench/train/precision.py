@@ -1,0 +1,64 @@
+"""Device and number format: what ``auto`` means on this machine, and the autocast that goes with it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from greenbench.errors import DeviceError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_SDPA = {
+    "math": [SDPBackend.MATH],
+    "efficient": [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],
+    "flash": [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH],
+}
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the torch device for ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
+
+    Raises :class:`DeviceError` for an unknown or absent one.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"[train] device = {name!r} is not a torch device; use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise DeviceError(f"[train] device = {name!r}: this machine shows {count} CUDA device(s); use auto or cpu")
+    elif device.type not in ("cpu", "mps"):
+        raise DeviceError(f"[train] device = {name!r} is not supported; use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def pick_dtype(name: str, device: torch.device) -> str:
+    """Return the number format of the forward pass; ``auto`` is bfloat16 where the hardware multiplies in it."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    return "bfloat16" if device.type == "cpu" and cpu_has_bfloat16() else "float32"
+
+
+def cpu_has_bfloat16() -> bool:
+    """Return whether the CPU has bfloat16 dot products (AVX-512 BF16 or AMX), the condition under which they pay."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def autocast(device: torch.device, dtype: str) -> AbstractContextManager[object]:
+    """Return the autocast context of a number format; float32 needs none."""
+    if dtype == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=DTYPES[dtype])
+
+
+def attention_backend(name: str) -> AbstractContextManager[object]:
+    """Return the context that restricts SDPA to a backend (``auto`` lets torch choose)."""
+    return nullcontext() if name == "auto" else sdpa_kernel(_SDPA[name])

@@ -1,0 +1,212 @@
+"""From the journals of a trial to its ``result.json``: energy by phase, totals, what a crash wasted, emissions.
+
+Everything here is computed from files in the trial folder, so it can be computed again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from greenbench.carbon import Factor, emissions_g
+from greenbench.metrics import METRICS
+from greenbench.power.trace import Trace, WindowEnergy, read_journal
+from greenbench.records import (
+    BUDGETED_PHASES, EVENTS, MANIFEST, OUTCOME, POWER, RESULT, SCHEMA_VERSION, PhaseSpan, phase_spans, read_json,
+    read_jsonl, write_json,
+)  # fmt: skip
+
+
+def finish(folder: Path) -> dict[str, Any]:
+    """Assemble and write ``result.json``; return it. The worker must have left ``outcome.json``."""
+    manifest, outcome = read_json(folder / MANIFEST), read_json(folder / OUTCOME)
+    events = list(read_jsonl(folder / EVENTS))
+    trace = read_journal(folder / POWER)
+    spans = phase_spans(events)
+    sessions = _sessions(events)
+    phases = [_phase_entry(span, trace, sessions[0][0], _charged(events, span)) for span in spans]
+    energy = _energy(trace, spans, events, sessions)
+    result = {
+        "schema_version": SCHEMA_VERSION,
+        "status": outcome["status"],
+        "error": outcome.get("error"),
+        "valid": outcome["status"] == "ok" and energy["total"].get("valid") is not False,
+        "resumed": len(sessions) - 1,
+        "phases": phases,
+        "energy": energy,
+        "tasks": outcome.get("tasks", {}),
+        "left_out": outcome.get("left_out", {}),
+        "budget": outcome.get("budget"),
+        "cost": outcome.get("cost"),
+        "model_facts": outcome.get("model_facts", {}),
+        "code": outcome.get("code"),
+        "warnings": _warnings(outcome, energy, sessions),
+    }
+    result["row"] = _row(manifest, outcome, result, spans, sessions)
+    write_json(folder / RESULT, result)
+    return result
+
+
+def _sessions(events: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    """Return begin and end (monotonic ns) of each session."""
+    sessions: list[tuple[int, int]] = []
+    for event in events:
+        now = int(event["t_mono_ns"])
+        if event.get("event") == "session":
+            sessions.append((now, now))
+        elif sessions:
+            sessions[-1] = (sessions[-1][0], now)
+    return sessions or [(0, 0)]
+
+
+def _charged(events: list[dict[str, Any]], span: PhaseSpan) -> bool:
+    for event in events:
+        if event.get("event") == "begin" and int(event["t_mono_ns"]) == span.begin_ns:
+            return bool(event.get("charged", True)) and span.phase in BUDGETED_PHASES
+    return False
+
+
+def _phase_entry(span: PhaseSpan, trace: Trace, origin_ns: int, charged: bool) -> dict[str, Any]:
+    window = trace.window(span.begin_ns, span.end_ns)
+    return {
+        "phase": span.phase, "session": span.session, "complete": span.complete, "budgeted": charged,
+        "begin_s": (span.begin_ns - origin_ns) / 1e9, "duration_s": span.duration_s,
+        "begin_ns": span.begin_ns, "end_ns": span.end_ns,
+        "energy_j": window.energy_j, "energy_low_j": window.energy_low_j, "energy_high_j": window.energy_high_j,
+        "kind": window.kind, "mean_power_w": window.mean_power_w, "valid": window.valid,
+    }  # fmt: skip
+
+
+def _energy(
+    trace: Trace, spans: list[PhaseSpan], events: list[dict[str, Any]], sessions: list[tuple[int, int]]
+) -> dict[str, Any]:
+    budgeted = [
+        w for span in spans if _charged(events, span) for w in _useful_windows(trace, span, spans, events, sessions)
+    ]
+    totals = [trace.window(begin, end) for begin, end in sessions]
+    # The idle baseline is measured before the trial's own process exists; it is reported, not part of the total.
+    idle = [trace.window(s.begin_ns, s.end_ns) for s in spans if s.phase == "idle"]
+    wasted = [trace.window(begin, end) for begin, end in _wasted_windows(events, sessions)]
+    idle_s = sum(s.duration_s for s in spans if s.phase == "idle")
+    return {
+        "total": _sum(totals), "budgeted": _sum(budgeted), "wasted": _sum(wasted), "idle": _sum(idle), "idle_s": idle_s,
+    }  # fmt: skip
+
+
+def _useful_windows(
+    trace: Trace, span: PhaseSpan, spans: list[PhaseSpan], events: list[dict[str, Any]], sessions: list[tuple[int, int]]
+) -> list[WindowEnergy]:
+    """Cut a charged phase at its checkpoints (not charged) and at what a crash threw away."""
+    end_ns = span.end_ns
+    for begin, end in _wasted_windows(events, sessions):
+        if begin <= span.end_ns <= end:
+            end_ns = max(span.begin_ns, begin)
+    edges = [span.begin_ns]
+    for other in spans:
+        if other.phase == "checkpoint" and span.begin_ns <= other.begin_ns < end_ns:
+            edges += [other.begin_ns, min(other.end_ns, end_ns)]
+    edges.append(end_ns)
+    return [trace.window(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a]
+
+
+def _wasted_windows(events: list[dict[str, Any]], sessions: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return, per session that crashed, the stretch from its last checkpoint (or its begin) to its last sign of life."""
+    windows = []
+    for begin, end in sessions[:-1]:
+        inside = [e for e in events if begin <= int(e["t_mono_ns"]) <= end]
+        if any(e.get("event") == "interrupted" for e in inside):
+            continue
+        saved = [int(e["t_mono_ns"]) for e in inside if e.get("event") == "checkpoint"]
+        windows.append((saved[-1] if saved else begin, end))
+    return windows
+
+
+def _sum(windows: list[WindowEnergy]) -> dict[str, Any]:
+    """Add windows; a single unknown one makes the sum unknown."""
+    first: dict[str, Any] = {
+        "energy_j": None, "energy_low_j": None, "energy_high_j": None, "uncertainty_j": None, "source": None,
+        "kind": None, "valid": None, "problems": [], "devices": [], "duration_s": 0.0,
+    }  # fmt: skip
+    if not windows:
+        return first
+    total = dict(first)
+    for key in ("energy_j", "energy_low_j", "energy_high_j", "uncertainty_j"):
+        values = [getattr(w, key) for w in windows]
+        total[key] = None if any(v is None for v in values) else sum(values)
+    kinds = {w.kind for w in windows if w.kind}
+    total |= {
+        "kind": kinds.pop() if len(kinds) == 1 else ("mixed" if kinds else None),
+        "source": next((w.source for w in windows if w.source), None),
+        "valid": all(w.valid for w in windows),
+        "problems": sorted({p for w in windows for p in w.problems}),
+        "devices": [dataclasses.asdict(d) for w in windows for d in w.devices],
+    }
+    return total
+
+
+def _warnings(outcome: dict[str, Any], energy: dict[str, Any], sessions: list[tuple[int, int]]) -> list[str]:
+    found = list(outcome.get("warnings", [])) + list(energy["total"]["problems"])
+    found += [w for device in energy["total"]["devices"] for w in device.get("warnings", ())]
+    if len(sessions) > 1:
+        found.append(f"resumed {len(sessions) - 1} time(s)")
+    if energy["total"]["energy_j"] is None:
+        found.append("no power source: energy is unknown (greenbench doctor says why)")
+    return list(dict.fromkeys(found))
+
+
+def _row(
+    manifest: dict[str, Any],
+    outcome: dict[str, Any],
+    result: dict[str, Any],
+    spans: list[PhaseSpan],
+    sessions: list[tuple[int, int]],
+) -> dict[str, Any]:
+    energy, budget = result["energy"], result["budget"] or {}
+    config = manifest["config"]
+    pretrain_s = sum(s.duration_s for s in spans if s.phase == "pretrain") or None
+    wall_s = sum(end - begin for begin, end in sessions) / 1e9
+    audio_s = outcome.get("audio_s")
+    total_j = energy["total"]["energy_j"]
+    idle_w = energy["idle"]["energy_j"] / energy["idle_s"] if energy["idle"]["energy_j"] is not None else None
+    row: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION, "suite": manifest["suite"], "model": manifest["label"],
+        "family": manifest["family"], "size": manifest["size"], "seed": manifest["seed"], "control": manifest["control"],
+        "status": result["status"], "valid": result["valid"], "resumed": result["resumed"],
+        "device": outcome.get("device"), "gpu": outcome.get("gpu"), "dtype": outcome.get("dtype"),
+        "data": manifest["data"]["spec"], "data_fingerprint": manifest["data"]["fingerprint"],
+        "budget_kind": budget.get("kind"), "budget_limit": budget.get("limit"),
+        "budget_spent": budget.get("spent", {}).get(budget.get("kind")), "budget_overshoot_pct": budget.get("overshoot_pct"),
+        "steps": outcome.get("steps"), "audio_h": audio_s / 3600 if audio_s else None,
+        "params": outcome.get("params") if not manifest["control"] else None,
+        "pretrain_flops": outcome.get("pretrain_flops"), "flops_method": outcome.get("flops_method"),
+        "flops_forward_per_audio_s": outcome.get("flops_forward_per_audio_s"),
+        "flops_train_per_audio_s": outcome.get("flops_train_per_audio_s"),
+        "audio_s_per_s": outcome.get("audio_s_per_s"), "peak_memory_bytes": outcome.get("peak_memory_bytes"),
+        "pretrain_s": pretrain_s, "wall_s": wall_s,
+        "energy_budgeted_j": energy["budgeted"]["energy_j"], "energy_total_j": total_j,
+        "energy_wasted_j": energy["wasted"]["energy_j"] if result["resumed"] else None,
+        "energy_source": energy["total"]["kind"], "energy_uncertainty_j": energy["total"]["uncertainty_j"],
+        "mean_power_w": total_j / wall_s if total_j is not None and wall_s else None, "idle_power_w": idle_w,
+        "final_loss": outcome.get("final_loss"), "padding_pct": outcome.get("padding_pct"),
+        "stall_pct": 100 * outcome["stall_s"] / pretrain_s if pretrain_s and "stall_s" in outcome else None,
+        "run_dir": manifest["folder"], **_carbon(manifest, total_j, config), **outcome.get("metrics", {}),
+    }  # fmt: skip
+    unknown = [key for key in outcome.get("metrics", {}) if key not in METRICS]
+    if unknown:
+        raise KeyError(f"metrics not in the registry: {', '.join(unknown)}")
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _carbon(manifest: dict[str, Any], total_j: float | None, config: dict[str, Any]) -> dict[str, Any]:
+    """Emissions of everything the trial burnt: IT energy x PUE x grid intensity, with the factor's range."""
+    table = manifest.get("carbon")
+    pue = config.get("carbon", {}).get("pue", 1.0)
+    if not table or total_j is None:
+        return {"pue": pue if table else None}
+    factor = Factor(**table["factor"])
+    grams, low, high = emissions_g(total_j * pue, factor)
+    return {
+        "co2e_g": grams, "co2e_low_g": low, "co2e_high_g": high, "carbon_intensity_g_per_kwh": factor.g_per_kwh,
+        "carbon_source": factor.source, "pue": pue,
+    }  # fmt: skip

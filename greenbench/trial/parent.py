@@ -1,0 +1,191 @@
+"""The metering side of a trial: it starts the sampler outside the trainer, then the trainer, and writes the result."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from greenbench.carbon import Factor
+from greenbench.cards import ModelSpec, resolve
+from greenbench.config import Suite
+from greenbench.data.corpus import Corpus
+from greenbench.errors import Interrupted, TrialFailed
+from greenbench.plan import TrialPlan
+from greenbench.power.live import LiveReader
+from greenbench.power.sampler_process import SamplerProcess
+from greenbench.records import (
+    EVENTS, LIVE, MANIFEST, METRICS, OUTCOME, POWER, RESULT, SCHEMA_VERSION, Journal, read_json, read_jsonl, write_json,
+)  # fmt: skip
+from greenbench.schema import as_table
+from greenbench.trial.finish import finish
+from greenbench.trial.host import describe_host, git_state, package_versions
+from greenbench.units import JOULES_PER_KWH
+
+POLL_S = 0.25
+STOP_GRACE_S = 120.0
+
+Watcher = Callable[[dict[str, Any]], None]
+
+
+def write_manifest(
+    folder: Path, plan: TrialPlan, suite: Suite, corpus: Corpus, factor: Factor | None, argv: list[str]
+) -> None:
+    """Write ``manifest.json``, the first file of a trial."""
+    spec = asdict(contestant(plan, suite))
+    write_json(folder / MANIFEST, {
+        "schema_version": SCHEMA_VERSION, "suite": suite.suite.name, "label": plan.label, "card": spec["card"],
+        "family": plan.family, "size": plan.size, "seed": plan.seed,
+        "control": plan.control, "folder": folder.name, "argv": argv, "config": as_table(suite), "spec": spec,
+        "config_hash": plan.config_hash, "git": git_state(), "packages": package_versions(), "host": describe_host(),
+        "gpu": [], "data": {**corpus.describe(), "spec": suite.suite.data, "fingerprint": corpus.fingerprint},
+        "carbon": _carbon_table(factor, suite.carbon.pue), "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    })  # fmt: skip
+
+
+def contestant(plan: TrialPlan, suite: Suite) -> ModelSpec:
+    """Return the model behind a trial; the control ``logmel`` is a card too."""
+    return plan.spec or resolve(plan.control, suite.suite.size)
+
+
+def _carbon_table(factor: Factor | None, pue: float) -> dict[str, Any] | None:
+    if factor is None:
+        return None
+    table = asdict(factor)
+    return {**table, "factor": table, "pue": pue, "g_per_joule": factor.g_per_kwh * pue / JOULES_PER_KWH}
+
+
+def execute(folder: Path, suite: Suite, watch: Watcher) -> dict[str, Any]:
+    """Run one session of the trial in ``folder`` to its result.
+
+    ``watch`` receives a small dict several times a second (phase, loss, watts …) for the display.
+    Raises :class:`Interrupted` when the user stopped it (a checkpoint was written) and :class:`TrialFailed`.
+    """
+    for stale in (RESULT, OUTCOME):
+        (folder / stale).unlink(missing_ok=True)
+    events = Journal(folder / EVENTS)
+    session = sum(e.get("event") == "session" for e in read_jsonl(folder / EVENTS))
+    sampler = SamplerProcess(
+        folder / POWER, folder / LIVE, hz=suite.power.hz, sources=suite.power.sources, tdp_w=suite.power.tdp_w
+    )
+    with sampler, (folder / "worker.log").open("ab") as log:
+        _record_sensors(folder, sampler.ready)
+        _wait_until_quiet(suite, watch)
+        events.write(event="session", session=session, load=os.getloadavg()[0])
+        events.write(event="begin", phase="idle", charged=False)
+        time.sleep(suite.protocol.idle_seconds)
+        events.write(event="end", phase="idle")
+        code = _supervise(folder, sampler, log, watch)
+        events.write(event="exit", code=code, load=os.getloadavg()[0])
+    (folder / LIVE).unlink(missing_ok=True)
+    if code == Interrupted.exit_code:
+        raise Interrupted(f"{folder.name}: stopped; a checkpoint was written")
+    if not (folder / OUTCOME).exists():
+        raise TrialFailed(
+            f"{folder.name}: the trainer ended with code {code} and no result; see {folder / 'worker.log'}"
+        )
+    result = finish(folder)
+    if result["status"] != "ok":
+        raise TrialFailed(f"{folder.name}: {result['error']}")
+    return result
+
+
+def _record_sensors(folder: Path, ready: dict[str, Any]) -> None:
+    manifest = read_json(folder / MANIFEST)
+    if manifest.get("sensors") != ready:
+        write_json(folder / MANIFEST, {**manifest, "sensors": ready, "gpu": ready.get("gpus", manifest.get("gpu", []))})
+
+
+def _wait_until_quiet(suite: Suite, watch: Watcher) -> None:
+    """Wait until the other processes leave the machine's cores mostly alone, for a limited time."""
+    import psutil
+
+    protocol, deadline = suite.protocol, time.monotonic() + suite.protocol.quiet_wait_seconds
+    psutil.cpu_percent()
+    while protocol.quiet_wait_seconds > 0:
+        load = psutil.cpu_percent(interval=0.5) / 100
+        if load <= protocol.quiet_load or time.monotonic() > deadline:
+            return
+        watch({"phase": "waiting for a quiet machine", "text": f"{load:.0%} busy"})
+
+
+def _supervise(folder: Path, sampler: SamplerProcess, log: IO[bytes], watch: Watcher) -> int:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greenbench.trial.worker", str(folder)],
+        stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), start_new_session=True,
+    )  # fmt: skip
+    sampler.watch(process.pid)
+    status = Tail(folder)
+    asked_at: float | None = None
+    try:
+        while process.poll() is None:
+            try:
+                time.sleep(POLL_S)
+                watch(status.update())
+            except KeyboardInterrupt:
+                if asked_at is not None:
+                    raise
+                asked_at = time.monotonic()
+                watch({**status.update(), "text": "stopping: writing a checkpoint"})
+                process.send_signal(signal.SIGTERM)
+            if asked_at is not None and time.monotonic() - asked_at > STOP_GRACE_S:
+                process.kill()
+        return process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Keep the trainer off the network and quiet."""
+    quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
+    return {**quiet, **os.environ, "PYTHONUNBUFFERED": "1"}
+
+
+class Tail:
+    """Follows a trial's journals for the display, reading only what was added."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = [(folder / EVENTS).open("rb"), None]
+        self._folder = folder
+        self._live: LiveReader | None = None
+        self._status: dict[str, Any] = {"phase": "starting"}
+        self._files[0].seek(0, os.SEEK_END)  # type: ignore[union-attr]
+
+    def update(self) -> dict[str, Any]:
+        """Return the newest phase, loss, budget, speed and power."""
+        import json
+
+        if self._files[1] is None and (self._folder / METRICS).exists():
+            self._files[1] = (self._folder / METRICS).open("rb")
+            self._files[1].seek(0, os.SEEK_END)
+        for file in self._files:
+            for line in file or ():
+                with contextlib.suppress(ValueError):
+                    self._take(json.loads(line))
+        self._status |= self._power()
+        return dict(self._status)
+
+    def _take(self, record: dict[str, Any]) -> None:
+        if record.get("event") == "begin" and record["phase"] != "checkpoint":
+            self._status |= {"phase": record["phase"], "text": ""}
+        elif record.get("event") == "progress":
+            self._status |= {"text": record["text"], "fraction": record.get("fraction")}
+        elif "step" in record and "loss" in record:
+            self._status |= {k: record.get(k) for k in ("step", "loss", "spent", "fraction", "audio_s_per_s", "joules")}
+
+    def _power(self) -> dict[str, Any]:
+        if self._live is None and (self._folder / LIVE).exists():
+            self._live = LiveReader(self._folder / LIVE)
+        if self._live is None:
+            return {}
+        reading = self._live.read()
+        return {"power_w": reading.power_w, "energy_j": reading.energy_j, "power_kind": reading.kind}

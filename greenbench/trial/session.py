@@ -1,0 +1,203 @@
+"""What a worker does, phase by phase: setup, features, targets, compile, pretrain, evaluate."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from greenbench.budget import Ledger
+from greenbench.data.corpus import Corpus, load_corpus
+from greenbench.data.features import FeatureStore, extract
+from greenbench.data.loader import BatchLoader
+from greenbench.data.waveforms import WaveformStore, prepare_waveforms
+from greenbench.errors import DataError
+from greenbench.models.base import Batch, Upstream
+from greenbench.models.registry import build, source_fingerprint
+from greenbench.records import CHECKPOINTS, OUTCOME, write_json
+from greenbench.train.checkpoint import CheckpointStore
+from greenbench.train.loop import Diverged, Pretraining
+from greenbench.train.precision import autocast, pick_device, pick_dtype
+from greenbench.trial.worker import EXIT_INTERRUPTED, Worker, peak_rss_bytes, reset_peak_rss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class Setup:
+    """What the setup phase leaves for the others."""
+
+    device: torch.device
+    dtype: str
+    corpus: Corpus
+    stores: dict[str, WaveformStore]
+    model: Upstream
+    checkpoints: CheckpointStore
+
+
+@dataclass
+class TargetData:
+    """The pretraining split as target makers see it."""
+
+    store: WaveformStore
+    features_store: FeatureStore | None
+
+    @property
+    def num_samples(self) -> np.ndarray:
+        """Return the utterances' lengths in samples."""
+        return self.store.num_samples
+
+    def waveform(self, index: int) -> np.ndarray:
+        """Return one utterance's waveform."""
+        return self.store.waveform(index)
+
+    def features(self, index: int) -> np.ndarray:
+        """Return one utterance's features."""
+        if self.features_store is None:
+            raise DataError("this model asked for no features (feature_spec is None) but reads them in make_targets")
+        return self.features_store.features(index)
+
+
+def run(worker: Worker) -> int:
+    """Run all phases of a session; return the exit code (130 where a stop was requested)."""
+    with worker.phase("setup", charged=False):
+        setup = _set_up(worker)
+    if worker.control:
+        features = _features(worker, setup, charged=False)
+    else:
+        features, finished = _pretrain(worker, setup)
+        if not finished:
+            worker.events.write(event="interrupted")
+            return EXIT_INTERRUPTED
+    with worker.phase("evaluate", charged=False):
+        _evaluate(worker, setup, features)
+    worker.outcome |= {"status": "ok", "error": None, "t_mono_ns": time.monotonic_ns()}
+    write_json(worker.folder / OUTCOME, worker.outcome)
+    return 0
+
+
+def _set_up(worker: Worker) -> Setup:
+    settings = worker.suite.train
+    threads = settings.threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    device = pick_device(settings.device)
+    dtype = pick_dtype(settings.dtype, device)
+    corpus = load_corpus(worker.suite.suite.data)
+    stores = prepare_waveforms(corpus, workers=threads, progress=None)
+    if len(stores["pretrain"].num_samples) == 0:
+        raise DataError(f"data {worker.suite.suite.data!r}: no audio to pretrain on")
+    torch.manual_seed(worker.seed)
+    np.random.seed(worker.seed)
+    model = build(worker.spec).to(device)
+    worker.outcome |= {
+        "device": str(device), "dtype": dtype, "threads": threads,
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "params": sum(p.numel() for p in model.pretraining_parameters()), "frame_hz": model.frame_hz,
+        "code": source_fingerprint(worker.spec), "model_facts": model.export_config(),
+    }  # fmt: skip
+    return Setup(device, dtype, corpus, stores, model, CheckpointStore(worker.folder / CHECKPOINTS))
+
+
+def _features(worker: Worker, setup: Setup, *, charged: bool) -> FeatureStore | None:
+    spec = setup.model.feature_spec
+    if spec is None:
+        return None
+    with worker.phase("features", charged=charged):
+        return FeatureStore.compute(setup.stores["pretrain"], spec, device=setup.device, progress=worker.progress)
+
+
+def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
+    """Features, targets, compilation and training under the ledger; False where a stop was requested."""
+    suite, model = worker.suite, setup.model
+    saved = setup.checkpoints.latest()
+    carried = saved[1]["ledger"] if saved else None
+    grams_per_joule = (worker.manifest.get("carbon") or {}).get("g_per_joule")
+    worker.ledger = ledger = Ledger(
+        suite.budget, live=worker.live_joules(), grams_per_joule=grams_per_joule, carried=carried
+    )
+    fresh = saved is None
+    features = _features(worker, setup, charged=fresh)
+    _targets(worker, setup, features, charged=fresh)
+    reset_peak_rss()
+    if setup.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(setup.device)
+    loader = BatchLoader(
+        setup.stores["pretrain"], features, seed=worker.seed, fingerprint=setup.corpus.fingerprint,
+        batch_seconds=suite.train.batch_seconds, crop_seconds=suite.train.crop_seconds, device=setup.device,
+    )  # fmt: skip
+    training = Pretraining(
+        model, loader, ledger, worker.spec.recipe, suite.train, seed=worker.seed, device=setup.device, dtype=setup.dtype,
+        flops_of_batch=_flops_counter(model), journal=worker.metrics, checkpoints=setup.checkpoints,
+        stop_requested=lambda: worker.stop, checkpoint_phase=worker.checkpoint_phase,
+    )  # fmt: skip
+    if saved:
+        training.restore(*saved)
+        worker.events.write(event="resume", step=training.state.step)
+    with worker.phase("pretrain"):
+        try:
+            finished = training.run()
+        except Diverged as error:
+            raise DataError(f"model {worker.spec.label!r} diverged: {error}") from error
+    if finished:
+        training.save("final")
+        setup.checkpoints.save_model(dict(model.state_dict()))
+    worker.outcome |= _training_facts(training, loader, ledger, setup)
+    return features, finished
+
+
+def _targets(worker: Worker, setup: Setup, features: FeatureStore | None, *, charged: bool) -> None:
+    model = setup.model
+    made = setup.checkpoints.load_targets() if not charged else {}
+    if made:
+        model.load_targets_state(made)
+        return
+    if type(model).make_targets is Upstream.make_targets:
+        return
+    with worker.phase("targets", charged=charged):
+        data = TargetData(setup.stores["pretrain"], features)
+        model.make_targets(data, seed=worker.seed, device=setup.device, progress=worker.progress)
+    setup.checkpoints.save_targets(model.targets_state())
+
+
+def _flops_counter(model: Upstream) -> Callable[[Batch], float]:
+    from greenbench.cost import BatchFlops
+
+    counter = BatchFlops(model)
+    return lambda batch: counter(batch.size, batch.num_samples)
+
+
+def _training_facts(training: Pretraining, loader: BatchLoader, ledger: Ledger, setup: Setup) -> dict[str, Any]:
+    peak = torch.cuda.max_memory_allocated(setup.device) if setup.device.type == "cuda" else peak_rss_bytes()
+    return {
+        "budget": {"kind": ledger.kind, "limit": ledger.limit, "spent": ledger.spent(), "overshoot_pct": ledger.overshoot_pct()},
+        "steps": training.state.step, "audio_s": training.state.audio_s, "final_loss": training.final_loss,
+        "audio_s_per_s": training.audio_s_per_s, "peak_memory_bytes": peak,
+        "padding_pct": 100 * loader.padding_ratio, "stall_s": loader.stall_s,
+    }  # fmt: skip
+
+
+def _evaluate(worker: Worker, setup: Setup, features: FeatureStore | None) -> None:
+    from greenbench.evaluate import evaluate
+
+    model = setup.model.eval()
+    spec = model.feature_spec
+
+    def featurize(waveforms: torch.Tensor) -> torch.Tensor | None:
+        if spec is None:
+            return None
+        assert features is not None
+        return features.normalise(extract(waveforms, spec))
+
+    with autocast(setup.device, setup.dtype):
+        evaluation = evaluate(
+            model, setup.corpus, setup.stores, featurize, worker.suite.evaluate, seed=worker.seed, device=setup.device,
+            threads=torch.get_num_threads(), progress=worker.progress,
+        )  # fmt: skip
+    worker.outcome |= {
+        "metrics": evaluation.metrics, "tasks": evaluation.tasks, "left_out": evaluation.left_out,
+    }  # fmt: skip
