@@ -153,8 +153,8 @@ def _inside(
     since = t_s - begin
     part_j = step_j * since / length
     low, high = _power_range(power_t_s, power_w, begin, end)
-    if low is None or high is None or not low * length <= step_j <= high * length:
-        low, high = 0.0, step_j / length  # no power, or power that contradicts the counter
+    if low is None or high is None or not 0.95 * low * length <= step_j <= 1.05 * high * length:
+        high = step_j / length  # no power, or power that contradicts the counter: anything is possible
         bound_j = max(part_j, step_j - part_j)
     else:
         part_j = _one_switch(begin, length, step_j, since, power_t_s, power_w, part_j)

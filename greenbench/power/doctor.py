@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from greenbench.power.probe import probe
 from greenbench.power.sampler_process import SamplerProcess
-from greenbench.power.samples import MEASURED, MODELLED, DeviceInfo, Sample
-from greenbench.power.sources import Source, detect
+from greenbench.power.samples import MODELLED, DeviceInfo
 from greenbench.units import format_si
 
-_PROBE_S = 1.5
+if TYPE_CHECKING:
+    from greenbench.power.trace import WindowEnergy
+    from greenbench.power.window import DeviceEnergy
 
 
 def inspect(
@@ -26,45 +25,6 @@ def inspect(
     latency per read and idle watts; ``will_use``; ``warnings``. ``devices`` of a source hold the same per device
     with the ratio of counter to integrated power.
     """
-    found = detect(sources, tdp_w=tdp_w)
-    probe(found, max_s=_PROBE_S)
-    latencies = _latencies(found)
-    window, warnings, cpu_share = _record(duration_s, sources, journal, tdp_w)
-    recorded = {d.name: d for d in window.devices} if window is not None else {}
-    rows = [_source(source, recorded, latencies) for source in found]
-    for source in found:
-        source.close()
-    used = [d["name"] for row in rows for d in row["devices"] if d["counted"]]
-    kinds = {d["kind"] for row in rows for d in row["devices"] if d["counted"]}
-    return {
-        "sources": rows,
-        "will_use": used,
-        "kind": None if not kinds else kinds.pop() if len(kinds) == 1 else "mixed",
-        "idle_power_w": window.mean_power_w if window else None,
-        "sampler_cpu_share": cpu_share,
-        "duration_s": duration_s,
-        "warnings": list(dict.fromkeys([*warnings, *_advice(found, rows)])),
-    }
-
-
-def _latencies(found: list[Source]) -> dict[str, float]:
-    readings: dict[str, list[int]] = {}
-    for source in found:
-        for _ in range(20):
-            for sample in source.read():
-                readings.setdefault(sample.device, []).append(_cost_ns(sample))
-    return {name: statistics.median(values) * 1e-9 for name, values in readings.items()}
-
-
-def _cost_ns(sample: Sample) -> int:
-    return sample.read_ns
-
-
-def _record(
-    duration_s: float, sources: str, journal: Path | None, tdp_w: float | None
-) -> tuple[Any, list[str], float | None]:
-    from greenbench.power.trace import read_journal
-
     with tempfile.TemporaryDirectory(prefix="greenbench-doctor-") as name:
         folder = Path(name)
         path = journal or folder / "power.csv.gz"
@@ -74,26 +34,47 @@ def _record(
             end = time.monotonic_ns()
             sampler.flush()
         warnings = list(sampler.warnings)
-        try:
-            window = read_journal(path).window(begin, end)
-        except OSError as error:
-            return None, [*warnings, f"the journal cannot be read: {error}"], None
-    warnings.extend(window.problems)
-    share = None if sampler.cpu_s is None else sampler.cpu_s / max(duration_s, 1e-9)
-    return window, warnings, share
+        window, latencies = _read(path, begin, end, warnings)
+    recorded = {d.name: d for d in window.devices} if window is not None else {}
+    rows = [_source(source, recorded, latencies) for source in sampler.ready.get("sources", [])]
+    counted = [d for row in rows for d in row["devices"] if d["counted"]]
+    kinds = {d["kind"] for d in counted}
+    return {
+        "sources": rows,
+        "will_use": [d["name"] for d in counted],
+        "kind": None if not kinds else kinds.pop() if len(kinds) == 1 else "mixed",
+        "idle_power_w": window.mean_power_w if window else None,
+        "sampler_cpu_s": sampler.cpu_s,
+        "duration_s": duration_s,
+        "warnings": list(dict.fromkeys([*warnings, *_advice(rows, counted)])),
+    }
 
 
-def _source(source: Source, recorded: dict[str, Any], latencies: dict[str, float]) -> dict[str, Any]:
-    devices = [_device(info, recorded.get(info.device), latencies.get(info.device)) for info in source.devices]
+def _read(path: Path, begin_ns: int, end_ns: int, warnings: list[str]) -> tuple[WindowEnergy | None, dict[str, float]]:
+    from greenbench.power.trace import read_journal
+
+    try:
+        trace = read_journal(path)
+    except OSError as error:
+        warnings.append(f"the journal cannot be read: {error}")
+        return None, {}
+    window = trace.window(begin_ns, end_ns)
+    warnings.extend(problem for problem in window.problems if problem not in warnings)
+    return window, trace.read_latencies_s()
+
+
+def _source(source: dict[str, Any], recorded: dict[str, Any], latencies: dict[str, float]) -> dict[str, Any]:
+    infos = [DeviceInfo.from_dict(values) for values in source["devices"]]
+    devices = [_device(info, recorded.get(info.device), latencies.get(info.device)) for info in infos]
     powers = [d["idle_power_w"] for d in devices if d["counted"] and d["idle_power_w"] is not None]
 
     def first(key: str) -> Any:
         return next((d[key] for d in devices if d[key] is not None), None)
 
     return {
-        "name": source.name,
-        "available": source.available,
-        "reason": source.reason,
+        "name": source["name"],
+        "available": source["available"],
+        "reason": source["reason"],
         "devices": devices,
         "update_period_s": first("update_period_s"),
         "step_j": first("step_j"),
@@ -102,7 +83,7 @@ def _source(source: Source, recorded: dict[str, Any], latencies: dict[str, float
     }
 
 
-def _device(info: DeviceInfo, energy: Any, latency_s: float | None) -> dict[str, Any]:
+def _device(info: DeviceInfo, energy: DeviceEnergy | None, latency_s: float | None) -> dict[str, Any]:
     return {
         "name": info.device,
         "kind": info.kind,
@@ -112,7 +93,7 @@ def _device(info: DeviceInfo, energy: Any, latency_s: float | None) -> dict[str,
         "power_from": info.power_from,
         "update_period_s": info.update_period_s,
         "step_j": info.step_j,
-        "read_latency_s": latency_s,
+        "read_latency_s": info.read_latency_s if info.read_latency_s is not None else latency_s,
         "idle_power_w": energy.mean_power_w if energy else None,
         "idle_power_low_w": _mean(energy, "energy_low_j"),
         "idle_power_high_w": _mean(energy, "energy_high_j"),
@@ -126,27 +107,23 @@ def _device(info: DeviceInfo, energy: Any, latency_s: float | None) -> dict[str,
     }
 
 
-def _mean(energy: Any, name: str) -> float | None:
+def _mean(energy: DeviceEnergy | None, name: str) -> float | None:
     value = getattr(energy, name, None)
-    if value is None or not energy.energy_j or energy.mean_power_w is None:
+    if energy is None or value is None or not energy.energy_j or energy.mean_power_w is None:
         return None
     return float(value * energy.mean_power_w / energy.energy_j)
 
 
-def _advice(found: list[Source], rows: list[dict[str, Any]]) -> list[str]:
+def _advice(rows: list[dict[str, Any]], counted: list[dict[str, Any]]) -> list[str]:
     advice: list[str] = []
-    counted = [d for row in rows for d in row["devices"] if d["counted"]]
     if not counted:
         advice.append("nothing can be measured or modelled here: energy stays empty")
     elif all(d["kind"] == MODELLED for d in counted):
         advice.append("every joule on this machine is modelled: compare models by it with care, and see the range")
-    if any(d["kind"] == MEASURED and d["part"] == "gpu" for d in counted) and any(
-        d["kind"] == MODELLED for d in counted
-    ):
-        advice.append("GPU measured, CPU or memory modelled: totals are marked mixed")
-    advice.extend(
-        f"{s.name}: {s.reason}" for s in found if not s.available and s.name == "rapl" and "chmod" in s.reason
-    )
+    elif any(d["kind"] == MODELLED for d in counted):
+        modelled = ", ".join(d["name"] for d in counted if d["kind"] == MODELLED)
+        advice.append(f"{modelled} modelled, the rest measured: totals are marked mixed")
+    advice.extend(f"rapl: {r['reason']}" for r in rows if r["name"] == "rapl" and "cannot be read" in r["reason"])
     return advice
 
 
@@ -162,9 +139,8 @@ def print_table(report: dict[str, Any]) -> None:
     print(f"\nwill use: {used} ({kind})")  # noqa: T201
     if report["idle_power_w"] is not None:
         print(f"idle:     {format_si(report['idle_power_w'], 'W')} over {report['duration_s']:g} s")  # noqa: T201
-    if report["sampler_cpu_share"] is not None:
-        share = 100 * report["sampler_cpu_share"]
-        print(f"sampler:  {share:.1f} % of one core, its start included")  # noqa: T201
+    if report["sampler_cpu_s"] is not None:
+        print(f"sampler:  {format_si(report['sampler_cpu_s'], 's')} of CPU time, its start included")  # noqa: T201
     for warning in report["warnings"]:
         print(f"warning:  {warning}")  # noqa: T201
 

@@ -103,6 +103,14 @@ class Trace:
         sessions = self._of_boot(None)
         return (sessions[0].begin_ns, sessions[-1].end_ns) if sessions else None
 
+    def read_latencies_s(self) -> dict[str, float]:
+        """Median seconds per read of every device."""
+        return {
+            name: float(np.median([s.read_ns for s in track.samples])) * 1e-9
+            for session in self._sessions
+            for name, track in session.tracks.items()
+        }
+
     def _of_boot(self, boot_id: str | None) -> list[_Session]:
         wanted = boot_id if boot_id is not None else self._sessions[-1].boot_id if self._sessions else ""
         return sorted((s for s in self._sessions if s.boot_id == wanted), key=lambda s: s.begin_ns)
