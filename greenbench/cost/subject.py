@@ -134,5 +134,5 @@ def drop_layerdrop(model: nn.Module) -> float:
             rate = getattr(owner, "layerdrop", 0.0)
             if isinstance(rate, float) and rate > 0.0:
                 largest = max(largest, rate)
-                owner.layerdrop = 0.0
+                owner.layerdrop = 0.0  # type: ignore[union-attr]
     return largest
