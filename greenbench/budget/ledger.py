@@ -155,7 +155,7 @@ class Ledger:
         if not cost:
             return 1.0
         if self.kind in CLOCKED_KINDS:
-            return clocked_share(remaining, cost, self.limit, self._predictor)
+            return clocked_share(remaining, cost, cost * self._predictor.typical_ratio(), self.limit, self._predictor)
         return counted_share(remaining, cost)
 
     def _predicted(self, audio_s: float | None, flops: float | None) -> float | None:

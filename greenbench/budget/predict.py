@@ -11,12 +11,14 @@ QUANTILE = 0.9
 FIXED_SHARE = 0.1
 """Share of a step's cost that does not shrink with its batch (optimizer, dispatch). A guess that only the landing
 uses; it is corrected after each shrunken step."""
+_PRIOR = 0.3
 MIN_SHARE = 1 / 32
 FINE_STEP = 0.0025
 """Steps below this part of the budget are never shrunk: the shortfall is smaller than a step."""
 CLOSE_ENOUGH = 0.003
 """A clocked budget of which this part is left counts as spent."""
 FINAL_APPROACH = 0.006
+TOLERABLE = 0.008
 
 
 class StepPredictor:
@@ -32,13 +34,13 @@ class StepPredictor:
             name: deque((float(v) for v in carried.get(name, ())), maxlen=WINDOW)
             for name in ("seconds", "joules", "flops", "audio_s")
         }
-        self._fixed = float(carried.get("fixed", FIXED_SHARE))
+        self._fixed_evidence = [float(v) for v in carried.get("fixed", (FIXED_SHARE * _PRIOR, _PRIOR))]
         self._first: tuple[float, float] | None = None
         self._steps_in_session = 0
 
     def state(self) -> dict[str, Any]:
         """Return plain JSON data from which an equal predictor is made."""
-        return {**{name: list(window) for name, window in self._windows.items()}, "fixed": self._fixed}
+        return {**{name: list(window) for name, window in self._windows.items()}, "fixed": self._fixed_evidence}
 
     def observe(self, share: float, *, seconds: float, joules: float, flops: float, audio_s: float) -> None:
         """Book a step that ran at ``share`` of a full batch and cost this much."""
@@ -63,6 +65,12 @@ class StepPredictor:
             return upper_quantile(list(self._windows["seconds"]))
         return self._first[0] if self._first else None
 
+    def typical_ratio(self) -> float:
+        """Return the median step's seconds in relation to the upper quantile's, 0..1."""
+        values = sorted(self._windows["seconds"])
+        upper = self.seconds()
+        return values[len(values) // 2] / upper if values and upper else 1.0
+
     def joules(self) -> float | None:
         """Return the upper quantile of a full step's seconds times the mean power of the window.
 
@@ -84,9 +92,14 @@ class StepPredictor:
 
     def _learn_fixed_share(self, share: float, seconds: float) -> None:
         values = sorted(self._windows["seconds"])
-        relative = seconds / values[len(values) // 2] if values[len(values) // 2] > 0 else 0.0
-        seen = min(0.5, max(0.0, (relative - share) / (1 - share)))
-        self._fixed = 0.5 * (self._fixed + seen)
+        median = values[len(values) // 2]
+        if median > 0:  # least squares of (relative cost - share) on (1 - share), with the guess as prior
+            self._fixed_evidence[0] += (1 - share) * (seconds / median - share)
+            self._fixed_evidence[1] += (1 - share) ** 2
+
+    @property
+    def _fixed(self) -> float:
+        return min(0.6, max(0.0, self._fixed_evidence[0] / self._fixed_evidence[1]))
 
 
 def upper_quantile(values: list[float], q: float = QUANTILE) -> float:
@@ -107,7 +120,9 @@ def counted_share(remaining: float, step_cost: float) -> float:
     return share if share >= MIN_SHARE else 0.0
 
 
-def clocked_share(remaining: float, step_cost: float, limit: float, predictor: StepPredictor) -> float:
+def clocked_share(
+    remaining: float, step_cost: float, typical_cost: float, limit: float, predictor: StepPredictor
+) -> float:
     """Return the next step's share for a currency read from a clock or sensor.
 
     Fine steps run whole until one no longer fits. Coarse ones land: a step takes at most half of what is left, so one
@@ -122,7 +137,11 @@ def clocked_share(remaining: float, step_cost: float, limit: float, predictor: S
         share = predictor.share_for(part * remaining / step_cost)
         if share >= MIN_SHARE:
             return min(1.0, share)
-    return 0.0
+    # Even the smallest step is foreseen not to fit. It is run where it would miss by less than stopping does.
+    smallest = predictor.relative_cost(MIN_SHARE)
+    closer = smallest * typical_cost < 2 * remaining
+    bounded = smallest * step_cost - remaining < TOLERABLE * limit or remaining > 0.01 * limit
+    return MIN_SHARE if closer and bounded else 0.0
 
 
 def shrink(size: int, num_samples: int, share: float, *, hop: int = 320, min_samples: int = 16_000) -> tuple[int, int]:
