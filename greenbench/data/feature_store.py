@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,10 +13,13 @@ from greenbench.data.features import FeatureSpec, frames_to_features, padded_len
 from greenbench.data.waveforms import WaveformStore
 
 Progress = Callable[[float], None]
+Statistics = tuple[np.ndarray, np.ndarray]
+Sums = tuple[np.ndarray, np.ndarray]
 
-_GROUP_SAMPLES = 60 * 16_000
+GROUP_SAMPLES = 60 * 16_000
 _GPU_GROUP_SAMPLES = 1800 * 16_000
 _DEVIATION_FLOOR = 1e-3
+_BLOCK_FRAMES = 65_536
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,12 @@ class FeatureStore:
 
     def normalise(self, features: torch.Tensor) -> torch.Tensor:
         """Apply this store's normalisation to features (…, T, F) extracted on the fly."""
-        return normalise(features, self.spec, self.mean, self.std)
+        return normalise(features, self.spec, (self.mean, self.std))
+
+    @property
+    def statistics(self) -> Statistics:
+        """Return mean and deviation, to normalise another split alike."""
+        return self.mean, self.std
 
     @classmethod
     def compute(
@@ -61,20 +69,30 @@ class FeatureStore:
         device: torch.device | str = "cpu",
         threads: int = 0,
         progress: Progress | None = None,
-        statistics: tuple[np.ndarray, np.ndarray] | None = None,
-        out: np.ndarray | None = None,
+        statistics: Statistics | None = None,
     ) -> FeatureStore:
-        """Compute all features of a split.
+        """Compute all features of a split in memory.
 
         ``statistics`` are the mean and deviation of another store (a test split is normalised with those of
-        pretraining); ``out`` is an array to write to, for example a memory map; ``threads = 0`` takes PyTorch's number.
+        pretraining); ``threads = 0`` takes PyTorch's number; ``progress(fraction)`` reports.
         """
+        device = torch.device(device)
+        groups = groups_of(store.num_samples, GROUP_SAMPLES if device.type == "cpu" else _GPU_GROUP_SAMPLES)
         offsets = frame_offsets(store.num_samples, spec)
-        frames = np.empty((int(offsets[-1]), spec.dim), np.float16) if out is None else out
-        sums = _compute(store, spec, offsets, frames, torch.device(device), threads, progress, statistics)
-        if statistics is not None:
-            return cls(spec, frames, offsets, *statistics)
-        return cls(spec, frames, offsets, *_finish(spec, frames, *sums))
+        frames = np.empty((int(offsets[-1]), spec.dim), np.float16)
+        provisional = statistics or provisional_statistics(store, groups, spec, device)
+
+        def work(group: tuple[int, int]) -> Sums:
+            samples = [store.samples(index) for index in range(*group)]
+            return store_features(samples, spec, provisional, frames[offsets[group[0]] : offsets[group[1]]], device)
+
+        total, squares = np.zeros(spec.dim), np.zeros(spec.dim)
+        for (_, end), (part, square) in zip(groups, _map(work, groups, threads, device), strict=True):
+            total, squares = total + part, squares + square
+            if progress is not None:
+                progress(end / len(store))
+        exact = statistics or finish(frames, spec, provisional, (total, squares))
+        return cls(spec, frames, offsets, *exact)
 
 
 def frame_offsets(num_samples: np.ndarray, spec: FeatureSpec) -> np.ndarray:
@@ -83,102 +101,103 @@ def frame_offsets(num_samples: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def normalise(features: torch.Tensor, spec: FeatureSpec, mean: np.ndarray, std: np.ndarray) -> torch.Tensor:
+def normalise(features: torch.Tensor, spec: FeatureSpec, statistics: Statistics) -> torch.Tensor:
     """Normalise features (…, T, F) as ``spec.normalise`` says."""
     if spec.normalise == "none":
         return features
     if spec.normalise == "utterance":
         deviation = features.std(-2, keepdim=True, correction=0)
         return (features - features.mean(-2, keepdim=True)) / deviation.clamp_(min=_DEVIATION_FLOOR)
-    shift = torch.from_numpy(np.array(mean)).to(features.device)
-    scale = torch.from_numpy(np.array(std)).to(features.device)
-    return (features - shift) / scale
+    mean, std = (torch.from_numpy(np.array(values, np.float32)).to(features.device) for values in statistics)
+    return (features - mean) / std
 
 
-def groups_of(num_samples: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges of utterances of about ``limit`` samples together."""
+def groups_of(num_samples: np.ndarray, limit: int) -> list[tuple[int, int]]:
+    """Return ranges of utterances of about ``limit`` samples together."""
     ends = np.cumsum(num_samples)
-    begin = 0
+    groups, begin = [], 0
     while begin < len(num_samples):
         before = ends[begin - 1] if begin else 0
         end = max(begin + 1, int(np.searchsorted(ends, before + limit, side="right")))
-        yield begin, end
+        groups.append((begin, end))
         begin = end
+    return groups
 
 
-def group_features(store: WaveformStore, begin: int, end: int, spec: FeatureSpec, device: torch.device) -> torch.Tensor:
-    """Compute the un-normalised features of utterances ``begin..end`` in one go, (sum of T, F) float32 on ``device``.
+def raw_features(samples: Sequence[np.ndarray], spec: FeatureSpec, device: torch.device) -> torch.Tensor:
+    """Compute the un-normalised features of several utterances (S,) int16, (sum of T, F) float32 on ``device``.
 
     The utterances lie one after another in a flat buffer, each from a multiple of the hop on, so that one strided view
     holds all frames; the few that straddle two utterances are thrown away.
     """
     hop = spec.hop_samples
-    rooms = [padded_length(int(n), spec) for n in store.num_samples[begin:end]]
+    rooms = [padded_length(len(part), spec) for part in samples]
     flat = np.empty(sum(rooms) + spec.window_samples - hop, np.int16)
     kept: list[slice] = []
     position = 0
-    for index, room in zip(range(begin, end), rooms, strict=True):
-        reflect_into(flat[position : position + room], store.samples(index), spec)
+    for part, room in zip(samples, rooms, strict=True):
+        reflect_into(flat[position : position + room], part, spec)
         first = position // hop
-        kept.append(slice(first, first + int(store.num_samples[index]) // hop // spec.stack * spec.stack))
+        kept.append(slice(first, first + len(part) // hop // spec.stack * spec.stack))
         position += room
     flat[position:] = 0
-    samples = torch.from_numpy(flat).to(device).to(torch.float32).div_(32768.0)
-    features = frames_to_features(samples, spec)
-    features = torch.cat([features[part] for part in kept])
-    return stack_frames(features[None], spec.stack)[0]
+    features = frames_to_features(torch.from_numpy(flat).to(device).to(torch.float32).div_(32768.0), spec)
+    return stack_frames(torch.cat([features[part] for part in kept])[None], spec.stack)[0]
 
 
-def _compute(
-    store: WaveformStore,
-    spec: FeatureSpec,
-    offsets: np.ndarray,
-    frames: np.ndarray,
-    device: torch.device,
-    threads: int,
-    progress: Progress | None,
-    statistics: tuple[np.ndarray, np.ndarray] | None,
-) -> tuple[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Fill ``frames`` and return count, shift, scale, sum and sum of squares of what was stored.
+def provisional_statistics(
+    store: WaveformStore, groups: list[tuple[int, int]], spec: FeatureSpec, device: torch.device
+) -> Statistics:
+    """Estimate mean and deviation from the first group.
 
-    The first group fixes a provisional shift and scale, so that float16 holds values near 0 to three digits;
-    :func:`_finish` corrects them to the exact ones.
+    float16 holds values near 0 to three digits, un-normalised ones only to two; :func:`finish` puts the exact mean and
+    deviation in the estimate's place.
     """
-    groups = list(groups_of(store.num_samples, _GROUP_SAMPLES if device.type == "cpu" else _GPU_GROUP_SAMPLES))
-    zero = torch.zeros(spec.dim)
-    if spec.normalise == "global" and groups and statistics is None:
-        head = group_features(store, 0, groups[0][1], spec, device)
-        shift, scale = head.mean(0), head.std(0, correction=0).clamp_(min=_DEVIATION_FLOOR)
-    elif spec.normalise == "global" and statistics is not None:
-        shift, scale = (torch.from_numpy(np.array(s)).to(device) for s in statistics)
-    else:
-        shift, scale = zero.to(device), zero.to(device) + 1
-    target = torch.from_numpy(frames)
+    if spec.normalise != "global" or not groups:
+        return np.zeros(spec.dim, np.float32), np.ones(spec.dim, np.float32)
+    head = raw_features([store.samples(index) for index in range(*groups[0])], spec, device)
+    if not len(head):
+        return np.zeros(spec.dim, np.float32), np.ones(spec.dim, np.float32)
+    deviation = head.std(0, correction=0).clamp_(min=_DEVIATION_FLOOR)
+    return head.mean(0).cpu().numpy(), deviation.cpu().numpy()
 
-    def work(group: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        features = group_features(store, *group, spec, device)
-        if spec.normalise == "utterance":
-            lengths = np.diff(offsets[group[0] : group[1] + 1]).tolist()
-            features = torch.cat([normalise(part, spec, frames, frames) for part in features.split(lengths)])
-        features.sub_(shift).div_(scale)
-        target[int(offsets[group[0]]) : int(offsets[group[1]])] = features.to(torch.float16).to("cpu")
-        return features.sum(0, dtype=torch.float64).cpu(), features.square().sum(0, dtype=torch.float64).cpu()
 
-    total, squares, done = zero.double(), zero.double(), 0
-    for number, (part, square) in enumerate(_map(work, groups, threads, device)):
-        total, squares = total + part, squares + square
-        done = groups[number][1]
-        if progress is not None:
-            progress(done / len(store))
-    return int(offsets[-1]), shift.cpu(), scale.cpu(), total, squares
+def store_features(
+    samples: Sequence[np.ndarray], spec: FeatureSpec, statistics: Statistics, out: np.ndarray, device: torch.device
+) -> Sums:
+    """Write the features of some utterances, shifted and scaled by ``statistics``, to ``out`` (sum of T, F) float16.
+
+    Returns the sum and the sum of squares of what was written, (F,) float64 each.
+    """
+    features = raw_features(samples, spec, device)
+    if spec.normalise == "utterance":
+        lengths = [len(part) // spec.hop_samples // spec.stack for part in samples]
+        features = torch.cat([normalise(part, spec, statistics) for part in features.split(lengths)])
+    elif spec.normalise == "global":
+        features = normalise(features, spec, statistics)
+    torch.from_numpy(out).copy_(features)
+    total, squares = features.sum(0, dtype=torch.float64), features.square().sum(0, dtype=torch.float64)
+    return total.cpu().numpy(), squares.cpu().numpy()
+
+
+def finish(frames: np.ndarray, spec: FeatureSpec, provisional: Statistics, sums: Sums) -> Statistics:
+    """Put the exact normalisation in the provisional one's place, in ``frames`` itself; return mean and deviation."""
+    shift, scale = (values.astype(np.float64) for values in provisional)
+    mean = sums[0] / max(len(frames), 1)
+    deviation = np.sqrt(np.maximum(sums[1] / max(len(frames), 1) - mean**2, 0.0))
+    exact_std = np.maximum(scale * deviation, _DEVIATION_FLOOR)
+    if spec.normalise == "global":
+        stored = torch.from_numpy(frames)
+        move, factor = torch.from_numpy(mean).float(), torch.from_numpy(scale / exact_std).float()
+        for begin in range(0, len(frames), _BLOCK_FRAMES):
+            part = stored[begin : begin + _BLOCK_FRAMES]
+            part.copy_((part.float() - move).mul_(factor))
+    return (shift + scale * mean).astype(np.float32), exact_std.astype(np.float32)
 
 
 def _map(
-    work: Callable[[tuple[int, int]], tuple[torch.Tensor, torch.Tensor]],
-    groups: list[tuple[int, int]],
-    threads: int,
-    device: torch.device,
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    work: Callable[[tuple[int, int]], Sums], groups: list[tuple[int, int]], threads: int, device: torch.device
+) -> Iterator[Sums]:
     """Run groups in threads of one core each: blocks this small gain nothing from PyTorch's own threads."""
     before = torch.get_num_threads()
     threads = threads or before
@@ -190,26 +209,3 @@ def _map(
             yield from pool.map(work, groups)
     finally:
         torch.set_num_threads(before)
-
-
-def _finish(
-    spec: FeatureSpec,
-    frames: np.ndarray,
-    count: int,
-    shift: torch.Tensor,
-    scale: torch.Tensor,
-    total: torch.Tensor,
-    squares: torch.Tensor,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Correct the provisional normalisation in place and return the exact mean and deviation."""
-    mean = total / max(count, 1)
-    deviation = (squares / max(count, 1) - mean.square()).clamp_(min=0).sqrt_()
-    exact_mean = (shift + scale * mean).float().numpy()
-    exact_std = (scale * deviation).float().clamp_(min=_DEVIATION_FLOOR).numpy()
-    if spec.normalise == "global":
-        factor = (scale / torch.from_numpy(exact_std)).float()
-        stored = torch.from_numpy(frames)
-        for begin in range(0, count, 65_536):
-            part = stored[begin : begin + 65_536]
-            part.copy_((part.float() - mean.float()).mul_(factor))
-    return exact_mean, exact_std

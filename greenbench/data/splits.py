@@ -30,9 +30,9 @@ def assign_splits(utterances: Sequence[Utterance], hints: Sequence[str | None]) 
     """Return the splits. ``hints`` are the names the source gives (train, valid, test, pretrain) or None.
 
     Without a test or valid part a fifth of the sentences (of the ids, where there is no text) is the test split, so
-    that no sentence is in both. Everything of the training side is pretrained on, unless the source has a ``pretrain`` part of its own;
-    ``train`` are the labelled ones among it. In a corpus of a few words read many times each (digits, commands) the
-    words are keywords, and the readings are split instead.
+    that no sentence is in both. Everything on the training side is pretrained on, unless the source has a ``pretrain``
+    part of its own; ``train`` are the labelled ones among it. In a corpus of a few words read many times each (digits,
+    commands) the words are keywords, and the readings are split instead.
     """
     utterances = _find_keywords(utterances)
     if "test" in hints or "valid" in hints:
@@ -60,7 +60,7 @@ def _is_labelled(utterance: Utterance) -> bool:
     return any(label is not None for label in labels)
 
 
-def _speaker_split(utterance: Utterance, speakers: Counter[str | None]) -> str | None:
+def _speaker_split(utterance: Utterance, speakers: Counter[str]) -> str | None:
     if utterance.speaker_split is not None or utterance.speaker is None or len(speakers) < 2:
         return utterance.speaker_split
     return "test" if bucket(f"speaker {utterance.id}") < TEST_PERCENT else "train"

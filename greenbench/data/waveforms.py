@@ -41,12 +41,17 @@ class WaveformStore:
         self.utterances = tuple(utterances)
         self.folder = folder
         self.num_samples = np.array([u.num_samples_16k for u in utterances], dtype=np.int64)
-        self._begins = np.array([begins[u.id] for u in utterances], dtype=np.int64)
+        self.begins = np.array([begins[u.id] for u in utterances], dtype=np.int64)
         size = (folder / AUDIO).stat().st_size // 2
         self._audio = np.memmap(folder / AUDIO, np.int16, "r", shape=(size,)) if size else np.zeros(0, np.int16)
 
     def __len__(self) -> int:
         return len(self.utterances)
+
+    @property
+    def audio_path(self) -> Path:
+        """Return the file of all samples, int16; utterance i begins at sample ``begins[i]``."""
+        return self.folder / AUDIO
 
     @property
     def audio_s(self) -> float:
@@ -55,7 +60,7 @@ class WaveformStore:
 
     def samples(self, index: int) -> np.ndarray:
         """Return one utterance as stored, (S,) int16."""
-        begin = self._begins[index]
+        begin = self.begins[index]
         return self._audio[begin : begin + self.num_samples[index]]
 
     def waveform(self, index: int) -> np.ndarray:
@@ -67,7 +72,7 @@ class WaveformStore:
         if start < 0 or start + num_samples > self.num_samples[index]:
             length = self.num_samples[index]
             raise IndexError(f"samples {start}..{start + num_samples} of {length} in utterance {index}")
-        begin = self._begins[index] + start
+        begin = self.begins[index] + start
         return to_float(self._audio[begin : begin + num_samples])
 
 

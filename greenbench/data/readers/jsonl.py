@@ -69,7 +69,7 @@ def _utterance(value: Mapping[str, Any], path: Path, number: int) -> Utterance:
         raise DataError(f"{path} line {number}: {error}") from error
 
 
-def _labels(value: Mapping[str, Any]) -> dict[str, str | None]:
+def _labels(value: Mapping[str, Any]) -> dict[str, Any]:
     names = ("speaker", "language", "text", "keyword", "speaker_split")
     return {name: absent(value.get(name)) for name in names}
 
