@@ -12,7 +12,7 @@ import torch
 from greenbench.data.features import FeatureSpec, frames_to_features, padded_length, reflect_into, stack_frames
 from greenbench.data.waveforms import WaveformStore
 
-Progress = Callable[[float], None]
+Progress = Callable[[str, float], None]
 Statistics = tuple[np.ndarray, np.ndarray]
 Sums = tuple[np.ndarray, np.ndarray]
 
@@ -74,7 +74,7 @@ class FeatureStore:
         """Compute all features of a split in memory.
 
         ``statistics`` are the mean and deviation of another store (a test split is normalised with those of
-        pretraining); ``threads = 0`` takes PyTorch's number; ``progress(fraction)`` reports.
+        pretraining); ``threads = 0`` takes PyTorch's number; ``progress(text, fraction)`` reports.
         """
         device = torch.device(device)
         groups = groups_of(store.num_samples, GROUP_SAMPLES if device.type == "cpu" else _GPU_GROUP_SAMPLES)
@@ -90,7 +90,7 @@ class FeatureStore:
         for (_, end), (part, square) in zip(groups, _map(work, groups, threads, device), strict=True):
             total, squares = total + part, squares + square
             if progress is not None:
-                progress(end / len(store))
+                progress("computing features", end / len(store))
         exact = statistics or finish(frames, spec, provisional, (total, squares))
         return cls(spec, frames, offsets, *exact)
 
