@@ -156,7 +156,7 @@ class Ledger:
             return 1.0
         if self.kind in CLOCKED_KINDS:
             return clocked_share(remaining, cost, cost * self._predictor.typical_ratio(), self.limit, self._predictor)
-        return counted_share(remaining, cost)
+        return counted_share(remaining, cost, self.limit)
 
     def _predicted(self, audio_s: float | None, flops: float | None) -> float | None:
         """Return what a full step costs in the budget's currency, as far as is known."""

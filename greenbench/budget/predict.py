@@ -108,16 +108,17 @@ def upper_quantile(values: list[float], q: float = QUANTILE) -> float:
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
-def counted_share(remaining: float, step_cost: float) -> float:
-    """Return the next step's share for a counted currency, where cost is exactly proportional to the batch.
+def counted_share(remaining: float, step_cost: float, limit: float) -> float:
+    """Return the next step's share for a counted currency, where cost is proportional to the batch.
 
-    The last two steps are made equal, so that no tiny batch is left over: 1.1 steps become 0.55 and 0.55.
+    The last two steps are made equal, so that no tiny batch is left over: 1.1 steps become 0.55 and 0.55. A tiny one
+    is run only where leaving it out would show.
     """
     steps_left = remaining / step_cost
     if steps_left >= 2:
         return 1.0
     share = steps_left if steps_left <= 1 else steps_left / 2
-    return share if share >= MIN_SHARE else 0.0
+    return share if share >= MIN_SHARE or remaining > TOLERABLE * limit else 0.0
 
 
 def clocked_share(
@@ -144,7 +145,7 @@ def clocked_share(
     return MIN_SHARE if closer and bounded else 0.0
 
 
-def shrink(size: int, num_samples: int, share: float, *, hop: int = 320, min_samples: int = 16_000) -> tuple[int, int]:
+def shrink(size: int, num_samples: int, share: float, *, hop: int = 320, min_samples: int = 8_000) -> tuple[int, int]:
     """Return ``(crops, samples per crop)`` of a batch cut to ``share`` of its audio, never above it.
 
     First crops are dropped, then all that stay are shortened equally, to a multiple of ``hop``. Crops do not get
