@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+_DENSE_S = 0.012  # readings at least this close describe the power inside one update
 _FIT_HALF_WIDTH = 20  # updates on either side that share one fit of the rhythm
 
 
@@ -168,6 +169,9 @@ def _inside(
 def _one_switch(
     begin: float, length: float, step_j: float, since: float, power_t_s: Floats, power_w: Floats, even_j: float
 ) -> float:
+    dense_j = _dense(begin, length, step_j, since, power_t_s, power_w)
+    if dense_j is not None:
+        return dense_j
     first = power_w[max(0, int(np.searchsorted(power_t_s, begin)) - 1)]
     second = power_w[min(len(power_w) - 1, int(np.searchsorted(power_t_s, begin + length)))]
     if abs(second - first) <= 0.1 * max(first, second):
@@ -176,3 +180,24 @@ def _one_switch(
     if not 0 <= switch <= length:
         return even_j
     return float(first * min(since, switch) + second * max(0.0, since - switch))
+
+
+def _dense(
+    begin: float, length: float, step_j: float, since: float, power_t_s: Floats, power_w: Floats
+) -> float | None:
+    """Divide an update's energy by its power curve where one side of the moment was read quickly enough."""
+    moment, end = begin + since, begin + length
+    for t0_s, t1_s, from_end in ((moment, end, True), (begin, moment, False)):
+        lo, hi = np.searchsorted(power_t_s, [t0_s, t1_s])
+        t = power_t_s[max(0, lo - 1) : hi + 1]
+        if len(t) < 2 or t[0] > t0_s + _DENSE_S or t[-1] < t1_s or np.max(np.diff(t[1:]), initial=0.0) > _DENSE_S:
+            continue
+        # Just before a window's edge nothing was read quickly: its first quick reading speaks for the edge.
+        power = power_w[max(0, lo - 1) : hi + 1]
+        if t[0] < t0_s - _DENSE_S:
+            t, power = t[1:], power[1:]
+        grid = np.unique(np.concatenate([[t0_s, t1_s], t[(t > t0_s) & (t < t1_s)]]))
+        values = np.interp(grid, t, power)
+        piece = float(np.sum(np.diff(grid) * (values[1:] + values[:-1]) / 2))
+        return min(max(step_j - piece if from_end else piece, 0.0), step_j)
+    return None

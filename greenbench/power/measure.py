@@ -121,6 +121,7 @@ def _run(
     with contextlib.suppress(OSError, ValueError):
         live = LiveReader(sampler.live)
     begin_ns = time.monotonic_ns()
+    sampler.edge()
     try:
         process = subprocess.Popen(list(argv))  # noqa: S603  running it is the purpose
     except FileNotFoundError as error:
@@ -132,6 +133,7 @@ def _run(
     with _signals_to(process):
         status, usage, stopped = _wait(process, guard)
     end_ns = time.monotonic_ns()
+    sampler.edge()
     process.returncode = os.waitstatus_to_exitcode(status)
     sampler.ended(process.pid, usage.ru_utime + usage.ru_stime)
     sampler.flush()

@@ -91,7 +91,7 @@ class Meter:
         with contextlib.suppress(OSError, ValueError):
             self._live = LiveReader(self._folder / "live.bin")
         self._settle()
-        self._begin_ns = time.monotonic_ns()
+        self._begin_ns = self._edge()
         return self
 
     def __exit__(
@@ -99,7 +99,7 @@ class Meter:
     ) -> None:
         # A failed block may have left the device unusable: synchronising it again would hide the real error.
         self._settle(quiet=error is not None)
-        end_ns = time.monotonic_ns()
+        end_ns = self._edge()
         for phase in self._open:
             phase.end_ns = end_ns
         self._finish(end_ns)
@@ -113,6 +113,12 @@ class Meter:
                 return function(*arguments, **options)
 
         return metered  # type: ignore[return-value]
+
+    def _edge(self) -> int:
+        moment_ns = time.monotonic_ns()
+        if self._sampler is not None:
+            self._sampler.edge()
+        return moment_ns
 
     def _settle(self, *, quiet: bool = False) -> None:
         if self._synchronize is None:
@@ -152,7 +158,7 @@ class Meter:
         """Book the enclosed code under ``name``; phases nest and may repeat."""
         self._settle()
         path = "/".join([*(p.name for p in self._open), name])
-        phase = Phase(name, path, time.monotonic_ns())
+        phase = Phase(name, path, self._edge())
         self.phases.append(phase)
         self._open.append(phase)
         failed = True
@@ -161,7 +167,7 @@ class Meter:
             failed = False
         finally:
             self._settle(quiet=failed)
-            phase.end_ns = time.monotonic_ns()
+            phase.end_ns = self._edge()
             if phase in self._open:
                 self._open.remove(phase)
 

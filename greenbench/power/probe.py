@@ -21,9 +21,14 @@ class _Changes:
         self.times_ns: list[int] = []
         self.steps_j: list[float] = []
         self.latencies_ns: list[int] = []
+        self.kept: list[Sample] = []
+        self._previous: Sample | None = None
 
     def add(self, sample: Sample) -> None:
         self.latencies_ns.append(sample.read_ns)
+        if sample.energy_j is not None and self.value is not None and sample.energy_j != self.value:
+            self.kept.extend(s for s in (self._previous, sample) if s is not None and s not in self.kept[-1:])
+        self._previous = sample
         if sample.energy_j is None:
             return
         if self.value is not None and sample.energy_j > self.value:
@@ -36,11 +41,13 @@ class _Changes:
         return statistics.median(gaps) * 1e-9 if gaps else None
 
 
-def probe(sources: Iterable[Source], max_s: float = 0.7, poll_s: float = _POLL_S) -> None:
+def probe(sources: Iterable[Source], max_s: float = 0.7, poll_s: float = _POLL_S) -> list[Sample]:
     """Poll every measured counter quickly for a moment and fill in what was learnt about its device.
 
     Sets ``update_period_s``, ``step_j`` (joules per update at the present load) and ``read_latency_s``. A counter
     that never changed within ``max_s`` keeps None and gets a note. Models and replays are not probed.
+
+    Returns the readings around the changes: they place the counter's rhythm before the first window begins.
     """
     watched = [s for s in sources if s.available and any(d.kind == MEASURED for d in s.devices) and s.name != "replay"]
     changes = {d.device: _Changes() for s in watched for d in s.devices}
@@ -62,3 +69,4 @@ def probe(sources: Iterable[Source], max_s: float = 0.7, poll_s: float = _POLL_S
             info.read_latency_s = statistics.median(seen.latencies_ns) * 1e-9 if seen.latencies_ns else None
             if info.has_counter and info.update_period_s is None:
                 info.notes.append(f"the energy counter did not change twice within {max_s:g} s")
+    return sorted((sample for seen in changes.values() for sample in seen.kept), key=lambda s: s.t_mono_ns)

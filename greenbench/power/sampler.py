@@ -4,7 +4,7 @@
 
 It is started by the parent of what is measured, not by the trainer, so it survives the trainer's death. Its
 standard input is a pipe from that parent: end of file means finish, lines are JSON commands (``watch``, ``mark``,
-``flush``, ``ended``). It prints one JSON line when it is ready, one for each ``flush`` and one when it is done.
+``edge``, ``flush``, ``ended``). It prints one JSON line when it is ready, one for each ``flush`` and one when it is done.
 
 Sampling times follow a golden-ratio sequence inside each period: no rhythm of the load can lock to them, and
 unlike random times they leave no holes.
@@ -36,8 +36,9 @@ _GOLDEN = 0.6180339887498949
 _JITTER = 0.9  # share of the period over which a sampling time may move
 _FLUSH_S = 0.8
 _PARENT_CHECK_S = 0.5
+_BURST_TICK_S = 0.004
 _STDIN = (0,)
-_FAST_HZ = 100.0  # where there is no counter, power is integrated: the load's rhythm has to be resolved
+_FAST_HZ = 250.0  # where there is no counter, power is integrated: the load's rhythm has to be resolved
 
 
 class Sampler:
@@ -60,6 +61,9 @@ class Sampler:
         self._due_s = [0.0] * len(self.sources)
         self._fast = [any(not d.has_counter for d in s.devices) for s in self.sources]
         self._missing: set[int] = set()
+        periods = [d.update_period_s or 0.1 for d in self.devices if d.kind == MEASURED and d.counted]
+        self._burst_s = 1.2 * max(periods) + 0.02 if periods else 0.0
+        self._burst_until_s = 0.0
         self._stop = False
         self._parent = os.getppid()
         self._buffer = b""
@@ -82,6 +86,7 @@ class Sampler:
             self.ticks = max(self.ticks + 1, int((time.monotonic() - start) / self.tick_s))
             phase = (phase + _GOLDEN) % 1.0
             self._wait(start + (self.ticks + phase * _JITTER) * self.tick_s)
+            self._burst()
         self.sample(time.monotonic(), everything=True)
         self.journal.warnings.extend(f"there was no process {pid} to watch" for pid in sorted(self._missing))
 
@@ -100,6 +105,16 @@ class Sampler:
         energy, power, kind, low, high = self.totals.now(t_ns)
         self.live.write(t_ns, energy, power, kind, low, high)
 
+    def _burst(self) -> None:
+        """Read quickly from a window's edge to the counter's next update: only power tells what lies between."""
+        while not self._stop and (now := time.monotonic()) < self._burst_until_s:
+            for source in self.sources:
+                if source.devices[0].kind == MEASURED and source.min_period_s == 0.0:
+                    for reading in source.read():
+                        self.journal.sample(reading)
+                        self.totals.add(reading)
+            self._wait(now + _BURST_TICK_S)
+
     def _wait(self, until_s: float) -> None:
         while not self._stop:
             left_s = until_s - time.monotonic()
@@ -107,6 +122,8 @@ class Sampler:
                 return
             if select.select(_STDIN, (), (), left_s)[0]:
                 self._commands()
+                if self._burst_until_s > until_s - self.tick_s > 0 and self._burst_until_s > time.monotonic():
+                    return
 
     def _commands(self) -> None:
         try:
@@ -135,9 +152,12 @@ class Sampler:
             self.tree.update()
             self.tree.correct(int(command["ended"]), float(command["cpu_s"]))
             self.sample(time.monotonic(), everything=True)
+        if "edge" in command:
+            self._burst_until_s = time.monotonic() + self._burst_s
         if "mark" in command or "watch" in command:
             self.journal.comment(t_mono_ns=time.monotonic_ns(), **command)
         if "flush" in command:
+            self._burst()  # an edge just before is still waiting for the counter's next update
             self.sample(time.monotonic(), everything=True)
             self.journal.flush()
             _say(flushed=time.monotonic_ns(), warnings=self.journal.warnings)
@@ -197,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
     except (GreenbenchError, OSError) as error:
         _say(error=str(error))
         return 2
-    probe(sources)
+    early = probe(sources)
     sampler = Sampler(sources, tree, journal, live, arguments.hz)
     signal.signal(signal.SIGTERM, sampler.stop)
     header = {
@@ -209,6 +229,8 @@ def main(argv: list[str] | None = None) -> int:
         "sources": [{"name": s.name, "available": s.available, "reason": s.reason} for s in sources],
     }
     journal.comment(segment=header)
+    for reading in early:
+        journal.sample(reading)
     sampler.sample(time.monotonic(), everything=True)
     journal.flush()
     _say(ready=True, pid=os.getpid(), sources=describe(sources), hz=arguments.hz, warnings=_warnings(sources))

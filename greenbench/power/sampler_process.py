@@ -23,7 +23,7 @@ class SamplerProcess:
     Args:
         journal: ``power.csv.gz``; appended to if it exists (one more segment).
         live: the live cell for ``LiveReader``.
-        hz: sampling rate; devices without an energy counter are read at 100 Hz or more.
+        hz: sampling rate; devices without an energy counter are read at 250 Hz or more.
         sources, devices, tdp_w: see ``greenbench.power.sources.detect``.
     """
 
@@ -107,6 +107,10 @@ class SamplerProcess:
     def mark(self, text: str) -> None:
         """Write a remark with the present time into the journal."""
         self._send(mark=text)
+
+    def edge(self) -> None:
+        """Say that a window begins or ends now: the sampler reads quickly until the counter's next update."""
+        self._send(edge=True)
 
     def ended(self, pid: int, cpu_s: float) -> None:
         """Pass on the exact CPU seconds of a watched process that has ended (from wait4, children included)."""
