@@ -87,7 +87,7 @@ def _draw(setting: Setting):  # type: ignore[no-untyped-def]
 
     single: Callable[..., list] = lambda figure: [figure] if figure is not None else []  # noqa: E731
     return Drawn(
-        single(tradeoff.tradeoff(setting)),
+        tradeoff.tradeoffs(setting),
         curves.learning_curves(setting),
         power.timelines(setting),
         single(phases.breakdown(setting)),

@@ -158,9 +158,7 @@ def collect(run_dirs: Iterable[Path], *, across_machines: bool = False, baseline
     labels = {arm for arm, control in order if not control}
     if baseline is not None and baseline not in labels:
         raise ConfigError(f"--baseline {baseline!r} is no model of these runs{did_you_mean(baseline, labels)}")
-    return [
-        _setting(group, names, order, baseline, f"s{i}-" if i else "") for i, group in enumerate(groups.values())
-    ]
+    return [_setting(group, names, order, baseline, f"s{i}-" if i else "") for i, group in enumerate(groups.values())]
 
 
 def _same_machine(trials: Sequence[Trial], *, across_machines: bool) -> None:
@@ -255,14 +253,14 @@ def _setting(
     )  # fmt: skip
     keys = _setting_keys(trials[0])
     suites = tuple(dict.fromkeys(str(t.manifest.get("suite") or "") for t in trials))
-    return Setting(machine_of(trials[0]), keys, suites, built, _baseline(built, trials, baseline), tuple(trials), prefix)
+    return Setting(
+        machine_of(trials[0]), keys, suites, built, _baseline(built, trials, baseline), tuple(trials), prefix
+    )
 
 
 def _baseline(arms: Sequence[Arm], trials: Sequence[Trial], wanted: str | None) -> Arm | None:
     contestants = {arm.label: arm for arm in arms if not arm.control}
-    configured = [
-        str(((t.manifest.get("config") or {}).get("suite") or {}).get("baseline") or "") for t in trials
-    ]
+    configured = [str(((t.manifest.get("config") or {}).get("suite") or {}).get("baseline") or "") for t in trials]
     for name in (wanted, *dict.fromkeys(configured), "melhubert"):
         if name and name in contestants:
             return contestants[name]

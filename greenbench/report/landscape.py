@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from greenbench.cards import Card, PublishedFigure, card_names, load_card
 from greenbench.errors import ConfigError
-from greenbench.report.collect import Setting
-from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_labels, place_legend
+from greenbench.report.collect import Arm, Setting
+from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_labels, place_legend, short
+from greenbench.report.sections import ranked
 from greenbench.report.view import Cell, Head, Row, TableView
-from greenbench.units import format_si
+from greenbench.units import FLOPS_PER_MAC, format_si
 
-# Figures are published under these names; the first of a card and variant counts.
-COST = ("gpu_hours",)
-SCORE = ("superb_pr_per", "superb_pr_per_pct", "superb_per_pct")
-MACS = ("macs_per_audio_s", "gmac_per_s", "gmacs_per_audio_s")
+GPU_HOURS, SCORE, MACS, FLOPS = "gpu_h", "superb_pr_per_pct", "gmac_per_s", "pretrain_flops_counted"
 _FAMILY_ORDER = ("predictive", "contrastive", "multilingual", "distilled", "efficient", "pretrained", "own")
-_GROUPS = {
-    "architecture": "architecture", "attention": "attention", "optimisation": "optimisation", "optimization": "optimisation",
-    "transfer": "transfer", "data": "data",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,7 +24,9 @@ class Landscape:
     """Figures and tables drawn from the cards."""
 
     figures: list[Figure] = field(default_factory=list)
-    published: TableView = field(default_factory=lambda: TableView("Published costs and scores"))
+    costs: TableView = field(default_factory=lambda: TableView("Costs of models"))
+    costs_note: str = ""
+    published: TableView = field(default_factory=lambda: TableView("Published figures and their sources"))
     techniques: TableView = field(default_factory=lambda: TableView("Techniques"))
 
 
@@ -44,11 +41,14 @@ class Entry:
     @property
     def name(self) -> str:
         """Return the name that is shown."""
-        return self.variant or self.card.card.title
+        title = self.card.card.title
+        # A size like "base" needs its model's name; a variant that is a name of its own ("DPWavLM") does not.
+        return title if not self.variant else f"{title} {self.variant}" if self.variant[:1].islower() else self.variant
 
-    def first(self, names: Sequence[str]) -> PublishedFigure | None:
-        """Return the first figure among several names."""
-        return next((self.figures[n] for n in names if n in self.figures), None)
+    def value(self, metric: str) -> float | None:
+        """Return a published figure in base units, or ``None``."""
+        figure = self.figures.get(metric)
+        return scaled(figure) if figure else None
 
 
 def build_landscape(settings: Sequence[Setting] = ()) -> Landscape:
@@ -61,9 +61,16 @@ def build_landscape(settings: Sequence[Setting] = ()) -> Landscape:
             continue
     cards = [card for card in cards if card.card.family != "control"]
     entries = [entry for card in cards for entry in entries_of(card)]
-    drawn = [year_map(cards), cost_against_error(entries), macs_against_error(entries)]
+    drawn = [
+        year_map(cards),
+        hours_against_error(entries),
+        macs_against_error(entries),
+        flops_against_error(entries, settings),
+    ]
     ran = {arm.trials[0].manifest.get("card") for s in settings for arm in s.contestants if arm.trials}
-    return Landscape([f for f in drawn if f is not None], published_table(entries), techniques_table(cards, ran))
+    costs, note = cost_table(entries, settings)
+    figures = [f for f in drawn if f is not None]
+    return Landscape(figures, costs, note, published_table(entries), techniques_table(cards, ran))
 
 
 def entries_of(card: Card) -> list[Entry]:
@@ -126,54 +133,107 @@ def _stacked(cards: Sequence[Card]) -> dict[str, int]:
     return places
 
 
-def cost_against_error(entries: Sequence[Entry]) -> Figure | None:
+def hours_against_error(entries: Sequence[Entry]) -> Figure | None:
     """Draw the published GPU-hours of pretraining against the published phone error."""
+    points = _published_points(entries, GPU_HOURS)
     return _scatter(
-        entries, COST, "landscape-cost", "Pretraining cost against phone error, as published",
-        "GPU-hours of pretraining (different GPUs, see table)", "SUPERB phone error (%), lower is better",
+        points, "landscape-hours", "Pretraining hours against phone error",
+        "GPU-hours of pretraining (GPUs differ, see the table)", "Published figures only.",
     )  # fmt: skip
 
 
 def macs_against_error(entries: Sequence[Entry]) -> Figure | None:
     """Draw the published operations per second of audio against the published phone error."""
+    points = _published_points(entries, MACS)
     return _scatter(
-        entries, MACS, "landscape-macs", "Operations against phone error, as published",
-        "multiply-accumulates per second of audio", "SUPERB phone error (%), lower is better",
+        points, "landscape-macs", "Operations against phone error",
+        "multiply-accumulates per second of audio", "Published figures only.",
     )  # fmt: skip
 
 
-def _scatter(
-    entries: Sequence[Entry], cost: Sequence[str], name: str, title: str, x_label: str, y_label: str
-) -> Figure | None:
-    points = [(e, c, s) for e in entries if (c := e.first(cost)) and (s := e.first(SCORE)) and c.value > 0]
+def flops_against_error(entries: Sequence[Entry], settings: Sequence[Setting]) -> Figure | None:
+    """Draw pretraining FLOPs against phone error, published points filled and measured ones hollow."""
+    points = _published_points(entries, FLOPS)
+    for setting in settings:
+        quality = setting.headline
+        for arm in setting.contestants if quality == "phones_per_pct" else ():
+            flops, error = arm.mean("pretrain_flops"), arm.mean(quality or "")
+            if flops and error is not None:
+                family = str(arm.trials[0].manifest.get("family") or "")
+                tip = f"{arm.label}: {format_si(flops, 'FLOP')}, {error:.1f} % phone error, measured here"
+                points.append(Point(arm.label, family, flops, error, tip, "these runs", measured=True))
+    words = (
+        "Filled: computed from published configurations, SUPERB phone error. Hollow: counted and measured in these runs on "
+        "their own corpus and probe, so only the horizontal distance compares."
+    )
+    return _scatter(points, "landscape-flops", "Pretraining FLOPs against phone error", "FLOPs of pretraining", words)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One mark of a landscape figure."""
+
+    name: str
+    family: str
+    cost: float
+    error: float
+    tip: str
+    source: str
+    measured: bool = False
+
+
+def _published_points(entries: Sequence[Entry], cost: str) -> list[Point]:
+    points = []
+    for entry in entries:
+        c, s = entry.figures.get(cost), entry.figures.get(SCORE)
+        if c is not None and s is not None and c.value > 0:
+            tip = f"{entry.name}: {_shown(c)}, {s.value:g} % phone error ({c.evidence}, {s.evidence})"
+            points.append(Point(entry.name, entry.card.card.family, scaled(c), s.value, tip, _sources(c, s)))
+    return points
+
+
+def _scatter(points: Sequence[Point], name: str, title: str, x_label: str, words: str) -> Figure | None:
     if not points:
         return None
+    from matplotlib.ticker import LogLocator
+
     tips: dict[str, str] = {}
+    families = [f for f in (*_FAMILY_ORDER, "") if any(p.family == f for p in points)]
     with canvas(3.9) as figure:
         axes = figure.add_subplot()
         axes.set_xscale("log")
-        seen = set()
-        for number, (entry, c, s) in enumerate(points):
-            family = entry.card.card.family
-            look = _family_look(family)
-            label = None if family in seen else family
-            seen.add(family)
-            (dot,) = axes.plot(scaled(c), s.value, look.marker, color=look.colour, markersize=7, linestyle="none", label=label)
+        for family in families:
+            axes.plot([], [], _family_look(family).marker, color=_family_look(family).colour, label=family or "own")
+        for number, point in enumerate(points):
+            look = _family_look(point.family)
+            face = "none" if point.measured else look.colour
+            (dot,) = axes.plot(
+                point.cost,
+                point.error,
+                look.marker,
+                color=look.colour,
+                markerfacecolor=face,
+                markersize=7,
+                linestyle="none",
+            )
             dot.set_gid(f"{name}-{number}")
-            tips[f"{name}-{number}"] = f"{entry.name}: {_shown(c)}, {s.value:g} % phone error ({s.evidence})"
+            tips[f"{name}-{number}"] = point.tip
         axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
+        axes.set_ylabel("phone error (%), lower is better")
         axes.margins(0.16, 0.12)
-        axes.xaxis.set_major_formatter(lambda value, _: format_si(value, "", 1))
+        axes.xaxis.set_major_formatter(lambda value, _: short(format_si(value, "")))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if _decades(axes) > 2.5 else (1.0, 2.0, 5.0)))
         axes.minorticks_off()
-        place_labels(axes, [(scaled(c), s.value, e.name, "#1b1f23") for e, c, s in points])
-        place_legend(figure, axes, len(seen))
-        table = Table(
-            ("model", "cost", "phone error", "evidence", "source"),
-            tuple((e.name, _shown(c), f"{s.value:g} %", f"{c.evidence} / {s.evidence}", _sources(c, s)) for e, c, s in points),
-        )
-        words = "Published figures only, none measured here; hover or the table gives values, the table the sources."
-        return finish(figure, name, title, words, table, tips=tips)
+        place_labels(axes, [(p.cost, p.error, p.name, "#1b1f23") for p in points], size=8.5)
+        place_legend(figure, axes, len(families))
+        rows = [(p.name, p.tip.partition(": ")[2], p.source) for p in points]
+        table = Table(("model", "figures", "source"), tuple(rows))
+        return finish(figure, name, title, words, table, tips=tips, note=words)
+
+
+def _decades(axes: Any) -> float:
+    low, high = axes.get_xlim()
+    return math.log10(high / low)
 
 
 _FACTORS = {"M": 1e6, "G": 1e9, "k": 1e3, "B": 1e9, "million": 1e6, "billion": 1e9}
@@ -197,6 +257,71 @@ def _sources(*figures: PublishedFigure) -> str:
     return "; ".join(dict.fromkeys(figure.source for figure in figures))
 
 
+_COSTS = (
+    ("params_m", "params", "Parameters", ""), (MACS, "flops_forward_per_audio_s", "MAC / s of audio", "MAC"),
+    (FLOPS, "pretrain_flops", "Pretraining FLOPs", "FLOP"), (GPU_HOURS, "", "Pretraining GPU-hours", ""),
+    ("pretrain_data_h", "", "Data hours", ""), (SCORE, "", "SUPERB phone error", "%"),
+    ("superb_asr_wer_pct", "", "SUPERB word error", "%"),
+)  # fmt: skip
+
+
+def cost_table(entries: Sequence[Entry], settings: Sequence[Setting]) -> tuple[TableView, str]:
+    """Hold published costs against the best model of these runs; operation counts and hours stay in their own columns."""
+    setting = settings[0] if settings else None
+    arms = ranked(setting) if setting else []
+    reference = _measured(arms[0]) if arms else {}
+    columns = [c for c in _COSTS if any(c[0] in e.figures for e in entries)]
+    rows = []
+    for arm in arms:
+        own = _measured(arm)
+        rows.append(
+            Row((Cell(arm.label, notes=("these runs",)), *(_cost_cell(c, own, reference) for c in columns)), "base")
+        )
+    for entry in entries:
+        own = {metric: value for metric, *_ in columns if (value := entry.value(metric)) is not None}
+        if own.keys() - {"pretrain_data_h"}:
+            rows.append(Row((Cell(entry.name), *(_cost_cell(c, own, reference) for c in columns))))
+    heads = (
+        Head("Model"),
+        *(Head(label, "lower" if unit != "" or "Param" in label else "none") for _, _, label, unit in columns),
+    )
+    note = ""
+    if arms and reference:
+        note = f"× is how many times the cost of {arms[0].label} as it ran here (size {_size(arms[0])}); shaded rows were counted here, all others are published."
+    return TableView("Costs of models, published and counted", heads, tuple(rows)), note
+
+
+def _size(arm: Arm) -> str:
+    return str(arm.trials[0].manifest.get("size") or "unknown")
+
+
+def _measured(arm: Arm) -> dict[str, float]:
+    found = {}
+    for metric, own, _, _ in _COSTS:
+        value = arm.mean(own) if own else None
+        if value is not None:
+            found[metric] = value / FLOPS_PER_MAC if metric == MACS else value
+    return found
+
+
+def _cost_cell(column: tuple[str, str, str, str], own: dict[str, float], reference: dict[str, float]) -> Cell:
+    metric, _, _, unit = column
+    value = own.get(metric)
+    if value is None:
+        return Cell("")
+    shown = (
+        f"{value:g} %"
+        if unit == "%"
+        else f"{value:,.0f} h"
+        if metric in (GPU_HOURS, "pretrain_data_h")
+        else format_si(value, unit)
+    )
+    base = reference.get(metric)
+    factor = value / base if base else None
+    notes = (f"× {factor:,.0f}" if factor >= 10 else f"× {factor:.2g}",) if factor and factor != 1 else ()
+    return Cell(shown, value, notes)
+
+
 def published_table(entries: Sequence[Entry]) -> TableView:
     """List every published figure with its source; nothing here was measured by greenbench."""
     rows = []
@@ -207,7 +332,7 @@ def published_table(entries: Sequence[Entry]) -> TableView:
                      Cell(figure.evidence), Cell(source))  # fmt: skip
             rows.append(Row(cells))
     heads = (Head("Model"), Head("Family"), Head("Figure"), Head("Value"), Head("Evidence"), Head("Source"))
-    return TableView("Published costs and scores", heads, tuple(rows), text=(0, 1, 2, 4, 5))
+    return TableView("Published figures and their sources", heads, tuple(rows), text=(0, 1, 2, 4, 5))
 
 
 def techniques_table(cards: Sequence[Card], ran: set[Any]) -> TableView:

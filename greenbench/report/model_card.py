@@ -42,7 +42,16 @@ def model_card(setting: Setting, arm: Arm) -> str:
     body = [f"# {escape_markdown(arm.label)}", "", f"Pretrained and measured by greenbench over {len(arm.counted)} seeds"
             + (f" under a budget of {words.budget_words(setting)} each." if words.budget_words(setting) else "."), ""]  # fmt: skip
     body += ["| figure | mean | kind |", "|:--|--:|:--|"]
-    for name in (*quality_metrics(setting), "energy_budgeted_j", "energy_total_j", "co2e_g", "pretrain_flops", "params", "audio_h", "peak_memory_bytes"):
+    for name in (
+        *quality_metrics(setting),
+        "energy_budgeted_j",
+        "energy_total_j",
+        "co2e_g",
+        "pretrain_flops",
+        "params",
+        "audio_h",
+        "peak_memory_bytes",
+    ):
         value = arm.mean(name)
         if value is not None:
             kind = arm.energy_kind if METRICS[name].unit == "J" else METRICS[name].kind

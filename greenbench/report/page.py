@@ -49,7 +49,11 @@ def render(settings: Sequence[Setting], claims: Sequence[Claims], drawn: Sequenc
 
     folder = Path(__file__).with_name("templates")
     environment = Environment(
-        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     several = len(settings) > 1
     page = {
@@ -65,6 +69,8 @@ def render(settings: Sequence[Setting], claims: Sequence[Claims], drawn: Sequenc
             for s, c, d in zip(settings, claims, drawn, strict=True)
         ],
         "landscape": landscape.figures,
+        "costs": landscape.costs,
+        "costs_note": landscape.costs_note,
         "published": landscape.published,
         "techniques": landscape.techniques,
         "warnings": words.warnings_of(settings),
@@ -106,7 +112,7 @@ def setting_name(setting: Setting, settings: Sequence[Setting]) -> str:
     }  # fmt: skip
     differing = []
     for key, text in names.items():
-        pick = (lambda s, k=key: {**s.machine, **s.keys}.get(_SOURCE[k], s.machine["cpu"]))
+        pick = lambda s, k=key: {**s.machine, **s.keys}.get(_SOURCE[k], s.machine["cpu"])
         values = {(pick(s), s.keys.get("budget_kind") if key == "budget" else "") for s in settings}
         if len(values) > 1 and text:
             differing.append(text)
@@ -125,7 +131,7 @@ def _setting_view(setting: Setting, claims: Claims, drawn: Drawn, heading: str) 
     return {
         "id": setting.prefix,
         "heading": heading,
-        "verdict": words.verdict_sentence(setting, claims),
+        "verdict": words.keep_together(words.verdict_sentence(setting, claims)),
         "verdict_notes": claims.notes,
         "tiles": _tiles(setting),
         "comparison": comparison(setting, claims),
@@ -163,8 +169,16 @@ def _tiles(setting: Setting) -> list[dict[str, str]]:
             note = METRICS[name].kind if name != ENERGY else arm.energy_kind
             if name == "co2e_g":
                 low, high = arm.mean("co2e_low_g"), arm.mean("co2e_high_g")
-                note = f"{format_si(low, 'g')} to {format_si(high, 'g')} by factor" if low is not None and high is not None else note
-            against = f"× {share:.2f} of {setting.baseline.label}" if share and setting.baseline and arm is not setting.baseline else ""
+                note = (
+                    f"{format_si(low, 'g')} to {format_si(high, 'g')} by factor"
+                    if low is not None and high is not None
+                    else note
+                )
+            against = (
+                f"× {share:.2f} of {setting.baseline.label}"
+                if share and setting.baseline and arm is not setting.baseline
+                else ""
+            )
             label = METRICS[name].label
             tiles.append({
                 "name": f"{label[:1].upper()}{label[1:]} of {arm.label}", "value": format_value(name, value),

@@ -37,7 +37,8 @@ def quality_metrics(setting: Setting) -> list[str]:
 def comparison_metrics(setting: Setting) -> list[str]:
     """Return the columns of the comparison table."""
     costs = [name for name in COSTS if any(arm.values(name) for arm in setting.contestants)]
-    return quality_metrics(setting) + costs
+    quality = quality_metrics(setting)
+    return quality[:1] + costs + quality[1:]
 
 
 def ratio(arm: Arm, baseline: Arm | None, metric: str) -> float | None:
@@ -80,7 +81,7 @@ def _compared(arm: Arm, baseline: Arm | None, name: str, verdict: str) -> Cell:
         return Cell("")
     notes = []
     spread = arm.spread(name)
-    if spread is not None:
+    if spread:
         notes.append(f"± {format_value(name, spread)}")
     if arm is not baseline and (share := ratio(arm, baseline, name)) is not None:
         notes.append(f"× {share:.2f}" if share >= 0.1 else f"× {share:.3f}")
@@ -160,7 +161,9 @@ def languages(setting: Setting) -> TableView:
         if arm in found:
             means = [_mean(list(found[arm].get(language, []))) for language in tongues]
             rows.append(Row((arm_cell(arm), *(metric_cell(name, mean) for mean in means))))
-    return TableView("Error by language", (Head("Model"), *(Head(language, "lower") for language in tongues)), tuple(rows))
+    return TableView(
+        "Error by language", (Head("Model"), *(Head(language, "lower") for language in tongues)), tuple(rows)
+    )
 
 
 def _mean(values: list[float | None] | list[float]) -> float | None:

@@ -20,7 +20,12 @@ _LATEX = {
     "✗": r"$\times$", "−": "$-$", "·": r"$\cdot$", "●": r"$\bullet$",
 }  # fmt: skip
 # A cross would read as the ratio's times sign in print, so a worse figure gets a dagger there.
-_LATEX_MARKS = {"better": r"$^{\ast}$", "worse": r"$^{\dagger}$", "no difference shown": r"$^{\approx}$", "not enough runs": r"$^{?}$"}
+_LATEX_MARKS = {
+    "better": r"$^{\ast}$",
+    "worse": r"$^{\dagger}$",
+    "no difference shown": r"$^{\approx}$",
+    "not enough runs": r"$^{?}$",
+}
 
 
 def escape_markdown(text: str) -> str:
@@ -53,7 +58,10 @@ def _legend() -> str:
 
 def _markdown_table(table: TableView) -> list[str]:
     heads = [f"{escape_markdown(h.text)} {h.arrow}".strip() for h in table.columns]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "|".join(":--" if i in table.text else "--:" for i in range(len(heads))) + "|"]
+    lines = [
+        "| " + " | ".join(heads) + " |",
+        "|" + "|".join(":--" if i in table.text else "--:" for i in range(len(heads))) + "|",
+    ]
     lines += ["| " + " | ".join(_markdown_cell(cell) for cell in row.cells) + " |" for row in table.rows]
     return lines
 
@@ -69,9 +77,16 @@ def latex(settings: Sequence[Setting], claims: Sequence[Claims]) -> str:
     for setting, claim in zip(settings, claims, strict=True):
         table = comparison(setting, claim)
         units = [METRICS[n].unit for n in ()]
-        parts += ["\\begin{table}", "\\centering\\small", f"\\caption{{{escape_latex(words.verdict_sentence(setting, claim))}}}"]
+        parts += [
+            "\\begin{table}",
+            "\\centering\\small",
+            f"\\caption{{{escape_latex(words.verdict_sentence(setting, claim))}}}",
+        ]
         parts += [f"\\begin{{tabular}}{{l{'r' * (len(table.columns) - 1 + len(units))}}}", "\\toprule"]
-        parts += [" & ".join(f"{escape_latex(h.text)} {escape_latex(h.arrow)}".strip() for h in table.columns) + r" \\", "\\midrule"]
+        parts += [
+            " & ".join(f"{escape_latex(h.text)} {escape_latex(h.arrow)}".strip() for h in table.columns) + r" \\",
+            "\\midrule",
+        ]
         for row in table.rows:
             parts.append(" & ".join(_latex_cell(cell) for cell in row.cells) + r" \\")
         parts += ["\\bottomrule", "\\end{tabular}", "\\end{table}", ""]

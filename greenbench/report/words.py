@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,16 @@ from greenbench.report.figures.tradeoff import ENERGY, control_name
 from greenbench.report.sections import ranked, ratio
 from greenbench.report.verdicts import Claims
 from greenbench.units import format_bytes, format_duration, format_si
+
+_UNITS = re.compile(
+    r"(?<=[\d.]) (?=(?:%|[kMGTPEmµ]?(?:J|W|FLOP|gCO2e|s|h|min|B)|[KMGT]iB|±|points)(?![A-Za-z]))|(?<=±) "
+)
+
+
+def keep_together(text: str) -> str:
+    """Join numbers and their units by no-break spaces, so that no line ends between them."""
+    return _UNITS.sub("\N{NO-BREAK SPACE}", text)
+
 
 _CURRENCY = {
     "seconds": lambda v: format_duration(v), "joules": lambda v: format_si(v, "J"), "flops": lambda v: format_si(v, "FLOP"),
@@ -41,7 +52,9 @@ def verdict_sentence(setting: Setting, claims: Claims) -> str:
     if base is None or best is base or base.mean(name) is None:
         others = [arm for arm in arms if arm is not best]
         if not others:
-            return f"{opening}{best.label} reached {_figure(best, name)} {label}; nothing else was run to hold it against."
+            return (
+                f"{opening}{best.label} reached {_figure(best, name)} {label}; nothing else was run to hold it against."
+            )
         return f"{opening}no model is below {best.label}, the baseline, in {label}: {_figure(best, name)}. {_claims_against(others, name, claims)}"
     return f"{opening}{_difference(best, base, name, claims)} {_energy_clause(best, base, claims)}".strip()
 
@@ -94,7 +107,11 @@ def interval(claim: Any, name: str) -> str:
 
 def floor(claim: Any) -> str:
     """Say the smallest p that so few runs can reach."""
-    return f"with {claim.n} no exact test can go below p = {claim.p_floor:.2g}" if claim.p_floor is not None else "too few to test"
+    return (
+        f"with {claim.n} no exact test can go below p = {claim.p_floor:.2g}"
+        if claim.p_floor is not None
+        else "too few to test"
+    )
 
 
 def _figure(arm: Arm, name: str) -> str:
@@ -138,7 +155,10 @@ def _trial_warnings(trial: Trial) -> Iterable[tuple[str, bool]]:
         yield "Marked invalid: its figures are in results.csv, but in no mean and no comparison.", True
     kind = energy_kind(trial)
     if kind in ("modelled", "mixed"):
-        yield f"Energy is {kind}, not measured: it follows a model of load and rated power, and the range is wide.", False
+        yield (
+            f"Energy is {kind}, not measured: it follows a model of load and rated power, and the range is wide.",
+            False,
+        )
     elif not kind and status(trial) == "ok":
         yield "No energy figure: no power source was readable (greenbench doctor says why).", True
     if result.get("resumed"):
@@ -220,7 +240,9 @@ def unmeasured(settings: Iterable[Setting]) -> list[str]:
     kinds = {energy_kind(t) for s in settings for t in s.trials} - {""}
     lines = []
     if "modelled" in kinds:
-        lines.append("Power itself: these joules come from a model of CPU load and rated power, not from a sensor or counter.")
+        lines.append(
+            "Power itself: these joules come from a model of CPU load and rated power, not from a sensor or counter."
+        )
     if "mixed" in kinds:
         lines.append("Part of the power: some devices were measured and others modelled; phases.csv marks which.")
     return [
@@ -245,10 +267,14 @@ def controls_note(setting: Setting) -> str:
         return "What the probe achieves without a trained model."
     sign = -1 if METRICS[name].direction == "higher" else 1
     best = arms[0]
-    better = [c for c in setting.controls if (v := c.mean(name)) is not None and sign * v <= sign * (best.mean(name) or 0)]
+    better = [
+        c for c in setting.controls if (v := c.mean(name)) is not None and sign * v <= sign * (best.mean(name) or 0)
+    ]
     if better:
         names = " and ".join(control_name(c) for c in better)
-        return f"Caution: {names} scores as well as {best.label} or better, so what was learnt does not show in this task."
+        return (
+            f"Caution: {names} scores as well as {best.label} or better, so what was learnt does not show in this task."
+        )
     return f"What the same probe achieves without pretraining; {best.label} is ahead of every control in {METRICS[name].label}."
 
 

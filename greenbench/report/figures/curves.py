@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenbench.report.collect import Arm, Setting, number
-from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_legend
+from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_legend, short
 from greenbench.units import format_si
 
 _POINTS = 48
@@ -28,7 +28,7 @@ AXES = (
     Axis("steps", "step", 1.0, "optimizer steps", ""),
     Axis("audio", "audio_s", 1 / 3600, "hours of audio, repeats included", "h"),
     Axis("joules", "joules", 1.0, "energy since training began", "J"),
-    Axis("grams", "grams", 1.0, "emissions since training began", "gCO2e"),
+    Axis("grams", "grams", 1.0, "CO2e since training began", "g"),
 )
 
 
@@ -96,9 +96,7 @@ def _draw(setting: Setting, axis: Axis) -> Figure | None:
                 markersize=5.5, label=arm.label,
             )  # fmt: skip
             line.set_gid(f"arm-{arm.index}")
-            tips[f"arm-{arm.index}"] = (
-                f"{arm.label}: {mean[-1]:.2f} of its starting loss at {_amount(x[-1], axis)}"
-            )
+            tips[f"arm-{arm.index}"] = f"{arm.label}: {mean[-1]:.2f} of its starting loss at {_amount(x[-1], axis)}"
             chosen = range(0, _POINTS, max(1, (_POINTS - 1) // (_TABLE_ROWS - 1)))
             rows += [(arm.label, _amount(x[i], axis), f"{mean[i]:.3f}", f"{low[i]:.3f}–{high[i]:.3f}") for i in chosen]
         axes.set_xlabel(axis.label)
@@ -119,7 +117,7 @@ def _amount(value: float, axis: Axis) -> str:
     if axis.unit == "h":
         return f"{value:.3g} h" if abs(value) >= 0.1 or value == 0 else f"{value * 60:.2g} min"
     if axis.unit:
-        return format_si(value, axis.unit)
+        return short(format_si(value, axis.unit))
     return format_si(value, "", 2) if abs(value) >= 1000 else f"{value:g}"
 
 

@@ -6,7 +6,7 @@ import statistics
 
 from greenbench.records import PHASES
 from greenbench.report.collect import Arm, Setting, number
-from greenbench.report.figures.style import PHASE_COLOURS, Figure, Table, canvas, finish
+from greenbench.report.figures.style import PHASE_COLOURS, Figure, Table, canvas, finish, short
 from greenbench.units import format_duration, format_si
 
 
@@ -55,15 +55,13 @@ def breakdown(setting: Setting) -> Figure | None:
                     linewidth=0.6,
                 )  # fmt: skip
                 bar.set_gid(f"b-{row}-{name}")
-                tips[f"b-{row}-{name}"] = (
-                    f"{arm.label}, {name}: {format_si(energy, 'J')} in {format_duration(seconds)}"
-                )
+                tips[f"b-{row}-{name}"] = f"{arm.label}, {name}: {format_si(energy, 'J')} in {format_duration(seconds)}"
                 left += energy
         axes.set_yticks(range(len(arms)), [arm.label for arm, _ in arms])
         axes.tick_params(axis="y", length=0, labelcolor="#1b1f23")
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        axes.xaxis.set_major_formatter(lambda value, _: format_si(value, "J"))
+        axes.xaxis.set_major_formatter(lambda value, _: short(format_si(value, "J")))
         axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel("energy, mean over seeds")
         _legend(figure, names)

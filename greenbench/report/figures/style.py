@@ -211,7 +211,7 @@ def _value(text: str, name: str) -> str:
     return " ".join(text.split())
 
 
-def place_labels(axes: Any, points: Sequence[tuple[float, float, str, str]]) -> None:
+def place_labels(axes: Any, points: Sequence[tuple[float, float, str, str]], *, size: float = 9.5) -> None:
     """Write a label beside each ``(x, y, text, colour)`` so that no two overlap if there is any room."""
     figure = axes.figure
     figure.canvas.draw()
@@ -223,7 +223,7 @@ def place_labels(axes: Any, points: Sequence[tuple[float, float, str, str]]) -> 
         best, best_cost, best_box = None, float("inf"), None
         for dx, dy, align, vertical in _OFFSETS:
             note = axes.annotate(
-                text, (x, y), (dx, dy), textcoords="offset points", ha=align, va=vertical, fontsize=9.5, color=colour
+                text, (x, y), (dx, dy), textcoords="offset points", ha=align, va=vertical, fontsize=size, color=colour
             )
             box = note.get_window_extent(renderer)
             cost = _cost(box, taken, spots, frame) + 0.02 * (abs(dx) + abs(dy))
@@ -254,13 +254,24 @@ def _cost(box: Any, taken: Sequence[Any], spots: Sequence[Any], frame: Any) -> f
         height = min(box.y1, other.y1) - max(box.y0, other.y0)
         cost += 10 + width * height / 10 if width > 0 and height > 0 else 0
     cost += sum(5.0 for x, y in spots if box.x0 - 3 < x < box.x1 + 3 and box.y0 - 3 < y < box.y1 + 3)
-    outside = max(0, frame.x0 - box.x0) + max(0, box.x1 - frame.x1) + max(0, frame.y0 - box.y0) + max(0, box.y1 - frame.y1)
+    outside = (
+        max(0, frame.x0 - box.x0) + max(0, box.x1 - frame.x1) + max(0, frame.y0 - box.y0) + max(0, box.y1 - frame.y1)
+    )
     return cost + outside
 
 
 def place_legend(figure: MplFigure, axes: Any, count: int) -> None:
     """Put the legend below the axes in as many columns as fit; a single line needs none."""
     if count > 1:
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(count, 3), handlelength=2.6)
+        figure.legend(
+            *axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(count, 3), handlelength=2.6
+        )
         width, height = figure.get_size_inches()
         figure.set_size_inches(width, height + 0.2 * ((count + 2) // 3))
+
+
+def short(text: str) -> str:
+    """Drop the zeros that a tick does not need: ``"1.60 kJ"`` becomes ``"1.6 kJ"``, ``"24.0 mg"`` ``"24 mg"``."""
+    number, _, unit = text.partition(" ")
+    number = number.rstrip("0").rstrip(".") if "." in number else number
+    return f"{number} {unit}".strip()

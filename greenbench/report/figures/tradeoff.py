@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 from greenbench.metrics import METRICS, format_value
 from greenbench.report.collect import Arm, Setting
-from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_labels
-from greenbench.units import format_si
+from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_labels, short
 
-ENERGY = "energy_budgeted_j"
+ENERGY, MEMORY = "energy_budgeted_j", "peak_memory_bytes"
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -22,12 +23,17 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
-def tradeoff(setting: Setting) -> Figure | None:
-    """Draw the headline error against the budgeted joules; needs one contestant with both."""
+def tradeoffs(setting: Setting) -> list[Figure]:
+    """Draw the headline error against budgeted joules and against peak memory."""
+    drawn = (_tradeoff(setting, cost, name) for cost, name in ((ENERGY, "tradeoff"), (MEMORY, "tradeoff-memory")))
+    return [figure for figure in drawn if figure is not None]
+
+
+def _tradeoff(setting: Setting, cost: str, name: str) -> Figure | None:
     quality = setting.headline
     if quality is None:
         return None
-    arms = [arm for arm in setting.contestants if arm.values(quality) and arm.values(ENERGY)]
+    arms = [arm for arm in setting.contestants if arm.values(quality) and arm.values(cost)]
     if not arms:
         return None
     metric = METRICS[quality]
@@ -35,37 +41,47 @@ def tradeoff(setting: Setting) -> Figure | None:
     with canvas(3.6) as figure:
         axes = figure.add_subplot()
         for arm in arms:
-            _points(axes, arm, quality, tips)
-        _front(axes, arms, quality)
-        _references(axes, setting, quality)
-        axes.set_xlabel(f"energy, features to pretraining ({_kinds(arms)})")
+            _points(axes, arm, cost, quality, tips)
+        _front(axes, arms, cost, quality)
+        _references(axes, setting, cost, quality)
+        axes.set_xlabel(f"energy, features to pretraining ({_kinds(arms)})" if cost == ENERGY else METRICS[cost].label)
         arrow = {"lower": "lower is better", "higher": "higher is better"}.get(metric.direction, "")
         axes.set_ylabel(f"{metric.label} ({metric.unit or '1'}), {arrow}")
-        axes.xaxis.set_major_formatter(lambda value, _: format_si(value, "J"))
+        axes.xaxis.set_major_formatter(lambda value, _: short(format_value(cost, value)))
         axes.margins(0.22, 0.2)
-        axes.locator_params(axis="x", nbins=5)
-        place_labels(axes, [(m[0], m[1], arm.label, "#1b1f23") for arm in arms if (m := _means(arm, quality))])
+        axes.xaxis.set_major_locator(_locator(axes, cost))
+        place_labels(axes, [(m[0], m[1], arm.label, "#1b1f23") for arm in arms if (m := _means(arm, cost, quality))])
         return finish(
             figure,
-            f"{setting.prefix}tradeoff",
-            f"{metric.label} against energy",
-            f"{metric.label} against joules for {len(arms)} models. Small marks are single trials, large ones means; the "
+            f"{setting.prefix}{name}",
+            f"{metric.label} against {METRICS[cost].label}",
+            f"{metric.label} against {METRICS[cost].label} for {len(arms)} models. Small marks are single trials, large ones means; the "
             "stepped line is the Pareto front: no model to its lower left.",
-            _table(setting, arms, quality),
+            _table(setting, arms, cost, quality),
             tips=tips,
         )
 
 
-def _means(arm: Arm, quality: str) -> tuple[float, float]:
-    energy, error = arm.mean(ENERGY), arm.mean(quality)
+def _locator(axes: Any, cost: str) -> Any:
+    """Put ticks on round figures: powers of two for bytes."""
+    from matplotlib.ticker import MaxNLocator, MultipleLocator
+
+    if METRICS[cost].unit != "B":
+        return MaxNLocator(4)
+    low, high = axes.get_xlim()
+    return MultipleLocator(2.0 ** math.ceil(math.log2((high - low) / 4)))
+
+
+def _means(arm: Arm, cost: str, quality: str) -> tuple[float, float]:
+    energy, error = arm.mean(cost), arm.mean(quality)
     assert energy is not None
     assert error is not None
     return energy, error
 
 
-def _points(axes, arm: Arm, quality: str, tips: dict[str, str]) -> None:  # type: ignore[no-untyped-def]
+def _points(axes: Any, arm: Arm, cost: str, quality: str, tips: dict[str, str]) -> None:
     look = Look.of(arm.index)
-    energy, error = arm.values(ENERGY), arm.values(quality)
+    energy, error = arm.values(cost), arm.values(quality)
     seeds = sorted(energy.keys() & error.keys())
     for seed in seeds:
         (dot,) = axes.plot(
@@ -73,36 +89,38 @@ def _points(axes, arm: Arm, quality: str, tips: dict[str, str]) -> None:  # type
         )
         dot.set_gid(f"p-{arm.index}-{seed}")
         tips[f"p-{arm.index}-{seed}"] = (
-            f"{arm.label}, seed {seed}: {format_value(quality, error[seed])}, {format_value(ENERGY, energy[seed])}"
+            f"{arm.label}, seed {seed}: {format_value(quality, error[seed])}, {format_value(cost, energy[seed])}"
         )
-    x, y = _means(arm, quality)
-    (mean,) = axes.plot(x, y, look.marker, color=look.colour, markersize=9.5, markeredgecolor="#fefefe", markeredgewidth=1)
+    x, y = _means(arm, cost, quality)
+    (mean,) = axes.plot(
+        x, y, look.marker, color=look.colour, markersize=9.5, markeredgecolor="#fefefe", markeredgewidth=1
+    )
     mean.set_gid(f"m-{arm.index}")
     spread = arm.spread(quality)
     tips[f"m-{arm.index}"] = (
-        f"{arm.label}: {format_value(quality, y)}{f' ± {spread:.2g} over seeds' if spread else ''}, {format_value(ENERGY, x)}"
+        f"{arm.label}: {format_value(quality, y)}{f' ± {spread:.2g} over seeds' if spread else ''}, {format_value(cost, x)}"
     )
 
 
-def _front(axes, arms: Sequence[Arm], quality: str) -> None:  # type: ignore[no-untyped-def]
+def _front(axes: Any, arms: Sequence[Arm], cost: str, quality: str) -> None:
     sign = -1 if METRICS[quality].direction == "higher" else 1
-    means = [_means(arm, quality) for arm in arms]
+    means = [_means(arm, cost, quality) for arm in arms]
     best = [means[i] for i in front([(x, sign * y) for x, y in means])]
     axes.step([x for x, _ in best], [y for _, y in best], where="post", color="#57606b", linewidth=1.1, zorder=1)
 
 
-def _references(axes, setting: Setting, quality: str) -> None:  # type: ignore[no-untyped-def]
+def _references(axes: Any, setting: Setting, cost: str, quality: str) -> None:
     """Draw the controls as horizontal lines (they burn no pretraining joules) and a budget in joules as a vertical one."""
-    for control in setting.controls:
-        value = control.mean(quality)
-        if value is not None:
-            axes.axhline(value, color="#57606b", linestyle=(0, (2, 2)), linewidth=1, zorder=0)
-            axes.annotate(
-                control_name(control), (1, value), xycoords=("axes fraction", "data"), xytext=(-2, 2),
-                textcoords="offset points", ha="right", va="bottom", fontsize=9, color="#57606b",
+    values = {control: v for control in setting.controls if (v := control.mean(quality)) is not None}
+    for control, value in values.items():
+        above = value == max(values.values())
+        axes.axhline(value, color="#57606b", linestyle=(0, (2, 2)), linewidth=1, zorder=0)
+        axes.annotate(
+                control_name(control), (1, value), xycoords=("axes fraction", "data"), xytext=(-2, 2 if above else -3),
+                textcoords="offset points", ha="right", va="bottom" if above else "top", fontsize=9, color="#57606b",
             )  # fmt: skip
     limit = setting.keys.get("budget_limit")
-    if setting.keys.get("budget_kind") == "joules" and limit:
+    if cost == ENERGY and setting.keys.get("budget_kind") == "joules" and limit:
         axes.axvline(float(limit), color="#1b1f23", linewidth=1.1, zorder=0)
         axes.annotate(
             "budget", (float(limit), 1), xycoords=("data", "axes fraction"), xytext=(3, -2), rotation=90,
@@ -123,12 +141,12 @@ def _kinds(arms: Sequence[Arm]) -> str:
     return " and ".join(kinds) or "kind not recorded"
 
 
-def _table(setting: Setting, arms: Sequence[Arm], quality: str) -> Table:
+def _table(setting: Setting, arms: Sequence[Arm], cost: str, quality: str) -> Table:
     rows = []
     for arm in arms:
-        error, energy = arm.values(quality), arm.values(ENERGY)
+        error, energy = arm.values(quality), arm.values(cost)
         rows += [
-            (arm.label, str(seed), format_value(quality, error[seed]), format_value(ENERGY, energy[seed]))
+            (arm.label, str(seed), format_value(quality, error[seed]), format_value(cost, energy[seed]))
             for seed in sorted(error.keys() & energy.keys())
         ]
     rows += [
@@ -136,4 +154,4 @@ def _table(setting: Setting, arms: Sequence[Arm], quality: str) -> Table:
         for arm in setting.controls
         for seed, value in sorted(arm.values(quality).items())
     ]
-    return Table(("model", "seed", METRICS[quality].label, "energy"), tuple(rows))
+    return Table(("model", "seed", METRICS[quality].label, METRICS[cost].label), tuple(rows))

@@ -1,0 +1,9 @@
+"""What a check says to people and to CI systems."""
+
+from greenbench.check.printers.badge import badge
+from greenbench.check.printers.github import annotations, step_summary
+from greenbench.check.printers.junit import junit_xml
+from greenbench.check.printers.table import table
+from greenbench.check.printers.trackers import bencher, github_action_benchmark
+
+__all__ = ["annotations", "badge", "bencher", "github_action_benchmark", "junit_xml", "step_summary", "table"]
