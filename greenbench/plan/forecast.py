@@ -1,0 +1,257 @@
+"""What a suite will take: counted FLOPs and memory, and seconds and energy from a stated guess of the speed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from greenbench.cards import card_names, resolve
+from greenbench.config import Suite
+from greenbench.plan.matrix import TrialPlan, expand
+from greenbench.records import Trial
+from greenbench.units import SECONDS_PER_HOUR, joules_to_kwh
+
+if TYPE_CHECKING:
+    from greenbench.cards import ModelSpec
+    from greenbench.cost import Cost
+
+UTILISATION = 0.4
+"""Guess: the share of a large matrix product's speed that a whole training step reaches."""
+GPU_LOAD = 0.6
+"""Guess: mean power of a training on a GPU, as a part of its power limit."""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast the machine trains: ``flops_per_s`` for any model, ``audio_s_per_s`` by (card, size) where known.
+
+    ``power_w`` is the mean power of a training, None where nothing says. ``source`` says where all this is from.
+    """
+
+    flops_per_s: float
+    source: str
+    audio_s_per_s: Mapping[tuple[str, str], float] | None = None
+    power_w: float | None = None
+    power_source: str = ""
+
+
+def measure_matmul(device: str = "cpu", *, dtype: str = "float32", seconds: float = 0.4, size: int = 1024) -> float:
+    """Return the FLOP/s of a square matrix product on ``device``, the fastest of repeats within ``seconds``."""
+    import torch
+
+    left = torch.randn(size, size, device=device, dtype=getattr(torch, dtype))
+    right = torch.randn_like(left)
+
+    def once() -> float:
+        began = time.perf_counter()
+        product = left @ right
+        float(product[0, 0])  # waits for the device
+        return time.perf_counter() - began
+
+    once()
+    ends = time.perf_counter() + seconds
+    fastest = once()
+    while time.perf_counter() < ends:
+        fastest = min(fastest, once())
+    return 2.0 * size**3 / fastest
+
+
+def throughput_from(trials: Sequence[Trial]) -> Throughput | None:
+    """Return the throughput that earlier runs had, or None without a complete one. Give runs of this machine only."""
+    rows = [(t, t.row) for t in trials if t.complete and t.row.get("pretrain_s") and t.row.get("pretrain_flops")]
+    if not rows:
+        return None
+    speeds: dict[tuple[str, str], list[float]] = {}
+    for trial, row in rows:
+        if row.get("audio_s_per_s"):
+            key = (str(trial.manifest.get("card")), str(trial.manifest.get("size")))
+            speeds.setdefault(key, []).append(float(row["audio_s_per_s"]))
+    watts = [float(row["mean_power_w"]) for _, row in rows if row.get("mean_power_w")]
+    return Throughput(
+        flops_per_s=median(float(row["pretrain_flops"]) / float(row["pretrain_s"]) for _, row in rows),
+        source=f"{len(rows)} earlier run{'s' * (len(rows) > 1)}",
+        audio_s_per_s={key: median(values) for key, values in speeds.items()},
+        power_w=median(watts) if watts else None,
+        power_source="earlier runs" if watts else "",
+    )
+
+
+def predict(
+    suite: Suite,
+    plans: Sequence[TrialPlan] | None = None,
+    *,
+    throughput: Throughput | None = None,
+    history: Sequence[Trial] = (),
+    grams_per_joule: float | None = None,
+    pretrain_audio_s: float | None = None,
+) -> dict[str, Any]:
+    """Return what each trial and the whole suite are foreseen to take; nothing is trained.
+
+    FLOPs per second of audio and memory are counted on the model's graph. Seconds and energy follow from
+    ``throughput``: given, or that of ``history``, or a short matrix product on this machine. None stands where nothing
+    is known (energy without a power figure). ``pretrain_audio_s`` is the length of the corpus, for feature passes.
+
+    Evaluation is outside the budget and predicted only as the passes over its audio; probes come on top.
+    """
+    plans = expand(suite) if plans is None else plans
+    speed = throughput or throughput_from(history) or _measured(suite)
+    costs: dict[str, Cost | None] = {}
+    trials = []
+    for plan in plans:
+        if plan.label not in costs:
+            spec = _spec(plan, suite)
+            costs[plan.label] = _cost(spec, suite) if spec else None
+        trials.append(_trial(plan, suite, costs[plan.label], speed, grams_per_joule, pretrain_audio_s))
+    summed = ("seconds", "flops", "evaluate_seconds", "energy_kwh", "co2e_g")
+    total = {key: _sum([t[key] for t in trials if t[key] is not None or not t["control"]]) for key in summed}
+    return {
+        "suite": suite.suite.name,
+        "budget": {"kind": suite.budget.kind, "limit": suite.budget.limit},
+        "trials": trials,
+        "total": {**total, "trials": len(trials), "peak_memory_bytes": _largest(trials)},
+        "throughput": {k: v for k, v in asdict(speed).items() if k != "audio_s_per_s"},
+        "guessed": _guesses(speed),
+    }
+
+
+def _trial(
+    plan: TrialPlan,
+    suite: Suite,
+    cost: Cost | None,
+    speed: Throughput,
+    grams_per_joule: float | None,
+    pretrain_audio_s: float | None,
+) -> dict[str, Any]:
+    per_audio_s = (cost.flops_train_per_audio_s or 0.0) if cost and plan.trains else 0.0
+    trained = bool(per_audio_s)
+    known = (speed.audio_s_per_s or {}).get((plan.spec.card, plan.spec.size)) if plan.spec else None
+    audio_rate = (known or speed.flops_per_s / per_audio_s) if trained else None
+    seconds, audio_s = _extent(suite, audio_rate, per_audio_s, speed, grams_per_joule) if trained else (0.0, 0.0)
+    flops = None if audio_s is None else audio_s * per_audio_s
+    if cost and trained and flops is not None and pretrain_audio_s:
+        flops += cost.flops_features_per_audio_s * pretrain_audio_s
+    evaluate_s = _evaluate_seconds(suite, cost, speed)
+    energy_j = None
+    if speed.power_w is not None and seconds is not None and evaluate_s is not None:
+        energy_j = (seconds + evaluate_s) * speed.power_w
+    return {
+        "folder": plan.folder_name, "label": plan.label, "seed": plan.seed, "control": plan.control,
+        "params": cost.params if cost else None,
+        "seconds": seconds,
+        "audio_hours": None if audio_s is None else audio_s / SECONDS_PER_HOUR,
+        "steps": None if audio_s is None else round(audio_s / _step_audio_s(suite)),
+        "flops": flops,
+        "flops_train_per_audio_s": cost.flops_train_per_audio_s if cost and plan.trains else None,
+        "peak_memory_bytes": cost.peak_train_memory_bytes if cost and trained else None,
+        "evaluate_seconds": evaluate_s,
+        "energy_kwh": None if energy_j is None else joules_to_kwh(energy_j),
+        "co2e_g": None if energy_j is None or grams_per_joule is None else energy_j * grams_per_joule,
+        "speed_source": "earlier runs of this model" if known else speed.source,
+    }  # fmt: skip
+
+
+def _extent(
+    suite: Suite, audio_rate: float | None, per_audio_s: float, speed: Throughput, grams_per_joule: float | None
+) -> tuple[float | None, float | None]:
+    """Return (seconds, audio seconds) at which the budget ends."""
+    kind, limit = suite.budget.kind, suite.budget.limit
+    assert audio_rate is not None
+    counted = {
+        "flops": limit / per_audio_s,
+        "audio_hours": limit * SECONDS_PER_HOUR,
+        "steps": limit * _step_audio_s(suite),
+    }
+    if kind in counted:
+        return counted[kind] / audio_rate, counted[kind]
+    joules = {"joules": limit, "grams_co2e": limit / grams_per_joule if grams_per_joule else None}.get(kind)
+    if kind == "seconds":
+        seconds: float | None = limit
+    else:
+        seconds = None if joules is None or not speed.power_w else joules / speed.power_w
+    return seconds, None if seconds is None else seconds * audio_rate
+
+
+def _spec(plan: TrialPlan, suite: Suite) -> ModelSpec | None:
+    """Return the model behind a trial; the control ``logmel`` is one where a card says so."""
+    if plan.spec is not None or plan.control not in card_names():
+        return plan.spec
+    return resolve(plan.control, suite.suite.size)
+
+
+def _evaluate_seconds(suite: Suite, cost: Cost | None, speed: Throughput) -> float | None:
+    settings = suite.evaluate
+    audio_s = len(settings.tasks) * (settings.max_train_seconds + settings.max_test_seconds)
+    return audio_s * cost.flops_forward_per_audio_s / speed.flops_per_s if cost else None
+
+
+def _step_audio_s(suite: Suite) -> float:
+    return suite.train.batch_seconds * suite.train.grad_accumulation
+
+
+def _cost(spec: ModelSpec, suite: Suite) -> Cost:
+    from greenbench.cost import count
+
+    crops = max(1, round(suite.train.batch_seconds / suite.train.crop_seconds))
+    return count(spec, seconds=suite.train.crop_seconds, batch=crops, fvcore=False)
+
+
+def _measured(suite: Suite) -> Throughput:
+    import torch
+
+    device = suite.train.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = suite.train.dtype if suite.train.dtype != "auto" else ("bfloat16" if device != "cpu" else "float32")
+    matmul = measure_matmul(device, dtype=dtype, size=1024 if device == "cpu" else 4096)
+    watts, text = _busy_power(suite, device)
+    return Throughput(
+        UTILISATION * matmul,
+        f"{UTILISATION:g} x a matrix product measured here at {matmul / 1e9:.0f} GFLOP/s",
+        None,
+        watts,
+        text,
+    )
+
+
+def _busy_power(suite: Suite, device: str) -> tuple[float | None, str]:
+    """Return a modelled power of training: all visible threads busy, or a part of the GPU's power limit."""
+    if device == "cpu":
+        from greenbench.power.tdp import find
+
+        power = find(suite.power.tdp_w)
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+        return power.per_thread_w * threads, f"modelled: {threads} busy threads of {power.model}"
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        limit_w = pynvml.nvmlDeviceGetPowerManagementLimit(pynvml.nvmlDeviceGetHandleByIndex(0)) / 1000
+    except pynvml.NVMLError:
+        return None, ""
+    return GPU_LOAD * limit_w, f"modelled: {GPU_LOAD:g} x the power limit of {limit_w:.0f} W"
+
+
+def _guesses(speed: Throughput) -> list[str]:
+    guesses = [f"seconds, audio and steps: speed from {speed.source}"]
+    if speed.power_w is None:
+        guesses.append("energy: no power figure, left empty; give earlier runs of this machine")
+    else:
+        guesses.append(f"energy: {speed.power_w:.3g} W, {speed.power_source}")
+    guesses += [
+        "targets (k-means), checkpoints and downstream training are not in the prediction",
+        "memory: simulated peak of weights, optimizer and activations in float32, without Python and libraries",
+    ]
+    return guesses
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _largest(trials: Sequence[Mapping[str, Any]]) -> int | None:
+    return max((t["peak_memory_bytes"] for t in trials if t["peak_memory_bytes"]), default=None)
