@@ -52,7 +52,9 @@ def check(
         entries += _run_entries(gate, baseline, series_of(runs), without_exact=static)
     skipped = [b.metric for b in gate.budgets if static and not runs and not b.exact]
     if not entries:
-        raise ConfigError(f"{budgets_file}: no [[budget]] has a metric that --static can count: {', '.join(STATIC_METRICS)}")
+        raise ConfigError(
+            f"{budgets_file}: no [[budget]] has a metric that --static can count: {', '.join(STATIC_METRICS)}"
+        )
     verdict = _overall(entries)
     return {
         "verdict": verdict,
@@ -63,9 +65,7 @@ def check(
     }
 
 
-def accept_static(
-    budgets_file: Path, out: Path, *, runs: Sequence[Path] = (), seconds: float = 10.0
-) -> Baseline:
+def accept_static(budgets_file: Path, out: Path, *, runs: Sequence[Path] = (), seconds: float = 10.0) -> Baseline:
     """Count what the budgets' static entries cover and write it, with run folders if given, as the baseline."""
     from greenbench.check.static import static_costs, static_targets
 
@@ -113,7 +113,9 @@ def _run_entries(gate: Gate, baseline: Baseline, series: Sequence[Series], *, wi
         for new in covered:
             base = baseline.series(new) if budget.relative else None
             scope = f"{new.suite}/{new.model} ({new.size})"
-            entries.append(decide(budget, scope, new.values.get(budget.metric, {}), base and base.values.get(budget.metric)))
+            entries.append(
+                decide(budget, scope, new.values.get(budget.metric, {}), base and base.values.get(budget.metric))
+            )
         if not covered:
             reason = "no run matches this scope"
             entries.append(Entry(budget.metric, budget.scope, budget.kind, budget.limit, None, None, UNDECIDABLE, reason,

@@ -29,7 +29,13 @@ class Series:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         metrics = {name: {str(seed): v for seed, v in seeds.items()} for name, seeds in self.values.items() if seeds}
-        return {"suite": self.suite, "model": self.model, "size": self.size, "setting": self.setting, "metrics": metrics}
+        return {
+            "suite": self.suite,
+            "model": self.model,
+            "size": self.size,
+            "setting": self.setting,
+            "metrics": metrics,
+        }
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,9 @@ def load_baseline(path: Path) -> Baseline:
     table = read_json(path)
     version = table.get("schema_version")
     if not isinstance(version, int) or version > BASELINE_VERSION:
-        raise DataError(f"{path}: schema_version {version!r} is not supported (known: {BASELINE_VERSION}); update greenbench")
+        raise DataError(
+            f"{path}: schema_version {version!r} is not supported (known: {BASELINE_VERSION}); update greenbench"
+        )
     try:
         runs = tuple(
             Series(r["suite"], r["model"], r["size"], dict(r["setting"]),
@@ -100,7 +108,9 @@ def load_baseline(path: Path) -> Baseline:
             (s["model"], s["size"]): {k: float(v) for k, v in s["metrics"].items()} for s in table.get("static", [])
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: not a baseline file ({error}); write one with 'greenbench baseline accept'") from error
+        raise DataError(
+            f"{path}: not a baseline file ({error}); write one with 'greenbench baseline accept'"
+        ) from error
     return Baseline(runs, static, str(path))
 
 
@@ -115,7 +125,9 @@ def accept(
     new = series_of(run_dirs) if run_dirs else []
     for series in new:
         if not series.values:
-            raise DataError(f"{series.suite}/{series.model}: no finished, valid trial to accept; run it to its end first")
+            raise DataError(
+                f"{series.suite}/{series.model}: no finished, valid trial to accept; run it to its end first"
+            )
     replaced = {(s.suite, s.model, s.size) for s in new}
     runs = [r for r in old.runs if (r.suite, r.model, r.size) not in replaced] + new
     counted = {**old.static, **{key: dict(values) for key, values in (static or {}).items()}}

@@ -47,7 +47,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS and self.metric not in STATIC_METRICS:
-            raise ValueError(f"metric {self.metric!r} is unknown{did_you_mean(self.metric, [*METRICS, *STATIC_METRICS])}")
+            raise ValueError(
+                f"metric {self.metric!r} is unknown{did_you_mean(self.metric, [*METRICS, *STATIC_METRICS])}"
+            )
         given = [name for name in _LIMITS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(

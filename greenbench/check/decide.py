@@ -76,7 +76,9 @@ def _exact(budget: Budget, scope: str, new: Values, base: Values) -> Entry:
     verdict = PASS if budget.sign * (value - allowed) <= slack else FAIL
     change = _relative(value, accepted)
     shown = "unchanged" if change == 0 else f"{change:+.2%}" if math.isfinite(change) else "from 0"
-    reason = f"{_figure(budget, accepted)} → {_figure(budget, value)} ({shown}), limit {_figure(budget, allowed)}; exact"
+    reason = (
+        f"{_figure(budget, accepted)} → {_figure(budget, value)} ({shown}), limit {_figure(budget, allowed)}; exact"
+    )
     return _entry(budget, scope, {0: value}, {0: accepted}, verdict, reason, increase=change)
 
 
@@ -216,7 +218,9 @@ def format_figure(metric: str, value: float | None) -> str:
     return format_value(metric, value)
 
 
-def _entry(budget: Budget, scope: str, new: Values, base: Values | None, verdict: str, reason: str, **extra: Any) -> Entry:
+def _entry(
+    budget: Budget, scope: str, new: Values, base: Values | None, verdict: str, reason: str, **extra: Any
+) -> Entry:
     value = statistics.fmean(new.values()) if new else None
     accepted = statistics.fmean(base.values()) if base else None
     return Entry(

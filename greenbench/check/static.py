@@ -14,9 +14,7 @@ DEFAULT_SIZE = "tiny"
 _WILD = frozenset("*?[")
 
 
-def static_targets(
-    budgets: Iterable[Budget], accepted: Iterable[tuple[str, str]] = ()
-) -> list[tuple[str, str]]:
+def static_targets(budgets: Iterable[Budget], accepted: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
     """Return the ``(model, size)`` pairs that the static entries cover.
 
     A pattern in an entry's ``model`` matches what the baseline holds, or, without a baseline, all cards that train here; a
@@ -71,5 +69,3 @@ def static_costs(
 
 def _figures(values: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items() if value is not None}
-
-

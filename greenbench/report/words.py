@@ -6,15 +6,18 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greenbench.metrics import METRICS, format_value
 from greenbench.records import Trial
 from greenbench.report.collect import Arm, Setting, energy_kind, number, status
 from greenbench.report.figures.tradeoff import ENERGY, control_name
 from greenbench.report.sections import ranked, ratio
-from greenbench.report.verdicts import Claims
+from greenbench.report.verdicts import Claims, signed
 from greenbench.units import format_bytes, format_duration, format_si
+
+if TYPE_CHECKING:
+    from greenbench.compare import Comparison
 
 _UNITS = re.compile(
     r"(?<=[\d.]) (?=(?:%|[kMGTPEmµ]?(?:J|W|FLOP|gCO2e|s|h|min|B)|[KMGT]iB|±|points)(?![A-Za-z]))|(?<=±) "
@@ -64,13 +67,13 @@ def _difference(best: Arm, base: Arm, name: str, claims: Claims) -> str:
     numbers = f"{_figure(best, name)} {label} against {_figure(base, name)} for {base.label}"
     runs = f"{min(len(best.values(name)), len(base.values(name)))} seeds"
     verdict = claim.verdict if claim else ""
-    if verdict == "better":
+    if claim is not None and verdict == "better":
         share = ratio(best, base, name)
         relative = f" {abs(1 - share) * 100:.0f} % {'lower' if share < 1 else 'higher'}," if share else ""
         return f"{best.label} is better than {base.label}: {numbers},{relative} {interval(claim, name)} over {runs}."
     if verdict == "not enough runs":
         return f"not enough runs to decide. {best.label} reached {numbers} ({_runs(best, base, name)}), {floor(claim)}."
-    if verdict == "no difference shown":
+    if claim is not None and verdict == "no difference shown":
         return f"no difference shown between {best.label} and {base.label}: {numbers}; {interval(claim, name)} over {runs}."
     return f"{best.label} reached {numbers} ({_runs(best, base, name)})."
 
@@ -85,33 +88,38 @@ def _claims_against(others: Iterable[Arm], name: str, claims: Claims) -> str:
     return "; ".join(words) + "."
 
 
+_SAVING = {
+    "better": "a saving", "worse": "more energy", "no difference shown": "no difference shown",
+    "not enough runs": "not enough runs to call that a difference",
+}  # fmt: skip
+
+
 def _energy_clause(best: Arm, base: Arm, claims: Claims) -> str:
     mine, theirs = best.mean(ENERGY), base.mean(ENERGY)
     if mine is None or theirs is None:
         return "No energy was recorded, so nothing can be said about joules."
     kind = best.energy_kind or "kind not recorded"
     verdict = claims.verdict(best.label, ENERGY)
-    tail = f": {verdict}" if verdict else ""
+    tail = f": {_SAVING[verdict]}" if verdict in _SAVING else ""
     return f"It burnt {format_si(mine, 'J')} against {format_si(theirs, 'J')} ({kind}){tail}."
 
 
-def interval(claim: Any, name: str) -> str:
-    """Return ``paired difference with its interval`` in the metric's unit."""
-    metric = METRICS[name]
-    unit = " points" if metric.unit == "%" else ""
-    if unit:
-        return f"difference {claim.difference:+.1f}{unit} (95 % interval {claim.low:+.1f} to {claim.high:+.1f})"
-    shown = [format_value(name, v) for v in (claim.difference, claim.low, claim.high)]
-    return f"difference {shown[0]} (95 % interval {shown[1]} to {shown[2]})"
+def interval(claim: Comparison, name: str) -> str:
+    """Return the difference with its interval in the metric's unit."""
+    if claim.low is None or claim.high is None:
+        return f"difference {signed(name, claim.difference)}"
+    low, high = signed(name, claim.low), signed(name, claim.high)
+    low = low.removesuffix(" points")
+    return f"difference {signed(name, claim.difference)} (95 % interval {low} to {high})"
 
 
-def floor(claim: Any) -> str:
+def floor(claim: Comparison | None) -> str:
     """Say the smallest p that so few runs can reach."""
-    return (
-        f"with {claim.n} no exact test can go below p = {claim.p_floor:.2g}"
-        if claim.p_floor is not None
-        else "too few to test"
-    )
+    if claim is None or claim.p_floor is None:
+        return "too few to test"
+    if claim.p_floor >= 1:
+        return "and one run a side shows no spread to test against"
+    return f"and no exact test of {claim.n_base} against {claim.n_new} can go below p = {claim.p_floor:.2g}"
 
 
 def _figure(arm: Arm, name: str) -> str:

@@ -22,7 +22,9 @@ def junit_xml(result: Mapping[str, Any]) -> str:
     suite = ET.SubElement(root, "testsuite", {"name": _clean(str(result.get("budgets", ""))), **counts})
     for entry in entries:
         case = ET.SubElement(
-            suite, "testcase", {"classname": _clean(entry["scope"]), "name": f"{entry['metric']} {entry['kind']}", "time": "0"}
+            suite,
+            "testcase",
+            {"classname": _clean(entry["scope"]), "name": f"{entry['metric']} {entry['kind']}", "time": "0"},
         )
         properties = ET.SubElement(case, "properties")
         for name in _PROPERTIES:

@@ -19,7 +19,12 @@ def github_action_benchmark(result: Mapping[str, Any]) -> dict[str, list[dict[st
     for entry in _figures(result):
         metric = entry["metric"]
         bigger = metric in METRICS and METRICS[metric].direction == "higher"
-        item = {"name": f"{entry['scope']}: {metric}", "unit": unit(metric), "value": entry["value"], "extra": entry["reason"]}
+        item = {
+            "name": f"{entry['scope']}: {metric}",
+            "unit": unit(metric),
+            "value": entry["value"],
+            "extra": entry["reason"],
+        }
         files["customBiggerIsBetter" if bigger else "customSmallerIsBetter"].append(item)
     return files
 

@@ -9,18 +9,19 @@ from typing import Any
 from greenbench.metrics import METRICS, format_value
 from greenbench.report.collect import Arm, Setting
 from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_labels, short
+from greenbench.stats import ParetoPoint, pareto_front
 
 ENERGY, MEMORY = "energy_budgeted_j", "peak_memory_bytes"
 
 
-def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the places of the points that no other point beats in both coordinates (lower is better), by energy."""
-    order = sorted(range(len(points)), key=lambda i: points[i])
-    kept: list[int] = []
-    for i in order:
-        if not kept or points[i][1] < points[kept[-1]][1]:
-            kept.append(i)
-    return kept
+def standing(arms: Sequence[Arm], cost: str, quality: str) -> dict[str, ParetoPoint]:
+    """Return each arm's standing on the plane of error against cost, seeds paired within a run."""
+    sign = -1.0 if METRICS[quality].direction == "higher" else 1.0
+    runs = {}
+    for arm in arms:
+        x, y = arm.values(cost), arm.values(quality)
+        runs[arm.label] = [(x[seed], sign * y[seed]) for seed in sorted(x.keys() & y.keys())]
+    return {point.name: point for point in pareto_front(runs)}
 
 
 def tradeoffs(setting: Setting) -> list[Figure]:
@@ -42,7 +43,8 @@ def _tradeoff(setting: Setting, cost: str, name: str) -> Figure | None:
         axes = figure.add_subplot()
         for arm in arms:
             _points(axes, arm, cost, quality, tips)
-        _front(axes, arms, cost, quality)
+        points = standing(arms, cost, quality)
+        _front(axes, arms, cost, quality, points)
         _references(axes, setting, cost, quality)
         axes.set_xlabel(f"energy, features to pretraining ({_kinds(arms)})" if cost == ENERGY else METRICS[cost].label)
         arrow = {"lower": "lower is better", "higher": "higher is better"}.get(metric.direction, "")
@@ -57,7 +59,7 @@ def _tradeoff(setting: Setting, cost: str, name: str) -> Figure | None:
             f"{metric.label} against {METRICS[cost].label}",
             f"{metric.label} against {METRICS[cost].label} for {len(arms)} models. Small marks are single trials, large ones means; the "
             "stepped line is the Pareto front: no model to its lower left.",
-            _table(setting, arms, cost, quality),
+            _table(setting, arms, cost, quality, points),
             tips=tips,
         )
 
@@ -102,10 +104,8 @@ def _points(axes: Any, arm: Arm, cost: str, quality: str, tips: dict[str, str]) 
     )
 
 
-def _front(axes: Any, arms: Sequence[Arm], cost: str, quality: str) -> None:
-    sign = -1 if METRICS[quality].direction == "higher" else 1
-    means = [_means(arm, cost, quality) for arm in arms]
-    best = [means[i] for i in front([(x, sign * y) for x, y in means])]
+def _front(axes: Any, arms: Sequence[Arm], cost: str, quality: str, points: dict[str, ParetoPoint]) -> None:
+    best = sorted(_means(arm, cost, quality) for arm in arms if arm.label in points and points[arm.label].on_front)
     axes.step([x for x, _ in best], [y for _, y in best], where="post", color="#57606b", linewidth=1.1, zorder=1)
 
 
@@ -141,17 +141,19 @@ def _kinds(arms: Sequence[Arm]) -> str:
     return " and ".join(kinds) or "kind not recorded"
 
 
-def _table(setting: Setting, arms: Sequence[Arm], cost: str, quality: str) -> Table:
+def _table(setting: Setting, arms: Sequence[Arm], cost: str, quality: str, points: dict[str, ParetoPoint]) -> Table:
     rows = []
     for arm in arms:
-        error, energy = arm.values(quality), arm.values(cost)
+        error, spent = arm.values(quality), arm.values(cost)
+        surely = f"{points[arm.label].front_probability:.0%}" if arm.label in points else ""
         rows += [
-            (arm.label, str(seed), format_value(quality, error[seed]), format_value(cost, energy[seed]))
-            for seed in sorted(error.keys() & energy.keys())
+            (arm.label, str(seed), format_value(quality, error[seed]), format_value(cost, spent[seed]), surely)
+            for seed in sorted(error.keys() & spent.keys())
         ]
     rows += [
-        (control_name(arm), str(seed), format_value(quality, value), "")
+        (control_name(arm), str(seed), format_value(quality, value), "", "")
         for arm in setting.controls
         for seed, value in sorted(arm.values(quality).items())
     ]
-    return Table(("model", "seed", METRICS[quality].label, METRICS[cost].label), tuple(rows))
+    heads = ("model", "seed", METRICS[quality].label, METRICS[cost].label, "on the front in resampled runs")
+    return Table(heads, tuple(rows))
