@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from greenbench.data.features import FeatureSpec
     from greenbench.models.base import Batch, StepInfo, Upstream
 
 SAMPLE_RATE = 16_000
@@ -90,15 +91,21 @@ class NoiseData:
         shape = (self._spec.num_frames(len(self._waveform)), self._spec.dim)
         return np.random.default_rng(1).standard_normal(shape).astype(np.float16)
 
+    def all_features(self, spec: FeatureSpec) -> Callable[[int], np.ndarray]:
+        """Return noise of other features' shape."""
+        shape = (spec.num_frames(len(self._waveform)), spec.dim)
+        return lambda _: np.random.default_rng(1).standard_normal(shape).astype(np.float16)
+
 
 def give_targets(model: Upstream) -> None:
     """Give a model that lacks them targets of the right form: constant unit labels, else made from noise."""
     from greenbench.models.base import Upstream
     from greenbench.models.kmeans import UnitLabels
 
-    if "labels" in vars(model):
-        if model.labels is None:
-            model.labels = UnitLabels(np.zeros(8), np.array([0, 8]), hop_samples=320)
+    if isinstance(getattr(model, "labels", None), UnitLabels):
+        return
+    if hasattr(model, "labels"):
+        model.labels = UnitLabels(np.zeros(8), np.array([0, 8]), hop_samples=320)
     elif type(model).make_targets is not Upstream.make_targets:
         model.make_targets(NoiseData(model), seed=0, device=torch.device("cpu"), progress=lambda *_: None)
 

@@ -67,6 +67,9 @@ class PretrainData(Protocol):
     def features(self, index: int) -> np.ndarray:
         """Return one utterance's features as the model asked for them, (T, F) float16, normalised."""
 
+    def all_features(self, spec: FeatureSpec) -> Callable[[int], np.ndarray]:
+        """Compute other features of all utterances at once; return the reader of one, (T, F) float16."""
+
 
 class Upstream(nn.Module):
     """Base class of all models. ``__init__`` takes the architecture options of the card as keyword arguments."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel
 
-from greenbench.data.features import FeatureSpec, extract
+from greenbench.data.features import FeatureSpec
 from greenbench.models.base import Batch, PretrainData, StepInfo, Upstream
 from greenbench.models.kmeans import UnitLabels, cluster
 from greenbench.models.masking import span_mask
@@ -73,9 +73,10 @@ class Hubert(Upstream):
     ) -> None:
         """Fit k-means to MFCCs with first and second differences; keep every second 10 ms label."""
 
+        cepstra = data.all_features(MFCC_13)
+
         def frames_of(index: int) -> np.ndarray:
-            waveform = torch.from_numpy(data.waveform(index))
-            return with_differences(extract(waveform, MFCC_13))[::2].numpy()
+            return with_differences(cepstra(index).astype(np.float32))[::2]
 
         self.labels, self._target_flops = cluster(
             frames_of, data.num_samples, k=len(self.unit_embeddings), hop_samples=HOP_SAMPLES, seed=seed,
@@ -124,17 +125,15 @@ class Hubert(Upstream):
         return list(self.model.encoder.layers)
 
 
-def with_differences(features: Tensor) -> Tensor:
+def with_differences(features: np.ndarray) -> np.ndarray:
     """Append first and second differences over time, (T, F) -> (T, 3 F); regression over two frames either side."""
 
-    def slope(values: Tensor) -> Tensor:
-        frames = len(values)
-        index = torch.arange(frames)
-        ahead = [values[(index + n).clamp(max=frames - 1)] - values[(index - n).clamp(min=0)] for n in (1, 2)]
-        return (ahead[0] + 2 * ahead[1]) / 10
+    def slope(values: np.ndarray) -> np.ndarray:
+        padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
+        return (padded[3:-1] - padded[1:-3] + 2 * (padded[4:] - padded[:-4])) / 10
 
     first = slope(features)
-    return torch.cat([features, first, slope(first)], dim=-1)
+    return np.concatenate([features, first, slope(first)], axis=1)
 
 
 def _normalise(waveform: Tensor) -> Tensor:

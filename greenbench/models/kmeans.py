@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
+
+
+_LABEL_BLOCK = 64
+"""Utterances labelled at once: one large product costs less than many small ones."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,6 @@ class Units:
 
 def fit_units(frames: np.ndarray, k: int, *, seed: int, passes: int = 8, batch: int = 8192) -> Units:
     """Fit ``k`` centroids to frames (N, D). With fewer frames than ``k`` the number of units is N."""
-    from sklearn.cluster import MiniBatchKMeans
-
     k = min(k, len(frames))
     model = MiniBatchKMeans(
         k, batch_size=batch, max_iter=passes, n_init=1, init="k-means++", random_state=seed, reassignment_ratio=0.0,
@@ -98,16 +101,25 @@ def cluster(
     seed: int,
     fit_seconds: float,
     progress: Callable[[str, float], None],
+    projection: np.ndarray | None = None,
 ) -> tuple[UnitLabels, float]:
-    """Fit units on ``fit_seconds`` of random utterances and label all of them; return labels and FLOPs."""
+    """Fit units on ``fit_seconds`` of random utterances and label all of them; return labels and FLOPs.
+
+    ``projection`` (D, P) is applied to the frames first.
+    """
+
+    def block_of(indices: np.ndarray) -> tuple[Tensor, list[int]]:
+        parts = [np.asarray(frames_of(int(i)), dtype=np.float32) for i in indices]
+        frames = torch.from_numpy(np.concatenate(parts))
+        return (frames if projection is None else frames @ torch.from_numpy(projection)), [len(p) for p in parts]
+
     chosen = sample_utterances(num_samples, fit_seconds, seed=seed)
     progress("k-means: fitting", 0.0)
-    units = fit_units(np.concatenate([frames_of(int(i)) for i in chosen]), k, seed=seed)
-    parts, total = [], 0
-    for index in range(len(num_samples)):
-        frames = frames_of(index)
-        parts.append(units.assign(torch.from_numpy(np.asarray(frames, dtype=np.float32))).numpy())
-        total += len(frames)
-        if index % 64 == 0:
-            progress("k-means: labelling", index / len(num_samples))
+    units = fit_units(block_of(chosen)[0].numpy(), k, seed=seed)
+    parts: list[np.ndarray] = []
+    for block in np.array_split(np.arange(len(num_samples)), -(-len(num_samples) // _LABEL_BLOCK)):
+        progress("k-means: labelling", float(block[0]) / len(num_samples))
+        frames, lengths = block_of(block)
+        parts += np.split(units.assign(frames).numpy(), np.cumsum(lengths)[:-1])
+    total = sum(len(part) for part in parts)
     return UnitLabels.build(parts, hop_samples), units.fit_flops + units.assign_flops(total)

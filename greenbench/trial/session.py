@@ -12,7 +12,8 @@ import torch
 
 from greenbench.budget import Ledger
 from greenbench.data.corpus import Corpus, load_corpus
-from greenbench.data.features import FeatureStore, extract
+from greenbench.data.feature_store import FeatureStore
+from greenbench.data.features import FeatureSpec, extract
 from greenbench.data.loader import BatchLoader
 from greenbench.data.waveforms import WaveformStore, prepare_waveforms
 from greenbench.errors import DataError
@@ -61,6 +62,10 @@ class TargetData:
         if self.features_store is None:
             raise DataError("this model asked for no features (feature_spec is None) but reads them in make_targets")
         return self.features_store.features(index)
+
+    def all_features(self, spec: FeatureSpec) -> Callable[[int], np.ndarray]:
+        """Compute other features of the whole split."""
+        return FeatureStore.compute(self.store, spec).features
 
 
 def run(worker: Worker) -> int:
@@ -177,7 +182,7 @@ def _training_facts(training: Pretraining, loader: BatchLoader, ledger: Ledger, 
         "budget": {"kind": ledger.kind, "limit": ledger.limit, "spent": ledger.spent(), "overshoot_pct": ledger.overshoot_pct()},
         "steps": training.state.step, "audio_s": training.state.audio_s, "final_loss": training.final_loss,
         "audio_s_per_s": training.audio_s_per_s, "peak_memory_bytes": peak,
-        "padding_pct": 100 * loader.padding_ratio, "stall_s": loader.stall_s,
+        "padding_pct": 100 * loader.plan.padding_ratio, "stall_s": loader.stall_s,
     }  # fmt: skip
 
 

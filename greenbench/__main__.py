@@ -1,0 +1,5 @@
+"""``python -m greenbench``."""
+
+from greenbench.cli import main
+
+main()
