@@ -185,7 +185,11 @@ def _spec(plan: TrialPlan, suite: Suite) -> ModelSpec | None:
 def _evaluate_seconds(suite: Suite, cost: Cost | None, speed: Throughput) -> float | None:
     settings = suite.evaluate
     audio_s = len(settings.tasks) * (settings.max_train_seconds + settings.max_test_seconds)
-    return audio_s * cost.flops_forward_per_audio_s / speed.flops_per_s if cost else None
+    return (
+        audio_s * cost.flops_forward_per_audio_s / speed.flops_per_s
+        if cost and audio_s and cost.flops_forward_per_audio_s
+        else None
+    )
 
 
 def _step_audio_s(suite: Suite) -> float:
