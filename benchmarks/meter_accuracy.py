@@ -133,10 +133,14 @@ def run(mode: str, lengths: list[float], peer_python: str) -> dict[tuple[str, st
     errors: dict[tuple[str, str, float], list[dict[str, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         driver = FakeDriver(build(Path(folder)), Path(folder))
+        smi = Path(folder) / "nvidia-smi"  # CodeCarbon looks for a card by running this
+        smi.write_text("#!/bin/sh\nexit 0\n")
+        smi.chmod(0o755)
         driver.program(*(FakeGpu(load, options=options) for load in names.values()))
+        environment = {**driver.environment, "PATH": os.pathsep.join([folder, os.environ.get("PATH", "")])}
         pythons = {"greenbench": sys.executable, "zeus": peer_python, "codecarbon": peer_python}
         processes = {
-            tool: _start(tool, pythons[tool], lengths, len(names), driver.environment) for tool in WORKERS
+            tool: _start(tool, pythons[tool], lengths, len(names), environment) for tool in WORKERS
         }
         for tool, process in processes.items():
             output, trouble = process.communicate()

@@ -1,0 +1,209 @@
+"""The whole path against a programmed driver that the real pynvml loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from greenbench.power.meter import Meter
+from tests.fake_nvml import UUIDS, FakeGpu, Load
+
+
+def measure(*arguments, seconds=2.2, code=0):
+    command = [sys.executable, "-m", "greenbench.power.measure", "--json", *arguments, "--"]
+    script = f"import sys, time; time.sleep({seconds}); sys.exit({code})"
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    done = subprocess.run([*command, sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    return done.returncode, json.loads(done.stdout)
+
+
+def metered(seconds, **options):
+    with Meter(**{"sources": "nvml", **options}) as meter:
+        with meter.phase("work") as phase:
+            time.sleep(seconds)
+    return meter, phase
+
+
+def truth(driver, load, phase):
+    return load.energy_j(driver.seconds(phase.begin_ns), driver.seconds(phase.end_ns))
+
+
+def test_measure_prints_the_true_joules_marked_measured(driver):
+    driver.program(FakeGpu(Load.constant(250)))
+    code, result = measure("--sources", "nvml", code=3)
+    assert code == result["exit_code"] == 3
+    assert result["energy_source"] == "measured"
+    assert result["energy_j"] == pytest.approx(250 * result["duration_s"], rel=0.01)
+    assert result["energy_low_j"] < result["energy_j"] < result["energy_high_j"]
+    device = result["devices"][0]
+    assert (device["source"], device["kind"], device["agree"]) == ("nvml", "measured", True)
+    assert device["ratio"] == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "load",
+    [Load.constant(200), Load.square(1.3, 100, 300), Load.square(7.7, 100, 300), Load.points((0, 100), (30, 600))],
+    ids=["constant", "square 1.3 Hz", "square 7.7 Hz", "ramp"],
+)
+def test_five_seconds_are_right_within_half_a_percent(driver, load):
+    driver.program(FakeGpu(load))
+    meter, phase = metered(5.043)
+    exact = truth(driver, load, phase)
+    assert phase.energy.valid
+    assert phase.energy.energy_j == pytest.approx(exact, rel=0.005)
+    assert abs(phase.energy.energy_j - exact) <= phase.energy.edge_j
+
+
+def test_without_a_counter_power_is_integrated_quickly_enough_for_the_load(driver):
+    load = Load.square(2.0, 100, 300)
+    driver.program(FakeGpu(load, options={"counter": 0}))
+    _, phase = metered(5.043)
+    device = phase.energy.devices[0]
+    assert device.counter_j is None
+    assert device.energy_j == device.integral_j == pytest.approx(truth(driver, load, phase), rel=0.01)
+    assert device.samples > 300
+
+
+def test_a_one_second_average_widens_the_uncertainty(driver):
+    load = Load.points((0, 100), (2, 100), (2.001, 600))
+    driver.program(FakeGpu(load, options={"counter": 0, "fields": 0, "usage_average": 1}))
+    _, phase = metered(3.0)
+    device = phase.energy.devices[0]
+    assert any("one-second average" in w for w in device.warnings)
+    assert abs(device.energy_j - truth(driver, load, phase)) <= device.edge_j
+
+
+def test_several_cards_are_kept_apart_and_added(driver):
+    driver.program(FakeGpu(Load.constant(200)), FakeGpu(Load.constant(50)))
+    _, phase = metered(2.0)
+    seconds = phase.duration_s
+    assert [d.name for d in phase.energy.devices] == ["gpu0", "gpu1"]
+    assert phase.energy.devices[1].energy_j == pytest.approx(50 * seconds, rel=0.01)
+    assert phase.energy.energy_j == pytest.approx(250 * seconds, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [("1", ["gpu1"]), (UUIDS[0], ["gpu0"]), (UUIDS[1][:9], ["gpu1"]), ("", []), ("-1", []), ("1,0", ["gpu0", "gpu1"])],
+)
+def test_only_visible_cards_are_read(driver, monkeypatch, visible, names):
+    driver.program(FakeGpu(Load.constant(200)), FakeGpu(Load.constant(50)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    meter, phase = metered(0.4)
+    assert [d.name for d in phase.energy.devices] == names
+    if not names:
+        assert meter.energy.energy_j is None
+        assert any("shows no GPU" in w for w in meter.warnings)
+
+
+def test_devices_can_be_named_by_uuid(driver, monkeypatch):
+    driver.program(FakeGpu(Load.constant(200)), FakeGpu(Load.constant(50)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    _, phase = metered(0.4, devices=[UUIDS[1]])
+    assert [d.name for d in phase.energy.devices] == ["gpu1"]
+
+
+def test_a_lost_card_spoils_the_window_and_says_when(driver):
+    driver.program(FakeGpu(Load.constant(200), options={"lost_at_s": 3.0}), FakeGpu(Load.constant(50)))
+    meter, phase = metered(3.5)
+    assert not phase.energy.valid
+    assert any("gpu0" in p and "lost" in p for p in phase.energy.problems)
+    assert phase.energy.devices[1].spoiled == []
+
+
+def test_a_counter_reset_is_reported_and_bridged(driver):
+    load = Load.constant(200)
+    driver.program(FakeGpu(load, options={"reset_at_s": 3.03}))
+    _, phase = metered(5.0)
+    assert phase.energy.counts["resets"] == 1
+    assert phase.energy.energy_j == pytest.approx(truth(driver, load, phase), rel=0.03)
+    assert abs(phase.energy.energy_j - truth(driver, load, phase)) <= phase.energy.uncertainty_j
+
+
+def test_a_counter_that_stands_still_is_not_believed(driver):
+    load = Load.constant(200)
+    driver.program(FakeGpu(load, options={"stuck": 1}))
+    meter, phase = metered(2.0)
+    assert phase.energy.energy_j == pytest.approx(truth(driver, load, phase), rel=0.01)
+    assert any("stood still" in p for p in phase.energy.problems)
+
+
+def test_a_counter_that_disagrees_with_power_is_flagged(driver):
+    driver.program(FakeGpu(Load.constant(200), options={"gain": 0.57}))
+    _, phase = metered(3.0)
+    device = phase.energy.devices[0]
+    assert device.ratio == pytest.approx(0.57, abs=0.02)
+    assert device.agree is False
+
+
+def test_mig_reports_the_whole_card_and_marks_it_shared(driver, monkeypatch):
+    driver.program(FakeGpu(Load.constant(200), options={"mig": "MIG-aaaa-1 MIG-bbbb-2"}))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-bbbb-2")
+    meter, phase = metered(1.5)
+    device = phase.energy.devices[0]
+    assert device.shared
+    assert device.energy_j == pytest.approx(200 * phase.duration_s, rel=0.02)
+    assert any("whole card" in p for p in phase.energy.problems)
+
+
+def test_denied_access_is_absent_with_the_reason(driver):
+    driver.program(FakeGpu(Load.constant(200), options={"denied": 1}))
+    meter, phase = metered(0.5)
+    assert phase.energy.energy_j is None
+    assert any("nothing can be measured" in w or "Permission" in w for w in meter.warnings)
+
+
+def test_a_driver_that_does_not_start_is_absent_with_the_reason(driver):
+    driver.program(init_error=9)
+    meter, phase = metered(0.3)
+    assert phase.energy.energy_j is None
+    assert any("NVML does not start" in w and "Driver Not Loaded" in w for w in meter.warnings)
+
+
+def test_foreign_processes_throttling_and_short_windows_are_warned_about(driver):
+    foreign = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+    try:
+        # The foreign one must not be a child of the watched process, so this test watches a child of its own.
+        driver.program(FakeGpu(Load.constant(200), options={"pids": foreign.pid, "throttle": "0x20"}))
+        _, result = measure("--sources", "nvml", seconds=0.6)
+    finally:
+        foreign.kill()
+        foreign.wait()
+    text = " ".join(result["devices"][0]["warnings"])
+    assert "1 foreign process" in text
+    assert "sw_thermal" in text
+    assert "short window" in text
+
+
+def test_the_update_period_is_found(driver):
+    from greenbench.power.doctor import inspect
+
+    driver.program(FakeGpu(Load.constant(200), options={"period_ms": 60}))
+    report = inspect(1.5, sources="nvml")
+    source = report["sources"][0]
+    assert source["update_period_s"] == pytest.approx(0.06, abs=0.006)
+    assert source["step_j"] == pytest.approx(12.0, rel=0.1)
+    assert source["idle_power_w"] == pytest.approx(200, rel=0.02)
+    assert source["devices"][0]["counter_integral_ratio"] == pytest.approx(1.0, abs=0.02)
+    assert report["will_use"] == ["gpu0"]
+    assert report["kind"] == "measured"
+
+
+def test_a_budget_in_joules_stops_the_command_near_its_limit(driver):
+    driver.program(FakeGpu(Load.constant(300)))
+    code, result = measure("--sources", "nvml", "--budget", "joules=450", seconds=30)
+    assert result["stopped_by_budget"] is True
+    assert code == 143
+    assert result["energy_j"] == pytest.approx(450, abs=300 * 0.4)
+
+
+def test_a_gpu_beside_a_modelled_cpu_is_mixed(driver):
+    driver.program(FakeGpu(Load.constant(300)))
+    _, result = measure(seconds=1.0)
+    assert result["energy_source"] == "mixed"
+    assert {d["name"]: d["kind"] for d in result["devices"]} == {"gpu0": "measured", "cpu": "modelled", "ram": "modelled"}

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from greenbench.power.journal import read_segments
+from greenbench.power.live import LiveReader, LiveWriter
+from greenbench.power.sampler_process import SamplerProcess
+from greenbench.power.trace import read_journal
+from tests.fake_nvml import FakeGpu, Load
+
+NS = 1_000_000_000
+BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < {seconds}: pass"
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stream:
+            return stream.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_until_gone(pid, limit_s):
+    begin = time.monotonic()
+    while alive(pid) and time.monotonic() - begin < limit_s:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+TRAINER = """
+import os, sys, time
+from greenbench.power.sampler_process import SamplerProcess
+sampler = SamplerProcess(sys.argv[1], sys.argv[2], sources="nvml")
+sampler.start()
+sampler.watch(os.getpid())
+print(sampler.pid, flush=True)
+while True:
+    time.sleep(0.01)
+    print(time.monotonic_ns(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("killed_after_s", [0.3, 1.7, 2.95])
+def test_killing_the_parent_loses_at_most_a_second_and_ends_the_sampler_within_two(driver, tmp_path, killed_after_s):
+    driver.program(FakeGpu(Load.constant(200)))
+    journal = tmp_path / "power.csv.gz"
+    command = [sys.executable, "-c", TRAINER, str(journal), str(tmp_path / "live.bin")]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd() + os.pathsep + os.environ.get("PYTHONPATH", "")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as trainer:
+        sampler = int(trainer.stdout.readline())
+        begin = int(trainer.stdout.readline())
+        time.sleep(killed_after_s)
+        trainer.kill()
+        end = int(trainer.stdout.read().split("\n")[-2] or 0)
+    assert wait_until_gone(sampler, 2.0)
+    trace = read_journal(journal)
+    assert trace.torn_members == 0
+    last = trace.span_ns[1]
+    assert end - last < 1 * NS
+    result = trace.window(begin, min(end, last))
+    exact = 200 * (min(end, last) - begin) / NS
+    assert result.valid
+    assert abs(result.energy_j - exact) <= result.uncertainty_j
+
+
+def test_killing_the_sampler_itself_loses_at_most_a_second(driver, tmp_path):
+    driver.program(FakeGpu(Load.constant(200)))
+    journal = tmp_path / "power.csv.gz"
+    with SamplerProcess(journal, tmp_path / "live.bin", sources="nvml") as sampler:
+        time.sleep(1.9)
+        os.kill(sampler.pid, signal.SIGKILL)
+        killed = time.monotonic_ns()
+        time.sleep(0.1)
+        sampler.watch(os.getpid())
+        assert sampler.flush() is False
+    assert any("ended early" in w or "no longer" in w for w in sampler.warnings)
+    assert killed - read_journal(journal).span_ns[1] < 1 * NS
+    with SamplerProcess(journal, tmp_path / "live.bin", sources="nvml") as sampler:
+        time.sleep(0.3)
+    assert len(read_segments(journal).segments) == 2
+
+
+def test_the_sampler_survives_what_it_watches(driver, tmp_path):
+    driver.program(FakeGpu(Load.constant(200)))
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml,cpu") as sampler:
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        sampler.watch(child.pid)
+        time.sleep(0.2)
+        child.kill()
+        child.wait()
+        time.sleep(0.3)
+        assert sampler.running
+        assert sampler.flush()
+    assert sampler.warnings == []
+
+
+def test_sigterm_finishes_the_journal(tmp_path):
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu") as sampler:
+        time.sleep(0.3)
+        os.kill(sampler.pid, signal.SIGTERM)
+        assert wait_until_gone(sampler.pid, 2.0)
+    contents = read_segments(tmp_path / "p.csv.gz")
+    assert "end" in contents.segments[0].comments[-1]
+    assert contents.torn_members == 0
+
+
+def test_without_any_source_energy_is_absent_and_the_reason_is_given(tmp_path):
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml,rapl") as sampler:
+        reading = LiveReader(sampler.live).read()
+    assert (reading.energy_j, reading.power_w, reading.kind) == (None, None, None)
+    assert any("energy is not recorded" in w and "powercap" in w for w in sampler.warnings)
+
+
+def test_an_unknown_source_is_trouble_not_a_crash(tmp_path):
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvlm") as sampler:
+        assert sampler.ready == {}
+    assert any("did you mean 'nvml'" in w for w in sampler.warnings)
+
+
+def test_an_unwritable_journal_is_trouble_not_a_crash(tmp_path):
+    (tmp_path / "file").write_text("")
+    with SamplerProcess(tmp_path / "file" / "p.csv.gz", tmp_path / "live.bin", sources="cpu") as sampler:
+        pass
+    assert sampler.warnings
+
+
+def test_live_energy_rises_and_ends_near_the_journal(driver, tmp_path):
+    driver.program(FakeGpu(Load.constant(300)))
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml") as sampler:
+        reader = LiveReader(sampler.live)
+        begin = time.monotonic()
+        first = reader.read().energy_j
+        seen = []
+        while time.monotonic() - begin < 1.5:
+            seen.append(reader.read())
+            time.sleep(0.003)
+    assert all(a.energy_j <= b.energy_j for a, b in zip(seen, seen[1:]))  # noqa: B905
+    assert seen[-1].kind == "measured"
+    assert seen[-1].power_w == pytest.approx(300)
+    elapsed = (seen[-1].t_mono_ns - seen[0].t_mono_ns) / NS
+    assert seen[-1].energy_j - first == pytest.approx(300 * elapsed, abs=300 * 0.25)
+
+
+def test_a_reader_falling_into_a_write_never_sees_half_of_it(tmp_path):
+    path = tmp_path / "live.bin"
+    writer = LiveWriter(path)
+    writer.write(time.monotonic_ns(), 0.0, 0.0, "measured")
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom greenbench.power.live import LiveWriter\n"
+        "w = LiveWriter(Path(sys.argv[1]))\nt = time.monotonic()\ni = 0\n"
+        "while time.monotonic() - t < 1.5:\n    i += 1\n    w.write(time.monotonic_ns(), float(i), 0.0, 'measured', float(i), float(i))\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(path)], env={**os.environ, "PYTHONPATH": os.getcwd()})
+    reader = LiveReader(path)
+    readings = []
+    while child.poll() is None:
+        readings.append(reader.read())
+    values = [r.energy_j for r in readings]
+    assert values == sorted(values)
+    assert values[-1] > 1000
+    assert all(v == int(v) for v in values)
+    assert all(r.energy_low_j is None or r.energy_low_j == pytest.approx(r.energy_high_j) for r in readings)
+
+
+def test_a_dead_sampler_makes_the_reading_stale(tmp_path):
+    writer = LiveWriter(tmp_path / "live.bin")
+    writer.write(time.monotonic_ns() - 10 * NS, 100.0, 5.0, "modelled")
+    reading = LiveReader(tmp_path / "live.bin").read()
+    assert reading.stale
+    assert reading.energy_j == pytest.approx(150, rel=0.01)
+
+
+def test_sampling_times_do_not_keep_a_rhythm(driver, tmp_path):
+    driver.program(FakeGpu(Load.constant(100)))
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml"):
+        time.sleep(3.0)
+    samples = read_segments(tmp_path / "p.csv.gz").segments[0].samples
+    times = [s.t_mono_ns for s in samples][40:]
+    phases = [(t % (NS // 20)) / (NS // 20) for t in times]
+    counts = [sum(k / 4 <= p < (k + 1) / 4 for p in phases) for k in range(4)]
+    assert min(counts) > 0.08 * len(phases)
+
+
+def test_cpu_time_of_exited_children_is_kept(tmp_path):
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu", tdp_w=100.0 * os.cpu_count()) as s:
+        shell = f"{sys.executable} -c '{BUSY.format(seconds=0.4)}'; {sys.executable} -c '{BUSY.format(seconds=0.4)}'"
+        begin = time.monotonic_ns()
+        process = subprocess.Popen(["sh", "-c", shell])
+        s.watch(process.pid)
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
+        s.ended(process.pid, usage.ru_utime + usage.ru_stime)
+        s.flush()
+        end = time.monotonic_ns()
+    window = read_journal(tmp_path / "p.csv.gz").window(begin, end)
+    idle_j = 0.1 * 100 * os.cpu_count() * (end - begin) / NS
+    busy_j = 0.9 * 100 * (usage.ru_utime + usage.ru_stime)
+    assert usage.ru_utime + usage.ru_stime > 0.75
+    assert window.energy_j == pytest.approx(idle_j + busy_j, rel=0.05)
+    assert window.energy_low_j < window.energy_j < window.energy_high_j
+    assert window.kind == "modelled"

@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from greenbench.power.integrate import integrate
+from greenbench.power.journal import JournalContents, Segment
+from greenbench.power.samples import DeviceInfo, Sample
+from greenbench.power.trace import Trace
+from tests.reference.energy import energy as slow_energy
+
+NS = 1_000_000_000
+
+
+def sample(t_s, power=None, counter=None, *, device="gpu0", kind="measured", event=None, **more):
+    return Sample(round(t_s * NS), 1000, device, "nvml", kind, power, counter, event=event, **more)
+
+
+def info(device="gpu0", **more):
+    values = {"source": "nvml", "kind": "measured", "part": "gpu", "has_counter": True, "update_period_s": 0.1}
+    return DeviceInfo(device, **{**values, **more})
+
+
+def trace(*sessions, infos=(), boots=None):
+    segments = []
+    for i, samples in enumerate(sessions):
+        segment = Segment(boot_id=boots[i] if boots else "boot", samples=list(samples))
+        segment.devices = {d.device: d for d in infos}
+        segments.append(segment)
+    return Trace(JournalContents(segments))
+
+
+def window(found, t0_s, t1_s, **options):
+    return found.window(round(t0_s * NS), round(t1_s * NS), **options)
+
+
+def regular(duration_s, power, *, hz=20.0, counter=None, start_s=0.0, **more):
+    times = np.arange(start_s, start_s + duration_s + 1e-9, 1 / hz)
+    return [sample(t, power(t), counter(t) if counter else None, **more) for t in times]
+
+
+# Readings on whole milliseconds, 1 to 400 ms apart.
+gaps = st.lists(st.integers(1, 400), min_size=3, max_size=60)
+watts = st.floats(0.0, 2000.0, allow_nan=False)
+
+
+@st.composite
+def curves(draw):
+    times = np.cumsum([0, *draw(gaps)]) / 1000
+    power = [draw(watts) for _ in times]
+    a, b = sorted((draw(st.floats(0, 1)), draw(st.floats(0, 1))))
+    assume(b - a > 1e-3)
+    return times, np.array(power), a * times[-1], b * times[-1]
+
+
+@given(curves())
+def test_the_integrator_agrees_with_the_slow_reference(curve):
+    t, power, t0, t1 = curve
+    expected = slow_energy(t.tolist(), power.tolist(), t0, t1)
+    assert integrate(t, power, t0, t1, 1.0).energy_j == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@given(curves(), watts)
+def test_constant_power_times_time_is_exact_for_any_sampling(curve, power_w):
+    t, _, t0, t1 = curve
+    result = integrate(t, np.full(len(t), power_w), t0, t1, 1.0)
+    assert result.energy_j == pytest.approx(power_w * (t1 - t0), rel=1e-9, abs=1e-9)
+    assert result.uncertainty_j == pytest.approx(0.0, abs=1e-6)
+
+
+@given(curves(), watts, watts)
+def test_a_ramp_is_exact(curve, first_w, last_w):
+    t, _, t0, t1 = curve
+    slope = (last_w - first_w) / t[-1]
+    exact = first_w * (t1 - t0) + slope * (t1**2 - t0**2) / 2
+    assert integrate(t, first_w + slope * t, t0, t1, 1.0).energy_j == pytest.approx(exact, rel=1e-9, abs=1e-9)
+
+
+@given(curves(), st.floats(0.01, 0.99))
+def test_two_halves_of_a_window_add_up(curve, share):
+    t, power, t0, t1 = curve
+    middle = t0 + share * (t1 - t0)
+    parts = integrate(t, power, t0, middle, 1.0).energy_j + integrate(t, power, middle, t1, 1.0).energy_j
+    assert parts == pytest.approx(integrate(t, power, t0, t1, 1.0).energy_j, rel=1e-9, abs=1e-9)
+
+
+@given(curves(), st.floats(-1e5, 1e5))
+def test_shifting_the_clock_changes_nothing(curve, shift):
+    t, power, t0, t1 = curve
+    here = integrate(t, power, t0, t1, 1.0).energy_j
+    assert integrate(t + shift, power, t0 + shift, t1 + shift, 1.0).energy_j == pytest.approx(here, rel=1e-5, abs=1e-4)
+
+
+@given(curves())
+def test_a_slip_of_units_shows_as_a_factor_of_a_thousand(curve):
+    t, power, t0, t1 = curve
+    watts_j = integrate(t, power, t0, t1, 1.0).energy_j
+    assert integrate(t, power * 1000, t0, t1, 1.0).energy_j == pytest.approx(1000 * watts_j, rel=1e-9)
+    assert integrate(t * 1000, power, t0 * 1000, t1 * 1000, 1e3).energy_j == pytest.approx(1000 * watts_j, rel=1e-6)
+
+
+@given(curves(), st.floats(0.0, 1.0), watts, watts)
+def test_a_step_is_within_the_stated_uncertainty(curve, at, low_w, high_w):
+    t, _, t0, t1 = curve
+    switch = at * t[-1]
+    power = np.where(t < switch, low_w, high_w)
+    exact = low_w * max(0.0, min(t1, switch) - t0) + high_w * max(0.0, t1 - max(t0, switch))
+    result = integrate(t, power, t0, t1, 1.0)
+    widest = float(np.max(np.diff(t)))
+    assert abs(result.energy_j - exact) <= result.uncertainty_j + abs(high_w - low_w) * widest / 2 + 1e-6
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([0.02, 0.05, 0.1]),
+    st.floats(20, 700),
+    st.floats(20, 700),
+    st.floats(0.3, 3.0),
+    st.floats(0.05, 0.9),
+    st.floats(1.0, 8.0),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_stepped_counter_is_right_within_its_edge_term(period, low, high, hz, begin, length, seed):
+    generator = np.random.default_rng(seed)
+    times = (np.arange(0, 220) + generator.uniform(0, 0.9, 220)) * 0.05
+
+    def true(t):
+        cycles, rest = np.divmod(np.asarray(t) * hz, 1.0)
+        on = np.minimum(rest, 0.5)
+        return (cycles * 0.5 * (low + high) + on * high + (rest - on) * low) / hz
+
+    def power(t):
+        return high if (t * hz) % 1.0 < 0.5 else low
+
+    rows = [sample(t, power(t), float(true(np.floor(t / period) * period))) for t in times]
+    found = trace(rows, infos=[info(update_period_s=period)])
+    result = window(found, begin, begin + length)
+    exact = float(true(begin + length) - true(begin))
+    assert result.valid
+    assert abs(result.energy_j - exact) <= result.edge_j + 1e-6
+    # Without its rhythm a counter is off by up to one period at each edge; placed, by a fraction of one.
+    assert abs(result.energy_j - exact) <= 1.0 * period * max(low, high)
+
+
+def test_counter_and_integral_are_both_kept_and_compared():
+    found = trace(regular(10, lambda t: 200.0, counter=lambda t: 200 * np.floor(t * 10) / 10), infos=[info()])
+    device = window(found, 2, 8).devices[0]
+    assert device.counter_j == pytest.approx(1200, rel=0.005)
+    assert device.integral_j == pytest.approx(1200)
+    assert device.ratio == pytest.approx(1.0, abs=0.005)
+    assert device.agree is True
+    wrong = trace(regular(10, lambda t: 300.0, counter=lambda t: 200 * np.floor(t * 10) / 10), infos=[info()])
+    device = window(wrong, 2, 8).devices[0]
+    assert device.agree is False
+    assert any("disagree" in text for text in device.warnings)
+
+
+def test_duplicates_are_counted_and_change_nothing():
+    rows = regular(10, lambda t: 100.0)
+    doubled = [row for row in rows for _ in range(2)]
+    result = window(trace(doubled, infos=[info(has_counter=False)]), 1, 9)
+    assert result.energy_j == pytest.approx(800)
+    assert result.counts["duplicates"] == len(rows)
+    assert result.valid
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -5.0])
+def test_impossible_power_is_dropped_and_counted(value):
+    rows = regular(10, lambda t: 100.0)
+    rows[100].power_w = value
+    result = window(trace(rows, infos=[info(has_counter=False)]), 1, 9)
+    assert result.energy_j == pytest.approx(800)
+    assert sum(result.counts.values()) == 1
+
+
+def test_a_clock_jump_spoils_the_window_it_falls_into_and_no_other():
+    rows = regular(20, lambda t: 100.0)
+    rows[200].t_mono_ns += 3600 * NS
+    found = trace(rows, infos=[info(has_counter=False)])
+    assert window(found, 1, 5).valid
+    assert window(found, 1, 5).energy_j == pytest.approx(400)
+    spoiled = window(found, 8, 12)
+    assert not spoiled.valid
+    assert any("clock jumped" in text for text in spoiled.problems)
+
+
+def test_a_gap_spoils_integrated_power_but_not_a_counter():
+    def keep(rows):
+        return [row for row in rows if not 4 < row.t_mono_ns / NS < 6]
+
+    power_only = window(trace(keep(regular(10, lambda t: 100.0)), infos=[info(has_counter=False)]), 1, 9)
+    assert not power_only.valid
+    rows = keep(regular(10, lambda t: 100.0, counter=lambda t: 100 * np.floor(t * 10) / 10))
+    counted = window(trace(rows, infos=[info()]), 1, 9)
+    assert counted.valid
+    assert counted.energy_j == pytest.approx(800, rel=0.005)
+    assert counted.counts["gaps"] == 1
+    assert not window(trace(rows, infos=[info()]), 5, 9).valid  # an edge inside the gap cannot be placed
+
+
+@pytest.mark.parametrize(("t0", "t1"), [(-5, 5), (5, 15), (20, 30)])
+def test_a_window_the_readings_do_not_cover_is_invalid(t0, t1):
+    result = window(trace(regular(10, lambda t: 100.0), infos=[info(has_counter=False)]), t0, t1)
+    assert not result.valid
+    assert result.problems
+
+
+def test_a_wrap_is_repaired_and_counted():
+    rows = regular(10, lambda t: None, counter=lambda t: (65000 + 100 * t) % 65532.61)
+    result = window(trace(rows, infos=[info(wrap_j=65532.61, power_from="counter", update_period_s=0.001)]), 1, 9)
+    assert result.energy_j == pytest.approx(800, rel=0.005)
+    assert result.counts["wraps"] == 1
+    assert result.valid
+
+
+def test_a_reset_is_bridged_with_power_and_reported():
+    rows = regular(10, lambda t: 100.0, counter=lambda t: 5000 + 100 * t if t < 5 else 100 * (t - 5))
+    result = window(trace(rows, infos=[info(update_period_s=0.05)]), 1, 9)
+    assert result.energy_j == pytest.approx(800, rel=0.01)
+    assert result.counts["resets"] == 1
+    assert any("began anew" in text for text in result.problems)
+    assert abs(result.energy_j - 800) <= result.uncertainty_j
+
+
+def test_a_backward_step_never_gives_negative_or_double_energy():
+    def counter(t):
+        return 5000 + 100 * t - (30 if 5 <= t < 5.06 else 0)
+
+    result = window(trace(regular(10, lambda t: 100.0, counter=counter), infos=[info(update_period_s=0.05)]), 1, 9)
+    assert result.energy_j == pytest.approx(800, rel=0.01)
+    assert result.counts["backward steps"] == 2  # the readings at 5.00 and 5.05 s
+
+
+def test_a_counter_that_stands_still_is_replaced_by_integrated_power():
+    found = trace(regular(10, lambda t: 100.0, counter=lambda t: 5000.0), infos=[info()])
+    result = window(found, 1, 9)
+    assert result.energy_j == pytest.approx(800)
+    assert any("stood still" in text for text in result.problems)
+
+
+def test_a_lost_device_spoils_the_rest_of_its_window():
+    rows = [*regular(5, lambda t: 100.0, counter=lambda t: 100 * t), sample(5.05, event="lost")]
+    other = regular(10, lambda t: 50.0, counter=lambda t: 50 * t, device="gpu1")
+    found = trace([*rows, *other], infos=[info(), info("gpu1")])
+    assert window(found, 1, 4).valid
+    result = window(found, 1, 9)
+    assert not result.valid
+    assert any("gpu0" in text and "lost" in text for text in result.problems)
+
+
+def test_sessions_are_summed_and_the_hole_between_them_is_not():
+    first = regular(10, lambda t: 100.0, counter=lambda t: 100 * t)
+    second = regular(10, lambda t: 100.0, counter=lambda t: 100 * t, start_s=60)
+    found = trace(first, second, infos=[info(update_period_s=0.05)])
+    total = found.total()
+    assert total.energy_j == pytest.approx(2000, rel=0.01)
+    across = window(found, 0, 70)
+    assert across.energy_j == pytest.approx(2000, rel=0.01)
+    assert across.hole_s == pytest.approx(50, abs=0.2)
+    assert not across.valid
+    assert window(found, 0, 70, across_holes=True).valid
+    assert window(found, 61, 69).energy_j == pytest.approx(800, rel=0.01)
+
+
+def test_clocks_of_different_boots_are_never_mixed():
+    before = regular(10, lambda t: 100.0, start_s=100)
+    after = regular(10, lambda t: 300.0, start_s=100)
+    found = trace(before, after, infos=[info(has_counter=False)], boots=["a", "b"])
+    assert window(found, 101, 109).energy_j == pytest.approx(2400)
+    assert window(found, 101, 109, boot_id="a").energy_j == pytest.approx(800)
+    assert found.total().energy_j == pytest.approx(4000)
+
+
+def test_what_is_not_counted_is_reported_and_not_added():
+    rows = regular(10, lambda t: 100.0) + regular(10, lambda t: 140.0, device="psys")
+    found = trace(rows, infos=[info(has_counter=False), info("psys", has_counter=False, counted=False)])
+    result = window(found, 1, 9)
+    assert result.energy_j == pytest.approx(800)
+    assert {d.name: d.counted for d in result.devices} == {"gpu0": True, "psys": False}
+
+
+def test_measured_and_modelled_devices_are_mixed_and_say_so():
+    model = [
+        sample(t, 8.0, 8 * t, device="cpu", kind="modelled", energy_low_j=2 * t, energy_high_j=30 * t)
+        for t in np.arange(0, 10.01, 0.05)
+    ]
+    rows = regular(10, lambda t: 100.0) + model
+    infos = [info(has_counter=False), info("cpu", kind="modelled", power_from="model", source="cpu", part="cpu")]
+    result = window(trace(rows, infos=infos), 1, 9)
+    assert result.kind == "mixed"
+    assert result.energy_j == pytest.approx(864)
+    cpu = next(d for d in result.devices if d.name == "cpu")
+    assert (cpu.energy_low_j, cpu.energy_high_j) == (pytest.approx(16), pytest.approx(240))
+    assert cpu.counter_j is None
+    assert cpu.ratio is None
+
+
+def test_nothing_recorded_is_absent_not_zero():
+    result = window(trace(), 0, 10)
+    assert result.energy_j is None
+    assert result.kind is None
+    assert not result.valid
+    assert trace().total().energy_j is None
+
+
+def test_circumstances_are_warned_about():
+    rows = regular(10, lambda t: 100.0)
+    rows[20].temperature_c, rows[180].temperature_c = 40.0, 62.0
+    rows[20].throttle, rows[180].throttle = "none", "sw_thermal"
+    rows[180].foreign = 2
+    text = " ".join(window(trace(rows, infos=[info(has_counter=False, shared=True)]), 0, 10).problems)
+    for word in ("temperature drifted", "throttled for 50 %: sw_thermal".replace(" %", " % of the readings"), "2 foreign", "MIG"):
+        assert word in text
+
+
+def test_a_short_window_is_warned_about_and_its_edges_are_wide():
+    found = trace(regular(10, lambda t: 200.0, counter=lambda t: 200 * np.floor(t * 10) / 10), infos=[info()])
+    result = window(found, 5, 5.5)
+    assert any("short window" in text for text in result.problems)
+    assert result.edge_j >= 0.1 * 200 * 0.99
+    long = window(found, 1, 9)
+    assert long.edge_j / long.energy_j == pytest.approx(0.1 / 8, rel=0.2)
+
+
+def test_a_series_keeps_the_mean_power():
+    found = trace(regular(60, lambda t: 100.0 if t % 2 < 1 else 300.0), infos=[info(has_counter=False)])
+    t_s, power_w = found.series(max_points=30)
+    assert len(t_s) == len(power_w) == 30
+    assert np.mean(power_w) == pytest.approx(200, rel=0.02)
+
+
+def test_a_window_that_ends_before_it_begins_is_refused():
+    with pytest.raises(ValueError, match="before it begins"):
+        window(trace(regular(1, lambda t: 1.0)), 5, 4)
