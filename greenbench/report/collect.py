@@ -13,9 +13,6 @@ from greenbench.errors import ConfigError, IncomparableError, did_you_mean
 from greenbench.metrics import METRICS
 from greenbench.records import Trial, find_trials
 
-# What must be equal before two trials stand in one table, beside the machine itself.
-SETTING_KEYS = ("device", "dtype", "data_fingerprint", "budget_kind", "budget_limit")
-
 
 @dataclass(frozen=True, eq=False)
 class Arm:
@@ -149,16 +146,31 @@ def collect(run_dirs: Iterable[Path], *, across_machines: bool = False, baseline
     """
     trials = find_trials(run_dirs)
     _same_machine(trials, across_machines=across_machines)
-    groups: dict[tuple[Any, ...], list[Trial]] = {}
-    for trial in trials:
-        key = (*machine_of(trial).values(), *_setting_keys(trial).values())
-        groups.setdefault(key, []).append(trial)
+    groups = _grouped(trials)
     names = arm_names(trials)
     order = _order(trials, names)
     labels = {arm for arm, control in order if not control}
     if baseline is not None and baseline not in labels:
         raise ConfigError(f"--baseline {baseline!r} is no model of these runs{did_you_mean(baseline, labels)}")
-    return [_setting(group, names, order, baseline, f"s{i}-" if i else "") for i, group in enumerate(groups.values())]
+    return [_setting(group, names, order, baseline, f"s{i}-" if i else "") for i, group in enumerate(groups)]
+
+
+def _grouped(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Group trials by machine and setting. What a trial does not say (yet) keeps it apart from nobody."""
+    keys = {t.path: (*machine_of(t).values(), *_setting_keys(t).values()) for t in trials}
+    groups: list[tuple[list[str], list[Trial]]] = []
+    for trial in sorted(trials, key=lambda t: keys[t.path].count("")):
+        mine = keys[trial.path]
+        fitting = (g for g in groups if all(a == b or not a or not b for a, b in zip(mine, g[0], strict=True)))
+        group = next(fitting, None)
+        if group is None:
+            groups.append((list(mine), [trial]))
+        else:
+            group[0][:] = [a or b for a, b in zip(group[0], mine, strict=True)]
+            group[1].append(trial)
+    place = {t.path: i for i, t in enumerate(trials)}
+    found = [sorted(group, key=lambda t: place[t.path]) for _, group in groups]
+    return sorted(found, key=lambda group: place[group[0].path])
 
 
 def _same_machine(trials: Sequence[Trial], *, across_machines: bool) -> None:
@@ -181,12 +193,16 @@ def budget_of(trial: Trial) -> tuple[str, float | None]:
 def _setting_keys(trial: Trial) -> dict[str, str]:
     manifest = trial.manifest
     kind, limit = budget_of(trial)
+    evaluate = (manifest.get("config") or {}).get("evaluate") or {}
+    limits = {k: evaluate[k] for k in ("max_train_seconds", "max_test_seconds") if k in evaluate}
+    # A control trains nothing, so the precision of training does not set it apart.
     found = {
         "device": trial.row.get("device") or manifest.get("device"),
-        "dtype": trial.row.get("dtype") or manifest.get("dtype"),
+        "dtype": "" if _control(trial) else trial.row.get("dtype") or manifest.get("dtype"),
         "data_fingerprint": (manifest.get("data") or {}).get("fingerprint"),
         "budget_kind": kind,
         "budget_limit": limit,
+        "evaluate": ", ".join(f"{k} {v:g}" for k, v in limits.items()),
     }
     return {key: f"{v:g}" if isinstance(v, float) else str(v or "") for key, v in found.items()}
 
@@ -251,7 +267,9 @@ def _setting(
             tuple(sorted(arms[label, control], key=lambda t: int(t.manifest.get("seed", 0)))))
         for label, control in sorted(arms, key=order.__getitem__)
     )  # fmt: skip
-    keys = _setting_keys(trials[0])
+    keys = dict(_setting_keys(trials[0]))
+    for trial in trials:
+        keys.update({key: text for key, text in _setting_keys(trial).items() if text})
     suites = tuple(dict.fromkeys(str(t.manifest.get("suite") or "") for t in trials))
     return Setting(
         machine_of(trials[0]), keys, suites, built, _baseline(built, trials, baseline), tuple(trials), prefix

@@ -288,7 +288,12 @@ def controls_note(setting: Setting) -> str:
 
 def comparison_note(setting: Setting) -> str:
     """Say how to read the comparison table."""
-    base = f"× is the ratio to {setting.baseline.label}, the baseline" if setting.baseline else "There is no baseline"
     counts = sorted({len(arm.counted) for arm in setting.contestants})
-    runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "0"
-    return f"Means over {runs} seeds, ± one standard deviation between seeds. {base}; arrows point to the better direction."
+    base = setting.baseline
+    ratios = f"× is the ratio to {base.label}, the baseline; " if base and len(setting.contestants) > 1 else ""
+    if counts[-1:] <= [1]:
+        runs = "One seed each, so nothing here has a spread."
+    else:
+        span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        runs = f"Means over {span} seeds, ± one standard deviation between seeds."
+    return f"{runs} {ratios}arrows point to the better direction.".replace(". a", ". A")

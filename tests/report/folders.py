@@ -174,7 +174,13 @@ def _manifest(arm: Arm, seed: int, o: dict[str, Any]) -> dict[str, Any]:
 
 
 def _result(
-    path: Path, arm: Arm, seed: int, spans: list[tuple[str, float, float]], noise: float, rng: random.Random, o: dict[str, Any]
+    path: Path,
+    arm: Arm,
+    seed: int,
+    spans: list[tuple[str, float, float]],
+    noise: float,
+    rng: random.Random,
+    o: dict[str, Any],
 ) -> dict[str, Any]:
     low, high = (0.6, 1.4) if o["kind"] == "modelled" else (0.99, 1.01)
     phases, budgeted_j, total_j, budgeted_s = [], 0.0, 0.0, 0.0
