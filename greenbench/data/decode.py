@@ -53,9 +53,14 @@ def read_mono(path: str, offset: int = 0, num_samples: int = -1) -> tuple[np.nda
 
 
 def reason_of(error: Exception) -> str:
-    """Return a decoder's complaint in a few words."""
-    text = str(getattr(error, "error_string", "") or error).strip().rstrip(".")
-    return f"cannot be decoded: {text or type(error).__name__}"
+    """Return a decoder's complaint as a reason to leave the file out."""
+    return f"cannot be decoded: {error_text(error)}"
+
+
+def error_text(error: Exception) -> str:
+    """Return a decoder's complaint in a few words, without its own prefix and the file's name."""
+    text = str(getattr(error, "error_string", "") or getattr(error, "strerror", "") or error)
+    return text.removeprefix("Error :").strip().rstrip(".") or type(error).__name__
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 
 from greenbench.data.batches import BatchPlan, EpochPlan
 from greenbench.data.feature_store import FeatureStore
+from greenbench.data.features import extract
 from greenbench.data.waveforms import WaveformStore, to_float
 from greenbench.models.base import Batch
 
@@ -90,11 +91,11 @@ class BatchLoader:
             self._epoch, self._index = self._epoch + 1, 0
             self.plan = self._plan_of(self._epoch)
         plan = self.plan.batch(self._index)
-        waveform = self._waveforms(plan) if self.waveform else None
+        waveform = self._waveforms(plan) if self.waveform or self.augment is not None else None
         if waveform is not None and self.augment is not None:
             waveform = self.augment(waveform, self._epoch, self._index)
-        features = self._features(plan) if self.features is not None else None
-        return Batch(waveform, features, plan.num_samples, plan.utterances, plan.starts)
+        features = self._features(plan, waveform) if self.features is not None else None
+        return Batch(waveform if self.waveform else None, features, plan.num_samples, plan.utterances, plan.starts)
 
     def _waveforms(self, plan: BatchPlan) -> torch.Tensor:
         samples = np.empty((len(plan.utterances), plan.num_samples), np.int16)
@@ -104,10 +105,13 @@ class BatchLoader:
             return torch.from_numpy(to_float(samples))
         return self._copy(samples).to(torch.float32).div_(32768.0)
 
-    def _features(self, plan: BatchPlan) -> torch.Tensor:
+    def _features(self, plan: BatchPlan, waveform: torch.Tensor | None) -> torch.Tensor:
         store = self.features
         if store is None:
             raise ValueError("the loader was built without features")
+        if self.augment is not None and waveform is not None:
+            # Stored features are those of the recordings as they are; changed ones are computed on the device.
+            return store.normalise(extract(waveform, store.spec))
         hop = store.spec.hop_samples * store.spec.stack
         frames = plan.num_samples // hop
         block = np.empty((len(plan.utterances), frames, store.spec.dim), np.float16)

@@ -6,10 +6,11 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from greenbench.data.decode import reason_of
+from greenbench.data.decode import error_text, reason_of
 
 _BLOCK = 1 << 20
 _MP3_SLACK = 4 * 1152
@@ -47,7 +48,7 @@ def _probe(path: str, *, decode: bool) -> AudioInfo:
             info = AudioInfo(
                 int(file.samplerate), int(file.frames), int(file.channels), f"{file.format} {file.subtype}"
             )
-            problem = _header_problem(info) or _truncation(path, file.format)
+            problem = _truncation(path, file.format) or _header_problem(info)
             if problem is None and decode:
                 problem, decoded = _decode_problem(file, info)
                 # The header of an MP3 only estimates the length.
@@ -65,11 +66,15 @@ def _header_problem(info: AudioInfo) -> str | None:
     return "holds no samples" if info.num_samples <= 0 else None
 
 
-def _decode_problem(file: object, info: AudioInfo) -> tuple[str | None, int]:
+def _decode_problem(file: Any, info: AudioInfo) -> tuple[str | None, int]:
     decoded, loudest = 0, 0.0
     buffer = np.empty((min(_BLOCK, info.num_samples), info.channels), np.float32)
     while True:
-        block = file.read(out=buffer)  # type: ignore[attr-defined]
+        try:
+            block = file.read(out=buffer)
+        except RuntimeError as error:
+            where = f"after {decoded} of {info.num_samples} samples"
+            return f"is truncated or damaged: decoding stops {where} ({error_text(error)})", decoded
         if not len(block):
             break
         decoded += len(block)

@@ -40,7 +40,7 @@ def assign_splits(utterances: Sequence[Utterance], hints: Sequence[str | None]) 
     else:
         hashed = _sides_by_hash(utterances)
         sides = [hint if hint == "pretrain" else side for hint, side in zip(hints, hashed, strict=True)]
-    own_pretrain = "pretrain" in sides and "train" in sides
+    own_pretrain = "pretrain" in hints and "train" in sides
     splits: dict[str, list[Utterance]] = {"pretrain": [], "train": [], "test": []}
     speakers = Counter(u.speaker for u in utterances if u.speaker)
     for utterance, side in zip(utterances, sides, strict=True):
