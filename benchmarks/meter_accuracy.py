@@ -63,7 +63,15 @@ def work_greenbench(lengths: list[float], count: int) -> None:
         assert phase.energy is not None
         for device in phase.energy.devices:
             index = int(device.name.removeprefix("gpu"))
-            _report(index, phase.begin_ns, phase.end_ns or 0, device.energy_j, phase.name, device.uncertainty_j, device.edge_j)
+            _report(
+                index,
+                phase.begin_ns,
+                phase.end_ns or 0,
+                device.energy_j,
+                phase.name,
+                device.uncertainty_j,
+                device.edge_j,
+            )
     _ = count
 
 
@@ -109,7 +117,13 @@ def work_codecarbon(lengths: list[float], count: int) -> None:
 
 
 def _report(
-    index: int, begin: int, end: int, joules: float | None, window: str, uncertainty: float | None = None, edge: float | None = None
+    index: int,
+    begin: int,
+    end: int,
+    joules: float | None,
+    window: str,
+    uncertainty: float | None = None,
+    edge: float | None = None,
 ) -> None:
     row = {"gpu": index, "begin": begin, "end": end, "joules": joules, "window": window}
     print(json.dumps({**row, "uncertainty": uncertainty, "edge": edge}), flush=True)
@@ -118,7 +132,9 @@ def _report(
 WORKERS = {"greenbench": work_greenbench, "zeus": work_zeus, "codecarbon": work_codecarbon}
 
 
-def _start(tool: str, python: str, lengths: list[float], count: int, environment: dict[str, str]) -> subprocess.Popen[str]:
+def _start(
+    tool: str, python: str, lengths: list[float], count: int, environment: dict[str, str]
+) -> subprocess.Popen[str]:
     command = [python, __file__, "--worker", tool, "--count", str(count), "--lengths", *map(str, lengths)]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     env = {**os.environ, **environment, "PYTHONPATH": path if tool == "greenbench" else ""}
@@ -139,9 +155,7 @@ def run(mode: str, lengths: list[float], peer_python: str) -> dict[tuple[str, st
         driver.program(*(FakeGpu(load, options=options) for load in names.values()))
         environment = {**driver.environment, "PATH": os.pathsep.join([folder, os.environ.get("PATH", "")])}
         pythons = {"greenbench": sys.executable, "zeus": peer_python, "codecarbon": peer_python}
-        processes = {
-            tool: _start(tool, pythons[tool], lengths, len(names), environment) for tool in WORKERS
-        }
+        processes = {tool: _start(tool, pythons[tool], lengths, len(names), environment) for tool in WORKERS}
         for tool, process in processes.items():
             output, trouble = process.communicate()
             if process.returncode:
@@ -154,7 +168,9 @@ def run(mode: str, lengths: list[float], peer_python: str) -> dict[tuple[str, st
                 found = {"error": 100 * (joules / truth - 1), "covered": 1.0, "edge": 1.0}
                 if row["uncertainty"] is not None:
                     found["covered"] = float(abs(joules - truth) <= row["uncertainty"])
-                    found["edge"] = float(abs(joules - truth) <= row["edge"] + 1e-4 * truth)  # sensor steps of 1 mW, 1 mJ
+                    found["edge"] = float(
+                        abs(joules - truth) <= row["edge"] + 1e-4 * truth
+                    )  # sensor steps of 1 mW, 1 mJ
                 errors[tool, name, float(row["window"].split(":")[0])].append(found)
     return errors
 
@@ -162,7 +178,11 @@ def run(mode: str, lengths: list[float], peer_python: str) -> dict[tuple[str, st
 def table(mode: str, lengths: list[float], errors: dict[tuple[str, str, float], list[dict[str, float]]]) -> None:
     tools = [tool for tool in WORKERS if any(key[0] == tool for key in errors)]
     print(f"\n{mode}: |error| in %, median / max")
-    print(f"{'trace':<26}{'window':>8}" + "".join(f"{tool:>18}" for tool in tools) + "   within own uncertainty (edge term alone)")
+    print(
+        f"{'trace':<26}{'window':>8}"
+        + "".join(f"{tool:>18}" for tool in tools)
+        + "   within own uncertainty (edge term alone)"
+    )
     worst = 0.0
     behind = 0.0
     for name in loads():
@@ -177,8 +197,12 @@ def table(mode: str, lengths: list[float], errors: dict[tuple[str, str, float], 
             print(f"{name:<26}{length:>6.3g} s" + "".join(f"{cell:>18}" for cell in cells) + f"   {covered}")
             if length >= 5:
                 worst = max(worst, *(abs(e["error"]) for e in own))
-            behind = max(behind, *(medians["greenbench"] - value for tool, value in medians.items() if tool != "greenbench"), 0.0)
-    print(f"greenbench: largest error of any window of 5 s or more {worst:.2f} %; largest median deficit to a peer {behind:.2f} points")
+            behind = max(
+                behind, *(medians["greenbench"] - value for tool, value in medians.items() if tool != "greenbench"), 0.0
+            )
+    print(
+        f"greenbench: largest error of any window of 5 s or more {worst:.2f} %; largest median deficit to a peer {behind:.2f} points"
+    )
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from greenbench.power.live import LiveReader
 from greenbench.power.sampler_process import SamplerProcess
 
+PRODUCTS = 12
 IDLE_TRAINER = """
 import threading, time
 for _ in range(30):
@@ -56,14 +57,19 @@ def own_cost(duration_s: float, sources: str, hz: float) -> None:
                 trainer.wait()
         size = (path / "power.csv.gz").stat().st_size
     used = [d["device"] for s in sampler.ready["sources"] for d in s["devices"] if d["counted"]]
-    print(f"own cost: {used_s:.3f} CPU s in {elapsed_s:.1f} s at {hz:g} Hz = {100 * used_s / elapsed_s:.3f} % of one core")
-    print(f"          start {start_s:.3f} CPU s; journal {size / elapsed_s * 3.6e-3:.0f} kB/h; devices {', '.join(used)}")
+    print(
+        f"own cost: {used_s:.3f} CPU s in {elapsed_s:.1f} s at {hz:g} Hz = {100 * used_s / elapsed_s:.3f} % of one core"
+    )
+    print(
+        f"          start {start_s:.3f} CPU s; journal {size / elapsed_s * 3.6e-3:.1f} MB/h; devices {', '.join(used)}"
+    )
 
 
 def block(matrix: np.ndarray, steps: int, read: Callable[[], object]) -> float:
     begin = time.perf_counter()
     for _ in range(steps):
-        matrix @ matrix
+        for _ in range(PRODUCTS):  # about as long as a short training step
+            matrix @ matrix
         read()
     return (time.perf_counter() - begin) / steps
 
@@ -74,7 +80,7 @@ def ratios(pairs: int, steps: int, sampler: SamplerProcess | None, read: Callabl
     found = []
     for pair in range(pairs):
         times = {}
-        for arm in ("AB" if pair % 2 == 0 else "BA"):
+        for arm in "AB" if pair % 2 == 0 else "BA":
             metered = arm == "B" and sampler is not None
             if sampler is not None and sampler.pid is not None:
                 os.kill(sampler.pid, signal.SIGCONT if metered else signal.SIGSTOP)
@@ -93,14 +99,16 @@ def interval(values: list[float]) -> tuple[float, float, float]:
 def show(name: str, values: list[float]) -> None:
     middle, low, high = interval(values)
     verdict = "holds 1.0" if low <= 1.0 <= high else "does not hold 1.0"
-    print(f"{name:<22} median ratio {middle:.4f}, 95 % interval {low:.4f} to {high:.4f} ({verdict}), {len(values)} pairs")
+    print(
+        f"{name:<22} median ratio {middle:.4f}, 95 % interval {low:.4f} to {high:.4f} ({verdict}), {len(values)} pairs"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--own-cost-s", type=float, default=300.0)
     parser.add_argument("--pairs", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--sources", default="auto")
     parser.add_argument("--hz", type=float, default=20.0)
     options = parser.parse_args()
@@ -110,7 +118,9 @@ def main() -> None:
         show("A/A (no sampler)", ratios(options.pairs, options.steps, None, lambda: None))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder)
-            with SamplerProcess(path / "power.csv.gz", path / "live.bin", hz=options.hz, sources=options.sources) as sampler:
+            with SamplerProcess(
+                path / "power.csv.gz", path / "live.bin", hz=options.hz, sources=options.sources
+            ) as sampler:
                 sampler.watch(os.getpid())
                 values = ratios(options.pairs, options.steps, sampler, LiveReader(sampler.live).read)
                 if sampler.pid is not None:

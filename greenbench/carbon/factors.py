@@ -157,8 +157,7 @@ def _country(code: str, given: str) -> Factor:
 def _part(country: str, part: str) -> Factor:
     region = f"{country}-{part}"
     if country == "USA":
-        states = {row["regionCode"]: row for row in _json("private_infra/2023/usa_emissions.json").values() if "regionCode" in row}
-        states.pop("2 digit state/region code", None)
+        states = _states()
         if part not in states:
             raise _unknown(region, [f"{country}-{known}" for known in states])
         value = float(states[part]["emissions"]) * _GRAMS_PER_POUND / 1000.0
@@ -210,16 +209,17 @@ _ALPHA2 = {
 def known_regions() -> list[str]:
     """Return every region the tables know."""
     table = _json("private_infra/global_energy_mix.json")
-    states = [
-        f"USA-{row['regionCode']}"
-        for name, row in _json("private_infra/2023/usa_emissions.json").items()
-        if not name.startswith("_") and "regionCode" in row
-    ]
+    states = [f"USA-{code}" for code in _states()]
     provinces = [f"CAN-{code}" for code in _PROVINCES]
     china = [key.replace("CN-", "CHN-") for key in _json("private_infra/2023/china_provincial_emissions.json")["data"]]
     zones = list(_json("private_infra/nordic_emissions.json")["data"])
     clouds = [f"{row['provider']}:{row['region']}" for row in _cloud_rows()]
     return [*table, *states, *provinces, *china, *zones, *clouds, *(f"{p}:{r}" for p, r in LOCATIONS)]
+
+
+def _states() -> dict[str, dict[str, Any]]:
+    rows = _json("private_infra/2023/usa_emissions.json")
+    return {row["regionCode"]: row for name, row in rows.items() if name[0] != "_" and len(row["regionCode"]) == 2}
 
 
 def _unknown(given: str, known: list[str], wanted: str | None = None) -> ConfigError:

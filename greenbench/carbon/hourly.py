@@ -77,7 +77,9 @@ def read_hourly(path: Path | str, region: str = "") -> HourlyFactors:
                 raise ValueError
             found.append((_seconds(row[time_column]), value))
         except (ValueError, IndexError):
-            raise ConfigError(f"{path}, line {number}: expected 'datetime,g_per_kwh', found {','.join(row)!r}") from None
+            raise ConfigError(
+                f"{path}, line {number}: expected 'datetime,g_per_kwh', found {','.join(row)!r}"
+            ) from None
     if not found:
         raise ConfigError(f"{path}: holds no hours; expected lines of 'datetime,g_per_kwh'")
     found.sort()

@@ -130,19 +130,19 @@ def _advice(rows: list[dict[str, Any]], counted: list[dict[str, Any]]) -> list[s
 def print_table(report: dict[str, Any]) -> None:
     """Print the report for people, to standard output."""
     for row in report["sources"]:
-        print(f"{row['name']:<7} {'found' if row['available'] else 'absent: ' + row['reason']}")  # noqa: T201
+        print(f"{row['name']:<7} {'found' if row['available'] else 'absent: ' + row['reason']}")
         for device in row["devices"]:
             for line in _lines(device):
-                print(f"        {line}")  # noqa: T201
+                print(f"        {line}")
     kind = report["kind"] or "nothing"
     used = ", ".join(report["will_use"]) or "nothing"
-    print(f"\nwill use: {used} ({kind})")  # noqa: T201
+    print(f"\nwill use: {used} ({kind})")
     if report["idle_power_w"] is not None:
-        print(f"idle:     {format_si(report['idle_power_w'], 'W')} over {report['duration_s']:g} s")  # noqa: T201
+        print(f"idle:     {format_si(report['idle_power_w'], 'W')} over {report['duration_s']:g} s")
     if report["sampler_cpu_s"] is not None:
-        print(f"sampler:  {format_si(report['sampler_cpu_s'], 's')} of CPU time, its start included")  # noqa: T201
+        print(f"sampler:  {format_si(report['sampler_cpu_s'], 's')} of CPU time, its start included")
     for warning in report["warnings"]:
-        print(f"warning:  {warning}")  # noqa: T201
+        print(f"warning:  {warning}")
 
 
 def _lines(device: dict[str, Any]) -> list[str]:
@@ -179,7 +179,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     report = inspect(options.duration_s, sources=options.sources)
     if options.json:
-        print(json.dumps(report, indent=2))  # noqa: T201
+        print(json.dumps(report, indent=2))
     else:
         print_table(report)
     return 0

@@ -173,7 +173,7 @@ def _decode(data: bytes) -> tuple[list[str], int]:
     for text, _, whole in _members(data):
         if not whole:
             torn += 1
-            text = text[: text.rfind(b"\n") + 1]  # noqa: PLW2901  the rest of a torn line is not a reading
+            text = text[: text.rfind(b"\n") + 1]
         lines.extend(text.decode("utf-8", "replace").splitlines())
     return lines, torn
 

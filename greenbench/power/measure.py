@@ -123,7 +123,7 @@ def _run(
     begin_ns = time.monotonic_ns()
     sampler.edge()
     try:
-        process = subprocess.Popen(list(argv))  # noqa: S603  running it is the purpose
+        process = subprocess.Popen(list(argv))
     except FileNotFoundError as error:
         raise ConfigError(f"measure: no command {argv[0]!r}: {error.strerror}") from error
     except OSError as error:
@@ -278,7 +278,10 @@ def print_table(result: dict[str, Any]) -> None:
     """Print a measurement for people, to standard output; warnings go to standard error."""
     kind = result["energy_source"]
     energy = format_si(result["energy_j"], "J")
-    rows = [("time", format_duration(result["duration_s"])), ("energy", f"{energy}  ({kind})" if energy else "not recorded")]
+    rows = [
+        ("time", format_duration(result["duration_s"])),
+        ("energy", f"{energy}  ({kind})" if energy else "not recorded"),
+    ]
     if energy:
         low, high = format_si(result["energy_low_j"], "J"), format_si(result["energy_high_j"], "J")
         rows += [("  range", f"{low} to {high}"), ("mean power", format_si(result["mean_power_w"], "W"))]
@@ -292,12 +295,14 @@ def print_table(result: dict[str, Any]) -> None:
     if result["co2e_g"] is not None:
         low, high = format_si(result["co2e_low_g"], "g"), format_si(result["co2e_high_g"], "g")
         rows.append(("emissions", f"{format_si(result['co2e_g'], 'g')} CO2e  ({low} to {high})"))
-    rows.append(("exit code", f"{result['exit_code']}{' (stopped by the budget)' if result['stopped_by_budget'] else ''}"))
+    rows.append(
+        ("exit code", f"{result['exit_code']}{' (stopped by the budget)' if result['stopped_by_budget'] else ''}")
+    )
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name:<{width}}  {value}".rstrip())  # noqa: T201
+        print(f"{name:<{width}}  {value}".rstrip())
     for warning in result["warnings"]:
-        print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -327,10 +332,10 @@ def main(argv: list[str] | None = None) -> int:
             journal=options.journal,
         )
     except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)
         return error.exit_code
     if options.json:
-        print(json.dumps(result, indent=2))  # noqa: T201
+        print(json.dumps(result, indent=2))
     else:
         print_table(result)
     return int(result["exit_code"])

@@ -74,7 +74,7 @@ class SamplerProcess:
         command = [sys.executable, "-m", "greenbench.power.sampler"]
         command += ["--journal", str(self.journal), "--live", str(self.live), *self._options]
         try:
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

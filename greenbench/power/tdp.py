@@ -59,7 +59,9 @@ def cpu_model() -> tuple[str, bool]:
 
 
 def _tokens(name: str) -> frozenset[str]:
-    name = re.sub(r"\((?:r|tm)\)|@.*$|\bcpu\b|\bprocessor\b|\b\d+-core\b|\b\d+th gen\b|with radeon.*", " ", name.lower())
+    name = re.sub(
+        r"\((?:r|tm)\)|@.*$|\bcpu\b|\bprocessor\b|\b\d+-core\b|\b\d+th gen\b|with radeon.*", " ", name.lower()
+    )
     return frozenset(re.findall(r"[a-z0-9][a-z0-9+\-]*", name))
 
 
@@ -111,9 +113,7 @@ def find(tdp_w: float | None = None) -> CpuPower:
             f"CPU {model!r} is {where}: {WATTS_PER_UNKNOWN_THREAD:g} W per thread assumed, "
             f"{WATTS_PER_THREAD_LOW:g} to {WATTS_PER_THREAD_HIGH:g} W possible; give its TDP to narrow this"
         )
-        return CpuPower(
-            model, threads, WATTS_PER_UNKNOWN_THREAD, WATTS_PER_THREAD_LOW, WATTS_PER_THREAD_HIGH, reason
-        )
+        return CpuPower(model, threads, WATTS_PER_UNKNOWN_THREAD, WATTS_PER_THREAD_LOW, WATTS_PER_THREAD_HIGH, reason)
     low, high, name = found
     packages = _packages()
     share_low, share_high = low * packages / threads, high * packages / threads

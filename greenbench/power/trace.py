@@ -82,9 +82,7 @@ class Trace:
         self.torn_members = contents.torn_members
         self.bad_lines = contents.bad_lines
         self.comments = [comment for segment in contents.segments for comment in segment.comments]
-        self.warnings = [
-            warning for comment in self.comments for warning in comment.get("end", {}).get("warnings", [])
-        ]
+        self.warnings = [warning for comment in self.comments for warning in comment.get("end", {}).get("warnings", [])]
         self._sessions = [_session(segment) for segment in contents.segments if segment.samples]
 
     @property
@@ -120,9 +118,7 @@ class Trace:
         parts = [self._cut([s], s.begin_ns, s.end_ns) for s in self._sessions]
         return _combine(parts, sum(p.duration_s for p in parts), 0.0, [])
 
-    def window(
-        self, t0_ns: int, t1_ns: int, *, boot_id: str | None = None, across_holes: bool = False
-    ) -> WindowEnergy:
+    def window(self, t0_ns: int, t1_ns: int, *, boot_id: str | None = None, across_holes: bool = False) -> WindowEnergy:
         """Cut a window.
 
         Sessions inside it are summed; a hole between two sessions is never integrated. A hole of more than 1 % of
@@ -133,7 +129,9 @@ class Trace:
         """
         if t1_ns < t0_ns:
             raise ValueError(f"the window ends {(t0_ns - t1_ns) * 1e-9:g} s before it begins")
-        sessions = [s for s in self._of_boot(boot_id) if s.end_ns + s.reach_ns >= t0_ns and s.begin_ns - s.reach_ns <= t1_ns]
+        sessions = [
+            s for s in self._of_boot(boot_id) if s.end_ns + s.reach_ns >= t0_ns and s.begin_ns - s.reach_ns <= t1_ns
+        ]
         duration_s = (t1_ns - t0_ns) * 1e-9
         if not sessions:
             reason = "the journal holds no readings of this window"

@@ -150,7 +150,7 @@ def _measured(track: Track, t0_s: float, t1_s: float, result: DeviceEnergy) -> N
 
 
 def _counter_energy(track: Track, t0_s: float, t1_s: float, result: DeviceEnergy) -> tuple[float, float]:
-    assert track.counter is not None  # noqa: S101  for the type checker
+    assert track.counter is not None
     power_t, power = track.t_s, track.power_w
     if track.info.power_from == "counter":
         power_t, power = power_t[:0], power[:0]
@@ -188,7 +188,7 @@ def _bridge(track: Track, begin_s: float, end_s: float, mean_w: float) -> float:
 def _compare(result: DeviceEnergy, integral: Integral, track: Track, t0_s: float, t1_s: float) -> None:
     counter_j, integral_j = result.counter_j or 0.0, integral.energy_j
     period_s = track.info.update_period_s or track.spacing_s
-    assert track.counter is not None  # noqa: S101
+    assert track.counter is not None
     updates = int(np.sum((track.counter.t_s >= t0_s) & (track.counter.t_s <= t1_s)))
     if updates == 0 and integral_j > 0 and t1_s - t0_s > _SHORT_PERIODS * period_s:
         result.warnings.append("the energy counter stood still; integrated power is used")

@@ -140,5 +140,5 @@ def test_unreadable_lines_are_counted(tmp_path):
 
 
 def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(OSError):  # noqa: PT011
+    with pytest.raises(OSError):
         read_segments(tmp_path / "none.csv.gz")

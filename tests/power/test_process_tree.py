@@ -53,7 +53,9 @@ def test_an_orphan_keeps_being_followed():
 
 
 def test_what_was_used_before_watching_is_not_counted():
-    process = subprocess.Popen([sys.executable, "-c", BUSY.format(0.3) + "print(1, flush=True)\ntime.sleep(5)"], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY.format(0.3) + "print(1, flush=True)\ntime.sleep(5)"], stdout=subprocess.PIPE
+    )
     process.stdout.readline()
     tree = ProcessTree()
     tree.watch(process.pid)

@@ -311,7 +311,12 @@ def test_circumstances_are_warned_about():
     rows[20].throttle, rows[180].throttle = "none", "sw_thermal"
     rows[180].foreign = 2
     text = " ".join(window(trace(rows, infos=[info(has_counter=False, shared=True)]), 0, 10).problems)
-    for word in ("temperature drifted", "throttled for 50 %: sw_thermal".replace(" %", " % of the readings"), "2 foreign", "MIG"):
+    for word in (
+        "temperature drifted",
+        "throttled for 50 %: sw_thermal".replace(" %", " % of the readings"),
+        "2 foreign",
+        "MIG",
+    ):
         assert word in text
 
 

@@ -25,7 +25,7 @@ def find() -> Source:
     try:
         amdsmi.amdsmi_init()
         handles = amdsmi.amdsmi_get_processor_handles()
-    except Exception as error:  # noqa: BLE001  amdsmi raises classes that differ between its versions
+    except Exception as error:
         return NullSource("amd", f"amdsmi does not start: {error}")
     if not handles:
         return NullSource("amd", "amdsmi lists no GPU")
@@ -56,7 +56,7 @@ class AmdSource:
     def _optional(self, function: str, handle: Any) -> Any:
         try:
             return getattr(self._amdsmi, function)(handle)
-        except Exception:  # noqa: BLE001  see find()
+        except Exception:
             return None
 
     def _energy_j(self, handle: Any) -> float | None:

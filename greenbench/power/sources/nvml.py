@@ -218,9 +218,7 @@ class NvmlSource:
     name = "nvml"
     min_period_s = 0.0
 
-    def __init__(
-        self, nvml: Any, chosen: list[tuple[Gpu, bool]], notes: list[str], tree: ProcessTree | None
-    ) -> None:
+    def __init__(self, nvml: Any, chosen: list[tuple[Gpu, bool]], notes: list[str], tree: ProcessTree | None) -> None:
         self.available = True
         self.reason = "; ".join(notes)
         self._nvml = nvml
