@@ -44,11 +44,13 @@ def _probe(path: str, *, decode: bool) -> AudioInfo:
     try:
         if Path(path).stat().st_size == 0:
             return AudioInfo(problem="is empty (0 bytes)")
+        if truncation := _truncation(Path(path)):
+            return AudioInfo(problem=truncation)
         with soundfile.SoundFile(path) as file:
             info = AudioInfo(
                 int(file.samplerate), int(file.frames), int(file.channels), f"{file.format} {file.subtype}"
             )
-            problem = _truncation(path, file.format) or _header_problem(info)
+            problem = _header_problem(info)
             if problem is None and decode:
                 problem, decoded = _decode_problem(file, info)
                 # The header of an MP3 only estimates the length.
@@ -88,19 +90,19 @@ def _decode_problem(file: Any, info: AudioInfo) -> tuple[str | None, int]:
     return ("holds only silence (every sample is 0)" if loudest == 0 else None), decoded
 
 
-def _truncation(path: str, container: str) -> str | None:
+def _truncation(path: Path) -> str | None:
     """Find what libsndfile passes over: a RIFF or Ogg file that ends in the middle."""
-    if container in ("WAV", "WAVEX"):
-        return _riff_truncation(Path(path))
-    return _ogg_truncation(Path(path)) if container == "OGG" else None
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic == b"RIFF":
+        return _riff_truncation(path)
+    return _ogg_truncation(path) if magic == b"OggS" else None
 
 
 def _riff_truncation(path: Path) -> str | None:
     size = path.stat().st_size
     with path.open("rb") as file:
-        header = file.read(12)
-        if header[:4] != b"RIFF":
-            return None
+        file.seek(12)
         while len(chunk := file.read(8)) == 8:
             name, length = struct.unpack("<4sI", chunk)
             if name == b"data":
