@@ -201,7 +201,8 @@ def table(mode: str, lengths: list[float], errors: dict[tuple[str, str, float], 
                 behind, *(medians["greenbench"] - value for tool, value in medians.items() if tool != "greenbench"), 0.0
             )
     print(
-        f"greenbench: largest error of any window of 5 s or more {worst:.2f} %; largest median deficit to a peer {behind:.2f} points"
+        f"greenbench: largest error of any window of 5 s or more {worst:.2f} %; "
+        f"largest median deficit to a peer {behind:.2f} points"
     )
 
 

@@ -183,6 +183,9 @@ def test_sci_is_operational_plus_embodied_per_unit():
 
 
 def test_the_tables_are_read_without_importing_codecarbon():
-    code = "import sys; from greenbench.carbon import factor_for; factor_for('FRA'); print('codecarbon' in sys.modules, 'pandas' in sys.modules)"
+    code = (
+        "import sys; from greenbench.carbon import factor_for; factor_for('FRA'); "
+        "print('codecarbon' in sys.modules, 'pandas' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False False"

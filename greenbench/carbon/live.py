@@ -72,9 +72,7 @@ def _ask(zone: str, token: str | None, base_url: str | None) -> dict[str, Any]:
     if not base.startswith(("https://", "http://")):
         raise ConfigError(f"{URL_VARIABLE} = {base!r}: an http(s) address is needed")
     query = urllib.parse.urlencode({"zone": zone})
-    request = urllib.request.Request(
-        f"{base}/v3/carbon-intensity/latest?{query}", headers={"auth-token": token}
-    )
+    request = urllib.request.Request(f"{base}/v3/carbon-intensity/latest?{query}", headers={"auth-token": token})
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
         answer = json.load(response)
     if not isinstance(answer, dict) or not isinstance(answer.get("carbonIntensity"), int | float):

@@ -190,7 +190,7 @@ def read_segments(path: Path) -> JournalContents:
     for line in lines:
         if line.startswith("#"):
             contents.bad_lines += not _comment(contents, line)
-        elif line.startswith("t_mono_ns,") or line.startswith("t_s,"):
+        elif line.startswith(("t_mono_ns,", "t_s,")):
             columns = line.split(",")
         elif line.strip():
             contents.bad_lines += not _reading(contents, columns, line.split(","))

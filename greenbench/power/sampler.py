@@ -4,7 +4,7 @@
 
 It is started by the parent of what is measured, not by the trainer, so it survives the trainer's death. Its
 standard input is a pipe from that parent: end of file means finish, lines are JSON commands (``watch``, ``mark``,
-``edge``, ``flush``, ``ended``). It prints one JSON line when it is ready, one for each ``flush`` and one when it is done.
+``edge``, ``flush``, ``ended``). It prints one JSON line when it is ready, one per ``flush`` and one when it is done.
 
 Sampling times follow a golden-ratio sequence inside each period: no rhythm of the load can lock to them, and
 unlike random times they leave no holes.

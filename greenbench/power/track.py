@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -82,7 +83,7 @@ def _usable(value: float | None, counts: Counter[str], *, signed: bool = False) 
 
 def _ordered(samples: list[Sample], origin_ns: int, counts: Counter[str], bad_s: list[float]) -> list[Sample]:
     times = [s.t_mono_ns for s in samples]
-    if all(a < b for a, b in zip(times, times[1:], strict=False)):
+    if all(a < b for a, b in itertools.pairwise(times)):
         return samples
     kept_indices = increasing(times)
     kept_set = set(kept_indices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import shutil
@@ -63,7 +64,7 @@ class Load:
         pairs = [tuple(map(float, cell.split(":"))) for cell in cells]
         pairs = [(-math.inf, pairs[0][1]), *pairs, (math.inf, pairs[-1][1])]
         total = 0.0
-        for (ta, wa), (tb, wb) in zip(pairs, pairs[1:], strict=False):
+        for (ta, wa), (tb, wb) in itertools.pairwise(pairs):
             lo, hi = max(ta, 0.0), min(tb, t)
             if hi > lo:
                 at = [wa if wa == wb else wa + (wb - wa) * (x - ta) / (tb - ta) for x in (lo, hi)]

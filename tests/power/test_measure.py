@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -110,8 +111,11 @@ def test_usage_errors_are_one_line():
 
 def test_sigterm_is_passed_on_and_the_measurement_still_printed():
     command = [PYTHON, "-m", "greenbench.power.measure", "--json", "--sources", "cpu", "--", PYTHON, "-c"]
-    script = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\nprint(1, file=sys.stderr, flush=True)\ntime.sleep(60)"
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    script = (
+        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
+        "print(1, file=sys.stderr, flush=True)\ntime.sleep(60)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     process = subprocess.Popen(
         [*command, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -64,9 +65,14 @@ def test_a_decorated_function_is_metered_at_every_call_and_keeps_its_result():
 
 def test_an_error_inside_passes_and_what_was_used_is_still_known():
     meter = Meter(sources="cpu", synchronize=lambda: None)
-    with pytest.raises(KeyError), meter, meter.phase("train"):
-        time.sleep(0.2)
-        raise KeyError("x")
+
+    def work():
+        with meter, meter.phase("train"):
+            time.sleep(0.2)
+            raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        work()
     assert meter.energy.energy_j > 0
     assert meter.phases[0].energy.duration_s >= 0.2
 
@@ -107,6 +113,6 @@ def test_the_power_room_and_its_sampler_stay_light():
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
     )
     assert done.stdout.strip() == "[]"

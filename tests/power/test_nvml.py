@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +18,10 @@ from tests.fake_nvml import UUIDS, FakeGpu, Load
 def measure(*arguments, seconds=2.2, code=0):
     command = [sys.executable, "-m", "greenbench.power.measure", "--json", *arguments, "--"]
     script = f"import sys, time; time.sleep({seconds}); sys.exit({code})"
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    done = subprocess.run([*command, sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(
+        [*command, sys.executable, "-c", script], check=False, capture_output=True, text=True, env=environment
+    )
     return done.returncode, json.loads(done.stdout)
 
 
@@ -112,7 +115,7 @@ def test_devices_can_be_named_by_uuid(driver, monkeypatch):
 
 def test_a_lost_card_spoils_the_window_and_says_when(driver):
     driver.program(FakeGpu(Load.constant(200), options={"lost_at_s": 3.0}), FakeGpu(Load.constant(50)))
-    meter, phase = metered(3.5)
+    _meter, phase = metered(3.5)
     assert not phase.energy.valid
     assert any("gpu0" in p and "lost" in p for p in phase.energy.problems)
     assert phase.energy.devices[1].spoiled == []
@@ -130,7 +133,7 @@ def test_a_counter_reset_is_reported_and_bridged(driver):
 def test_a_counter_that_stands_still_is_not_believed(driver):
     load = Load.constant(200)
     driver.program(FakeGpu(load, options={"stuck": 1}))
-    meter, phase = metered(2.0)
+    _meter, phase = metered(2.0)
     assert phase.energy.energy_j == pytest.approx(truth(driver, load, phase), rel=0.01)
     assert any("stood still" in p for p in phase.energy.problems)
 
@@ -146,7 +149,7 @@ def test_a_counter_that_disagrees_with_power_is_flagged(driver):
 def test_mig_reports_the_whole_card_and_marks_it_shared(driver, monkeypatch):
     driver.program(FakeGpu(Load.constant(200), options={"mig": "MIG-aaaa-1 MIG-bbbb-2"}))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-bbbb-2")
-    meter, phase = metered(1.5)
+    _meter, phase = metered(1.5)
     device = phase.energy.devices[0]
     assert device.shared
     assert device.energy_j == pytest.approx(200 * phase.duration_s, rel=0.02)

@@ -22,7 +22,10 @@ def follow(tree, process):
 
 def test_children_and_grandchildren_count_and_the_sum_never_falls():
     inner = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BUSY.format(0.3)!r}])\n"
-    outer = f"import subprocess, sys, time\ntime.sleep(0.2)\nsubprocess.run([sys.executable, '-c', {inner!r}])\ntime.sleep(0.2)\n"
+    outer = (
+        "import subprocess, sys, time\ntime.sleep(0.2)\n"
+        f"subprocess.run([sys.executable, '-c', {inner!r}])\ntime.sleep(0.2)\n"
+    )
     process = subprocess.Popen([sys.executable, "-c", outer])
     tree = ProcessTree()
     assert tree.watch(process.pid)
@@ -32,9 +35,10 @@ def test_children_and_grandchildren_count_and_the_sum_never_falls():
 
 
 def test_an_orphan_keeps_being_followed():
+    late = "import time; time.sleep(0.4)\n" + BUSY.format(0.3)
     code = (
         "import os, subprocess, sys, time\ntime.sleep(0.2)\n"
-        f"p = subprocess.Popen([sys.executable, '-c', {'import time; time.sleep(0.4)' + chr(10) + BUSY.format(0.3)!r}])\n"
+        f"p = subprocess.Popen([sys.executable, '-c', {late!r}])\n"
         "print(p.pid, flush=True)\ntime.sleep(0.3)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,8 +22,7 @@ BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < {s
 
 def alive(pid):
     try:
-        with open(f"/proc/{pid}/stat") as stream:
-            return stream.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
     except OSError:
         return False
 
@@ -51,7 +52,7 @@ def test_killing_the_parent_loses_at_most_a_second_and_ends_the_sampler_within_t
     driver.program(FakeGpu(Load.constant(200)))
     journal = tmp_path / "power.csv.gz"
     command = [sys.executable, "-c", TRAINER, str(journal), str(tmp_path / "live.bin")]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd() + os.pathsep + os.environ.get("PYTHONPATH", "")}
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()) + os.pathsep + os.environ.get("PYTHONPATH", "")}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as trainer:
         sampler = int(trainer.stdout.readline())
         begin = int(trainer.stdout.readline())
@@ -140,7 +141,7 @@ def test_live_energy_rises_and_ends_near_the_journal(driver, tmp_path):
         while time.monotonic() - begin < 1.5:
             seen.append(reader.read())
             time.sleep(0.003)
-    assert all(a.energy_j <= b.energy_j for a, b in zip(seen, seen[1:]))  # noqa: B905
+    assert all(a.energy_j <= b.energy_j for a, b in itertools.pairwise(seen))
     assert seen[-1].kind == "measured"
     assert seen[-1].power_w == pytest.approx(300)
     elapsed = (seen[-1].t_mono_ns - seen[0].t_mono_ns) / NS
@@ -154,9 +155,10 @@ def test_a_reader_falling_into_a_write_never_sees_half_of_it(tmp_path):
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom greenbench.power.live import LiveWriter\n"
         "w = LiveWriter(Path(sys.argv[1]))\nt = time.monotonic()\ni = 0\n"
-        "while time.monotonic() - t < 1.5:\n    i += 1\n    w.write(time.monotonic_ns(), float(i), 0.0, 'measured', float(i), float(i))\n"
+        "while time.monotonic() - t < 1.5:\n    i += 1\n"
+        "    w.write(time.monotonic_ns(), float(i), 0.0, 'measured', float(i), float(i))\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", code, str(path)], env={**os.environ, "PYTHONPATH": os.getcwd()})
+    child = subprocess.Popen([sys.executable, "-c", code, str(path)], env={**os.environ, "PYTHONPATH": str(Path.cwd())})
     reader = LiveReader(path)
     readings = []
     while child.poll() is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 
@@ -20,6 +21,6 @@ def energy(t_s: list[float], power_w: list[float], t0_s: float, t1_s: float) -> 
     begin, end = Fraction(t0_s), Fraction(t1_s)
     corners = sorted({begin, end, *(Fraction(t) for t in t_s if begin < Fraction(t) < end)})
     total = Fraction(0)
-    for a, b in zip(corners, corners[1:]):  # noqa: B905
+    for a, b in itertools.pairwise(corners):
         total += (b - a) * (power_at(t_s, power_w, a) + power_at(t_s, power_w, b)) / 2
     return float(total)
