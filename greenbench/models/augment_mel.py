@@ -26,7 +26,7 @@ def warp_bands(features: Tensor, strength: float, generator: torch.Generator) ->
 def mix_neighbours(
     features: Tensor, mean: Tensor, std: Tensor, generator: torch.Generator, *, prob: float, low: float, high: float
 ) -> Tensor:
-    """Add the next crop of the batch at a random level (in nepers of power, ``low``..``high``) with probability ``prob``.
+    """Add the next crop of the batch with probability ``prob``, at a power of exp(``low``..``high``) of its own.
 
     Powers add, so in the log domain it is ``logaddexp`` (the phase is neglected): utterance mixing as in WavLM
     (arXiv 2110.13900) for the price of one elementwise function.

@@ -47,10 +47,10 @@ class Eco(Upstream):
         target_context: int = 3,
         target_dims: int = 24,
         target_seconds: float = 900.0,
-        mask_prob: float = 0.4,
-        mask_span: int = 5,
+        mask_prob: float = 0.1,
+        mask_span: int = 4,
         unmasked_weight: float = 1.0,
-        warp: float = 0.1,
+        warp: float = 0.15,
     ) -> None:
         super().__init__()
         if STEM_HZ % trunk_hz:
@@ -73,7 +73,12 @@ class Eco(Upstream):
     # -- targets ----------------------------------------------------------------------------------------------------
 
     def make_targets(
-        self, data: PretrainData, *, seed: int, device: torch.device, progress: Callable[[str, float], None]
+        self,
+        data: PretrainData,
+        *,
+        seed: int,
+        device: torch.device,  # noqa: ARG002 - clustering runs on the CPU
+        progress: Callable[[str, float], None],
     ) -> None:
         """Cluster log-mel context: normalised per utterance (what a voice and a room add), then PCA, then k-means."""
         chosen = sample_utterances(data.num_samples, self.target_seconds, seed=seed)

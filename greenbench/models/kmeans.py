@@ -14,7 +14,6 @@ import torch
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
-
 _LABEL_BLOCK = 64
 """Utterances labelled at once: one large product costs less than many small ones."""
 

@@ -51,7 +51,7 @@ class LoopState:
     steady_s: float = 0.0
 
 
-class Diverged(Exception):
+class Diverged(Exception):  # noqa: N818 - it says what happened
     """The loss is not finite."""
 
 
@@ -121,7 +121,7 @@ class Pretraining:
         self._bound_queue()
         self.state.step += 1
         self.state.audio_s += audio_s
-        self._account(loss_sum, extras, factor, audio_s, (time.monotonic_ns() - began_ns) / 1e9)
+        self._account(loss_sum, factor, audio_s, (time.monotonic_ns() - began_ns) / 1e9)
         self.ledger.step_done(audio_s=audio_s, flops=flops)
         self._log(factor=factor, extras=extras)
 
@@ -157,7 +157,7 @@ class Pretraining:
             # float16 overflows are skipped and rescaled; anything else that is not finite does not come back.
             if not math.isfinite(value) and not self.scaler.is_enabled():
                 raise Diverged(
-                    f"loss is {value} at step {self.state.step} (learning rate factor {factor:.3g}); lower learning_rate"
+                    f"loss is {value} at step {self.state.step} (rate factor {factor:.3g}); lower learning_rate"
                 )
             self.state.losses.append(value)
         if self.state.step > WARMUP_STEPS:

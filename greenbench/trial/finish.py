@@ -13,8 +13,18 @@ from greenbench.carbon import Factor, emissions_g
 from greenbench.metrics import METRICS
 from greenbench.power.trace import Trace, WindowEnergy, read_journal
 from greenbench.records import (
-    BUDGETED_PHASES, EVENTS, MANIFEST, OUTCOME, POWER, RESULT, SCHEMA_VERSION, PhaseSpan, phase_spans, read_json,
-    read_jsonl, write_json,
+    BUDGETED_PHASES,
+    EVENTS,
+    MANIFEST,
+    OUTCOME,
+    POWER,
+    RESULT,
+    SCHEMA_VERSION,
+    PhaseSpan,
+    phase_spans,
+    read_json,
+    read_jsonl,
+    write_json,
 )  # fmt: skip
 
 
@@ -25,7 +35,7 @@ def finish(folder: Path) -> dict[str, Any]:
     trace = read_journal(folder / POWER)
     spans = phase_spans(events)
     sessions = _sessions(events)
-    phases = [_phase_entry(span, trace, sessions[0][0], _charged(events, span)) for span in spans]
+    phases = [_phase_entry(span, trace, sessions[0][0], charged=_charged(events, span)) for span in spans]
     energy = _energy(trace, spans, events, sessions)
     result = {
         "schema_version": SCHEMA_VERSION,
@@ -67,7 +77,7 @@ def _charged(events: list[dict[str, Any]], span: PhaseSpan) -> bool:
     return False
 
 
-def _phase_entry(span: PhaseSpan, trace: Trace, origin_ns: int, charged: bool) -> dict[str, Any]:
+def _phase_entry(span: PhaseSpan, trace: Trace, origin_ns: int, *, charged: bool) -> dict[str, Any]:
     window = trace.window(span.begin_ns, span.end_ns)
     return {
         "phase": span.phase, "session": span.session, "complete": span.complete, "budgeted": charged,
@@ -111,7 +121,7 @@ def _useful_windows(
 
 
 def _wasted_windows(events: list[dict[str, Any]], sessions: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return, per session that crashed, the stretch from its last checkpoint (or its begin) to its last sign of life."""
+    """Return, per crashed session, the stretch from its last checkpoint (or begin) to its last sign of life."""
     windows = []
     for begin, end in sessions[:-1]:
         inside = [e for e in events if begin <= int(e["t_mono_ns"]) <= end]
@@ -171,12 +181,14 @@ def _row(
     idle_w = energy["idle"]["energy_j"] / energy["idle_s"] if energy["idle"]["energy_j"] is not None else None
     row: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION, "suite": manifest["suite"], "model": manifest["label"],
-        "family": manifest["family"], "size": manifest["size"], "seed": manifest["seed"], "control": manifest["control"],
+        "family": manifest["family"], "size": manifest["size"], "seed": manifest["seed"],
+        "control": manifest["control"],
         "status": result["status"], "valid": result["valid"], "resumed": result["resumed"],
         "device": outcome.get("device"), "gpu": outcome.get("gpu"), "dtype": outcome.get("dtype"),
         "data": manifest["data"]["spec"], "data_fingerprint": manifest["data"]["fingerprint"],
         "budget_kind": budget.get("kind"), "budget_limit": budget.get("limit"),
-        "budget_spent": budget.get("spent", {}).get(budget.get("kind")), "budget_overshoot_pct": budget.get("overshoot_pct"),
+        "budget_spent": budget.get("spent", {}).get(budget.get("kind")),
+        "budget_overshoot_pct": budget.get("overshoot_pct"),
         "steps": outcome.get("steps"), "audio_h": audio_s / 3600 if audio_s else None,
         "params": outcome.get("params") if not manifest["control"] else None,
         "pretrain_flops": outcome.get("pretrain_flops"), "flops_method": outcome.get("flops_method"),

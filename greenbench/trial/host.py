@@ -14,7 +14,8 @@ from typing import Any
 import greenbench
 
 PACKAGES = (
-    "greenbench", "torch", "transformers", "numpy", "scikit-learn", "scipy", "soundfile", "soxr", "codecarbon", "fvcore",
+    "greenbench", "torch", "transformers", "numpy", "scikit-learn", "scipy", "soundfile", "soxr", "codecarbon",
+    "fvcore",
     "nvidia-ml-py", "pandas", "matplotlib", "peft",
 )  # fmt: skip
 

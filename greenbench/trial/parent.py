@@ -22,7 +22,18 @@ from greenbench.plan import TrialPlan
 from greenbench.power.live import LiveReader
 from greenbench.power.sampler_process import SamplerProcess
 from greenbench.records import (
-    EVENTS, LIVE, MANIFEST, METRICS, OUTCOME, POWER, RESULT, SCHEMA_VERSION, Journal, read_json, read_jsonl, write_json,
+    EVENTS,
+    LIVE,
+    MANIFEST,
+    METRICS,
+    OUTCOME,
+    POWER,
+    RESULT,
+    SCHEMA_VERSION,
+    Journal,
+    read_json,
+    read_jsonl,
+    write_json,
 )  # fmt: skip
 from greenbench.schema import as_table
 from greenbench.trial.finish import finish

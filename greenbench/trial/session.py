@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from greenbench.budget import Ledger
+from greenbench.cost import BatchFlops, count
+from greenbench.cost.model_cost import feature_flops_per_audio_s
 from greenbench.data.corpus import Corpus, load_corpus
 from greenbench.data.feature_store import FeatureStore
 from greenbench.data.features import FeatureSpec, extract
 from greenbench.data.loader import BatchLoader
 from greenbench.data.waveforms import WaveformStore, prepare_waveforms
 from greenbench.errors import DataError
-from greenbench.models.base import Batch, Upstream
+from greenbench.models.base import SAMPLE_RATE, Batch, Upstream
 from greenbench.models.registry import build, source_fingerprint
 from greenbench.records import CHECKPOINTS, OUTCOME, write_json
 from greenbench.train.checkpoint import CheckpointStore
@@ -39,6 +41,7 @@ class Setup:
     stores: dict[str, WaveformStore]
     model: Upstream
     checkpoints: CheckpointStore
+    flops: BatchFlops | None
 
 
 @dataclass
@@ -47,11 +50,7 @@ class TargetData:
 
     store: WaveformStore
     features_store: FeatureStore | None
-
-    @property
-    def num_samples(self) -> np.ndarray:
-        """Return the utterances' lengths in samples."""
-        return self.store.num_samples
+    num_samples: np.ndarray
 
     def waveform(self, index: int) -> np.ndarray:
         """Return one utterance's waveform."""
@@ -90,6 +89,8 @@ def _set_up(worker: Worker) -> Setup:
     settings = worker.suite.train
     threads = settings.threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
+    # Weights that decay towards zero end as denormals, on which a CPU is many times slower.
+    torch.set_flush_denormal(True)
     device = pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
     corpus = load_corpus(worker.suite.suite.data)
@@ -105,7 +106,25 @@ def _set_up(worker: Worker) -> Setup:
         "params": sum(p.numel() for p in model.pretraining_parameters()), "frame_hz": model.frame_hz,
         "code": source_fingerprint(worker.spec), "model_facts": model.export_config(),
     }  # fmt: skip
-    return Setup(device, dtype, corpus, stores, model, CheckpointStore(worker.folder / CHECKPOINTS))
+    flops = _count_costs(worker, model)
+    return Setup(device, dtype, corpus, stores, model, CheckpointStore(worker.folder / CHECKPOINTS), flops)
+
+
+def _count_costs(worker: Worker, model: Upstream) -> BatchFlops | None:
+    """Count what the model costs, before the budget's clock runs; return the counter of training steps."""
+    if worker.control == "logmel":
+        return None
+    cost = count(model, seconds=worker.suite.train.crop_seconds, fvcore=False)
+    worker.outcome |= {
+        "cost": asdict(cost), "flops_method": cost.method,
+        "flops_forward_per_audio_s": cost.flops_forward_per_audio_s,
+    }  # fmt: skip
+    if worker.control:
+        return None
+    worker.outcome |= {"flops_train_per_audio_s": cost.flops_train_per_audio_s}
+    flops = BatchFlops(model)
+    flops(1, SAMPLE_RATE)
+    return flops
 
 
 def _features(worker: Worker, setup: Setup, *, charged: bool) -> FeatureStore | None:
@@ -128,6 +147,8 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
     fresh = saved is None
     features = _features(worker, setup, charged=fresh)
     _targets(worker, setup, features, charged=fresh)
+    if fresh:
+        ledger.charge(flops=_preparation_flops(setup), origin="features and targets")
     reset_peak_rss()
     if setup.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(setup.device)
@@ -136,8 +157,9 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
         batch_seconds=suite.train.batch_seconds, crop_seconds=suite.train.crop_seconds, device=setup.device,
     )  # fmt: skip
     training = Pretraining(
-        model, loader, ledger, worker.spec.recipe, suite.train, seed=worker.seed, device=setup.device, dtype=setup.dtype,
-        flops_of_batch=_flops_counter(model), journal=worker.metrics, checkpoints=setup.checkpoints,
+        model, loader, ledger, worker.spec.recipe, suite.train, seed=worker.seed, device=setup.device,
+        dtype=setup.dtype,
+        flops_of_batch=_flops_of(setup), journal=worker.metrics, checkpoints=setup.checkpoints,
         stop_requested=lambda: worker.stop, checkpoint_phase=worker.checkpoint_phase,
     )  # fmt: skip
     if saved:
@@ -155,6 +177,12 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
     return features, finished
 
 
+def _preparation_flops(setup: Setup) -> float:
+    """Return the FLOPs of features and targets, which are part of pretraining."""
+    audio_s = float(setup.stores["pretrain"].num_samples.sum()) / SAMPLE_RATE
+    return feature_flops_per_audio_s(setup.model) * audio_s + setup.model.extra_flops()
+
+
 def _targets(worker: Worker, setup: Setup, features: FeatureStore | None, *, charged: bool) -> None:
     model = setup.model
     made = setup.checkpoints.load_targets() if not charged else {}
@@ -164,22 +192,23 @@ def _targets(worker: Worker, setup: Setup, features: FeatureStore | None, *, cha
     if type(model).make_targets is Upstream.make_targets:
         return
     with worker.phase("targets", charged=charged):
-        data = TargetData(setup.stores["pretrain"], features)
+        data = TargetData(setup.stores["pretrain"], features, setup.stores["pretrain"].num_samples)
         model.make_targets(data, seed=worker.seed, device=setup.device, progress=worker.progress)
     setup.checkpoints.save_targets(model.targets_state())
 
 
-def _flops_counter(model: Upstream) -> Callable[[Batch], float]:
-    from greenbench.cost import BatchFlops
-
-    counter = BatchFlops(model)
+def _flops_of(setup: Setup) -> Callable[[Batch], float]:
+    counter = setup.flops
+    assert counter is not None
     return lambda batch: counter(batch.size, batch.num_samples)
 
 
 def _training_facts(training: Pretraining, loader: BatchLoader, ledger: Ledger, setup: Setup) -> dict[str, Any]:
     peak = torch.cuda.max_memory_allocated(setup.device) if setup.device.type == "cuda" else peak_rss_bytes()
+    budget = {"kind": ledger.kind, "limit": ledger.limit, "spent": ledger.spent()}
     return {
-        "budget": {"kind": ledger.kind, "limit": ledger.limit, "spent": ledger.spent(), "overshoot_pct": ledger.overshoot_pct()},
+        "budget": {**budget, "overshoot_pct": ledger.overshoot_pct()},
+        "pretrain_flops": ledger.spent()["flops"],
         "steps": training.state.step, "audio_s": training.state.audio_s, "final_loss": training.final_loss,
         "audio_s_per_s": training.audio_s_per_s, "peak_memory_bytes": peak,
         "padding_pct": 100 * loader.plan.padding_ratio, "stall_s": loader.stall_s,

@@ -1,0 +1,54 @@
+"""The command line as a whole: its verbs, its errors and their exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from greenbench.cli import catalogue, meter, read, run
+from greenbench.errors import GreenbenchError, Interrupted
+
+app = typer.Typer(
+    name="greenbench",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Under the same budget, which way of learning speech representations gives the best features per joule?",
+)
+# typer carries a click of its own since 0.16; this base class of usage errors is the one it raises either way.
+ClickException: type[Exception] = typer.BadParameter.__mro__[2]
+PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+
+app.command()(run.run)
+app.command()(run.plan)
+app.command()(read.report)
+app.command()(read.compare)
+app.command()(read.check)
+app.add_typer(read.baseline_app, name="baseline")
+app.command()(read.export)
+app.command(context_settings=PASS_THROUGH)(meter.measure)
+app.command()(meter.doctor)
+app.command()(catalogue.models)
+app.command()(catalogue.cost)
+app.command()(catalogue.data)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line; every foreseen error is one line on stderr and an exit code."""
+    try:
+        code = app(args=argv, standalone_mode=False)
+    except GreenbenchError as error:
+        print(f"greenbench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except ClickException as error:
+        error.show()  # type: ignore[attr-defined]
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        print("greenbench: interrupted", file=sys.stderr)
+        sys.exit(Interrupted.exit_code)
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away: nothing is wrong here.
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

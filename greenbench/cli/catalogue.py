@@ -1,0 +1,171 @@
+"""``greenbench models``, ``greenbench cost`` and ``greenbench data``: what there is and what it costs."""
+
+# ruff: noqa: UP045, FBT002 - typer's way to declare options
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from greenbench.cli.options import AsJson, emit
+
+
+def models(
+    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="A card.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Verify that the model trains as it should (10 s).")] = False,
+    plot: Annotated[
+        Optional[Path], typer.Option("--plot", metavar="DIR", help="Draw the landscape of the field as SVG.")
+    ] = None,
+    size: Annotated[str, typer.Option("--size", help="Size to verify.")] = "tiny",
+    as_json: AsJson = False,
+) -> None:
+    """List the model cards, show one, verify one, or draw the landscape."""
+    from greenbench.errors import ConfigError
+
+    if plot is not None:
+        _plot(plot)
+        return
+    if check:
+        if name is None:
+            raise ConfigError("models --check: name a model, for example: greenbench models --check eco")
+        _verify(name, size, as_json=as_json)
+        return
+    _show(name, as_json=as_json) if name else _list(as_json=as_json)
+
+
+def _plot(folder: Path) -> None:
+    from greenbench.errors import OutputError
+    from greenbench.report.landscape import build_landscape
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for figure in build_landscape().figures:
+            path = folder / f"{figure.name}.svg"
+            path.write_text(figure.svg, encoding="utf-8")
+            print(path)
+    except OSError as error:
+        raise OutputError(f"--plot {folder}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _verify(name: str, size: str, *, as_json: bool) -> None:
+    from greenbench.cards import resolve
+    from greenbench.models.verify import verify
+
+    result = verify(resolve(name, size))
+    if as_json:
+        emit(result)
+    else:
+        for item in result["checks"]:
+            print(f"{'ok  ' if item['ok'] else 'FAIL'} {item['name']}: {item['detail']}")
+    if not result["ok"]:
+        raise typer.Exit(1)
+
+
+def _list(*, as_json: bool) -> None:
+    from greenbench.cards import card_names, load_card
+
+    cards = [load_card(name) for name in card_names()]
+    if as_json:
+        emit([{**asdict(card.card), "sizes": list(card.sizes)} for card in cards])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("card", "family", "year", "trains here", "sizes", "what"):
+        table.add_column(column)
+    for card in cards:
+        head = card.card
+        sizes = ", ".join(card.sizes)
+        table.add_row(head.name, head.family, str(head.year or ""), "yes" if head.trains else "no", sizes, head.summary)
+    Console().print(table)
+
+
+def _show(name: str, *, as_json: bool) -> None:
+    from greenbench.cards import load_card
+
+    card = load_card(name)
+    if as_json:
+        emit(asdict(card))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console, head = Console(), card.card
+    console.print(f"[bold]{head.title}[/] ({head.family}{f', {head.year}' if head.year else ''}) {head.paper}")
+    console.print(head.summary)
+    if head.techniques:
+        console.print(f"techniques: {', '.join(head.techniques)}")
+    console.print(f"sizes: {', '.join(card.sizes) or 'none'}")
+    table = Table(box=None, pad_edge=False)
+    for column in ("published", "variant", "value", "evidence", "source"):
+        table.add_column(column)
+    for figure in card.published:
+        table.add_row(figure.metric, figure.variant, f"{figure.value:g} {figure.unit}", figure.evidence, figure.source)
+    if card.published:
+        console.print(table)
+
+
+def cost(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A card, package.module:Class or file.py:Class.")],
+    size: Annotated[str, typer.Option("--size", help="Size of the card.")] = "base",
+    seconds: Annotated[float, typer.Option("--seconds", min=0.5, help="Length of the audio counted.")] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Count parameters, FLOPs and memory of a model without its weights."""
+    from greenbench.cost import describe, format_cost
+
+    facts = describe(name, size, seconds)
+    emit(facts) if as_json else print(format_cost(facts))
+
+
+def data(
+    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="mini, folder:PATH, a corpus …")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch a named corpus; size and licence first.")] = False,
+    root: Annotated[Optional[Path], typer.Option("--root", metavar="DIR", help="Where to unpack.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a download.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Describe a corpus, list the corpora there are, or download one."""
+    from greenbench.data.catalogue import ARCHIVES
+    from greenbench.errors import ConfigError
+
+    if download:
+        if name is None:
+            raise ConfigError(f"data --download: name a corpus; there are: {', '.join(ARCHIVES)}")
+        from greenbench.data.download import download as fetch
+
+        say = lambda text: print(text, file=sys.stderr)  # noqa: E731
+        print(fetch(name, root, yes=yes, ask=typer.confirm, say=say))
+        return
+    if name is None:
+        listing: list[dict[str, Any]] = [asdict(archive) for archive in ARCHIVES.values()]
+        if as_json:
+            emit(listing)
+            return
+        print("mini: the embedded corpus; folder:PATH, manifest:FILE and others: see docs/data.md")
+        for item in listing:
+            print(f"{item['name']}: {item['hours']:g} h, {item['size_bytes'] / 1e9:.1f} GB, {item['licence']}")
+        return
+    _describe(name, as_json=as_json)
+
+
+def _describe(name: str, *, as_json: bool) -> None:
+    from greenbench.data.corpus import load_corpus
+
+    corpus = load_corpus(name, progress=lambda text, _: print(text, file=sys.stderr))
+    if as_json:
+        emit({**corpus.describe(), "fingerprint": corpus.fingerprint})
+        return
+    facts = corpus.describe()
+    print(f"{corpus.name}: {facts['hours']:.2f} h in {facts['utterances']} utterances, {facts['files']} files, "
+          f"{facts['speakers']} speakers, fingerprint {corpus.fingerprint[:16]}")  # fmt: skip
+    for name, split in facts["splits"].items():
+        print(f"  {name}: {split['hours']:.2f} h, {split['utterances']} utterances, {split['speakers']} speakers")
+    for key in ("languages", "sample_rates", "lengths_s", "labels"):
+        print(f"  {key}: " + ", ".join(f"{name} {value}" for name, value in facts[key].items()))
+    for item in corpus.left_out:
+        print(f"  left out: {item.path}: {item.reason}")

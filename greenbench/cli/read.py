@@ -1,0 +1,159 @@
+"""The verbs that read run folders: ``report``, ``compare``, ``check``, ``baseline``, ``export``."""
+
+# ruff: noqa: UP045, FBT002 - typer's way to declare options
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from greenbench.cli.options import AsJson, Runs, emit
+
+Baseline = Annotated[Optional[str], typer.Option("--baseline", help="The model all others are held against.")]
+
+
+def report(
+    runs: Runs,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path("report"),
+    baseline: Baseline = None,
+    across_machines: Annotated[
+        bool, typer.Option("--across-machines", help="Show different hardware side by side; claim nothing across.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write index.html, CSV, Markdown, LaTeX and figures of run folders."""
+    from greenbench.report import write_report
+
+    paths = write_report(runs, out, across_machines=across_machines, baseline=baseline)
+    if as_json:
+        emit({name: str(path) for name, path in vars(paths).items()})
+    else:
+        print(f"report: {paths.html}")
+
+
+def compare(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="Run folder, or FOLDER:MODEL for one model of it.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="Run folder, or FOLDER:MODEL for one model of it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare two runs metric by metric, paired by seed: better, worse, no difference shown, not enough runs."""
+    from greenbench.compare import compare as compare_trials
+    from greenbench.compare import print_comparisons
+
+    result = compare_trials(_select(base), _select(new))
+    emit(result) if as_json else print_comparisons(result)
+
+
+def _select(argument: Path) -> list[Any]:
+    """Load a run folder; ``FOLDER:MODEL`` keeps the trials of one model."""
+    from greenbench.errors import DataError, did_you_mean
+    from greenbench.records import find_trials
+
+    text = str(argument)
+    folder, separator, label = text.rpartition(":")
+    if argument.exists() or not separator:
+        return find_trials([argument])
+    trials = find_trials([Path(folder)])
+    chosen = [t for t in trials if t.manifest["label"] == label]
+    if not chosen:
+        raise DataError(f"{folder}: no model {label!r}{did_you_mean(label, {t.manifest['label'] for t in trials})}")
+    return chosen
+
+
+def check(
+    runs: Annotated[Optional[list[Path]], typer.Argument(metavar="RUNS...", help="Run folders.")] = None,
+    budgets: Annotated[Path, typer.Option("--budgets", metavar="FILE", help="Budgets and limits.")] = Path(
+        "budgets.toml"
+    ),
+    baseline: Annotated[Optional[Path], typer.Option("--baseline", metavar="FILE", help="Accepted baseline.")] = None,
+    static: Annotated[
+        bool, typer.Option("--static", help="Only what can be counted without training: FLOPs, parameters, memory.")
+    ] = False,
+    junit: Annotated[Optional[Path], typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
+    badge: Annotated[Optional[Path], typer.Option("--badge", metavar="FILE", help="Write an SVG badge.")] = None,
+    bencher: Annotated[Optional[Path], typer.Option("--bencher", metavar="FILE", help="Write Bencher JSON.")] = None,
+    tracker: Annotated[
+        Optional[Path], typer.Option("--benchmark-action", metavar="FILE", help="Write github-action-benchmark JSON.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold runs against budgets and a baseline; exit 0 pass, 1 fail, 3 not decidable."""
+    from greenbench.check import check as check_runs
+    from greenbench.check import printers
+
+    result = check_runs(runs or [], budgets, baseline, static=static)
+    writers: tuple[tuple[Path | None, Callable[[Any], Any]], ...] = (
+        (junit, printers.junit_xml), (badge, printers.badge), (bencher, printers.bencher),
+        (tracker, printers.github_action_benchmark),
+    )  # fmt: skip
+    for path, writer in writers:
+        if path is not None:
+            _write(path, writer(result))
+    if os.environ.get("GITHUB_ACTIONS"):
+        print(printers.annotations(result), file=sys.stderr)
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(printers.step_summary(result))
+    emit(result) if as_json else print(printers.table(result))
+    raise typer.Exit(int(result["exit_code"]))
+
+
+def _write(path: Path, content: Any) -> None:
+    import json
+
+    from greenbench.errors import OutputError
+
+    text = content if isinstance(content, str) else json.dumps(content, indent=1)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another file") from error
+
+
+baseline_app = typer.Typer(no_args_is_help=True, help="Accept runs or counted costs as the baseline of checks.")
+
+
+@baseline_app.callback()
+def _baseline() -> None:
+    """Accept runs or counted costs as the baseline of checks."""
+
+
+@baseline_app.command("accept")
+def baseline_accept(
+    runs: Annotated[Optional[list[Path]], typer.Argument(metavar="RUNS...", help="Run folders.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Baseline to write.")] = Path(
+        "baseline.json"
+    ),
+    budgets: Annotated[
+        Optional[Path], typer.Option("--budgets", metavar="FILE", help="Also count the static costs these cover.")
+    ] = None,
+) -> None:
+    """Write the versioned baseline that later checks compare with."""
+    from greenbench.check import accept_static
+    from greenbench.check.baseline import accept
+    from greenbench.errors import ConfigError
+
+    if not runs and budgets is None:
+        raise ConfigError("baseline accept: nothing to accept; give run folders, --budgets FILE, or both")
+    accepted = accept_static(budgets, out, runs=runs or []) if budgets else accept(runs or [], out)
+    print(f"baseline: {out} ({len(accepted.runs)} run series, {len(accepted.static)} counted models)")
+
+
+def export(
+    runs: Runs,
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Format; an unknown one lists those there are.")],
+    out: Annotated[
+        Optional[Path], typer.Option("--out", metavar="DIR", help="Folder to write; default stdout.")
+    ] = None,
+) -> None:
+    """Write runs in other people's formats."""
+    from greenbench.exports import export as export_runs
+
+    files = export_runs(runs, to, out)
+    for name, text in files.items():
+        print(out / name if out else text)

@@ -1,0 +1,97 @@
+"""``greenbench run`` and ``greenbench plan``."""
+
+# ruff: noqa: UP045, FBT002 - typer's way to declare options
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from greenbench.cli.options import AsJson, Out, Override, SuiteName, emit
+
+
+def run(
+    suite: SuiteName = "quickstart",
+    out: Out = None,
+    override: Override = None,
+    seeds: Annotated[Optional[int], typer.Option("--seeds", min=1, help="Use seeds 0..N-1; 5 or more decide.")] = None,
+    resume: Annotated[
+        Optional[Path], typer.Option("--resume", metavar="DIR", help="Go on with an interrupted run folder.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train and evaluate a suite under one budget, then report. The same command resumes what was interrupted."""
+    from greenbench.config import load_suite
+    from greenbench.errors import ConfigError
+    from greenbench.progress import pick_display
+    from greenbench.runner import SUITE_FILE, default_out, run_suite
+
+    overrides = list(override or ())
+    if seeds is not None:
+        overrides.append(f"suite.seeds=[{', '.join(map(str, range(seeds)))}]")
+    if resume is not None:
+        if not (resume / SUITE_FILE).exists():
+            raise ConfigError(f"--resume {resume}: holds no {SUITE_FILE}; give a folder written by greenbench run")
+        loaded, folder = load_suite(str(resume / SUITE_FILE), overrides), resume
+    else:
+        loaded = load_suite(suite, overrides)
+        folder = out or default_out(loaded)
+    display = pick_display(loaded.budget.kind, loaded.budget.limit, quiet=quiet)
+    try:
+        summary = run_suite(loaded, folder, sys.argv, display)
+    finally:
+        display.close()
+    finished = [*summary.trained, *summary.skipped]
+    html = _report(folder) if finished else None
+    if as_json:
+        facts = {"trained": summary.trained, "skipped": summary.skipped, "failed": summary.failed}
+        emit({"out": str(folder), **facts, "report": html and str(html)})
+    else:
+        if not summary.trained and not summary.failed:
+            print(f"nothing to train: all {len(summary.skipped)} trials in {folder} have a result")
+        for name, reason in summary.failed.items():
+            print(f"greenbench: trial failed: {name}: {reason}", file=sys.stderr)
+        if html:
+            print(f"report: {html}")
+    if summary.failed:
+        print(f"greenbench: try the failed trials again with: greenbench run --resume {shlex.quote(str(folder))}",
+              file=sys.stderr)  # fmt: skip
+        raise typer.Exit(4)
+
+
+def _report(folder: Path) -> Path:
+    from greenbench.report import write_report
+
+    return write_report([folder], folder / "report").html
+
+
+def plan(
+    suite: SuiteName = "quickstart",
+    override: Override = None,
+    history: Annotated[
+        Optional[list[Path]], typer.Option("--history", metavar="RUNS", help="Take speed and power from earlier runs.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the trials with predicted time, memory, FLOPs and kWh; run nothing."""
+    from greenbench.config import load_suite
+    from greenbench.data.corpus import load_corpus
+    from greenbench.plan import predict, print_plan
+    from greenbench.records import find_trials
+    from greenbench.runner import carbon_factor
+    from greenbench.units import JOULES_PER_KWH
+
+    loaded = load_suite(suite, override or ())
+    factor = carbon_factor(loaded)
+    audio_s = sum(u.duration_s for u in load_corpus(loaded.suite.data).split("pretrain"))
+    prediction = predict(
+        loaded,
+        history=find_trials(history or []),
+        grams_per_joule=factor.g_per_kwh * loaded.carbon.pue / JOULES_PER_KWH if factor else None,
+        pretrain_audio_s=audio_s,
+    )
+    emit(prediction) if as_json else print_plan(prediction)
