@@ -11,32 +11,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenbench.carbon import Factor, emissions_g, factor_for
 from greenbench.errors import ConfigError, did_you_mean
 from greenbench.power.live import LiveReader
+from greenbench.power.measure_result import Outcome, build_result, print_table
 from greenbench.power.sampler_process import SamplerProcess
-from greenbench.units import format_bytes, format_duration, format_si
 
 if TYPE_CHECKING:
     from greenbench.power.trace import WindowEnergy
 
+__all__ = ["BUDGETS", "measure_command", "parse_budget", "print_table"]
+
 BUDGETS = ("joules", "seconds", "grams_co2e")
 _POLL_S = 0.02
 _GRACE_S = 5.0
-
-
-@dataclass
-class _Outcome:
-    exit_code: int
-    begin_ns: int
-    end_ns: int
-    cpu_s: float
-    peak_memory_bytes: int | None
-    stopped: bool
 
 
 def parse_budget(text: str) -> tuple[str, float]:
@@ -102,7 +93,7 @@ def measure_command(
         with sampler:
             outcome = _run(argv, sampler, budget, factor)
         window = _energy(sampler, outcome)
-    return _result(argv, outcome, window, sampler, factor, budget)
+    return build_result(argv, outcome, window, sampler, factor, budget)
 
 
 @contextlib.contextmanager
@@ -116,7 +107,7 @@ def _folder() -> Iterator[Path]:
 
 def _run(
     argv: Sequence[str], sampler: SamplerProcess, budget: tuple[str, float] | None, factor: Factor | None
-) -> _Outcome:
+) -> Outcome:
     live = None
     with contextlib.suppress(OSError, ValueError):
         live = LiveReader(sampler.live)
@@ -141,7 +132,7 @@ def _run(
         live.close()
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return _Outcome(code, begin_ns, end_ns, usage.ru_utime + usage.ru_stime, peak or None, stopped)
+    return Outcome(code, begin_ns, end_ns, usage.ru_utime + usage.ru_stime, peak or None, stopped)
 
 
 class _Guard:
@@ -212,7 +203,7 @@ def _signals_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, terminate)
 
 
-def _energy(sampler: SamplerProcess, outcome: _Outcome) -> WindowEnergy | None:
+def _energy(sampler: SamplerProcess, outcome: Outcome) -> WindowEnergy | None:
     from greenbench.power.trace import read_journal
 
     try:
@@ -220,89 +211,6 @@ def _energy(sampler: SamplerProcess, outcome: _Outcome) -> WindowEnergy | None:
     except OSError as error:
         sampler.warnings.append(f"the journal cannot be read: {error}")
         return None
-
-
-def _result(
-    argv: Sequence[str],
-    outcome: _Outcome,
-    window: WindowEnergy | None,
-    sampler: SamplerProcess,
-    factor: Factor | None,
-    budget: tuple[str, float] | None,
-) -> dict[str, Any]:
-    warnings = list(sampler.warnings)
-    if window is not None:
-        warnings.extend(problem for problem in window.problems if problem not in warnings)
-    energy_j = window.energy_j if window else None
-    if factor is None and energy_j is not None:
-        warnings.append("no emissions: give --region (FRA, USA-CA, aws:eu-west-3) or a grid intensity")
-    if budget is not None and budget[0] != "seconds" and energy_j is None:
-        warnings.append(f"the budget of {budget[1]:g} {budget[0]} could not be enforced: no energy is recorded")
-    grams = emissions_g(energy_j, factor) if energy_j is not None and factor is not None else (None, None, None)
-    return {
-        "command": list(argv),
-        "exit_code": outcome.exit_code,
-        "duration_s": (outcome.end_ns - outcome.begin_ns) * 1e-9,
-        "cpu_s": outcome.cpu_s,
-        "energy_j": energy_j,
-        "energy_low_j": window.energy_low_j if window else None,
-        "energy_high_j": window.energy_high_j if window else None,
-        "energy_uncertainty_j": window.uncertainty_j if window else None,
-        "energy_source": window.kind if window else None,
-        "mean_power_w": window.mean_power_w if window else None,
-        "valid": window.valid if window else False,
-        "devices": [_device(d) for d in window.devices] if window else [],
-        "peak_memory_bytes": outcome.peak_memory_bytes,
-        "co2e_g": grams[0],
-        "co2e_low_g": grams[1],
-        "co2e_high_g": grams[2],
-        "carbon": factor.to_dict() if factor else None,
-        "warnings": warnings,
-        "stopped_by_budget": outcome.stopped,
-        "budget": {"kind": budget[0], "limit": budget[1]} if budget else None,
-        "sampler_cpu_s": sampler.cpu_s,
-    }
-
-
-def _device(device: Any) -> dict[str, Any]:
-    keys = (
-        "name", "kind", "source", "energy_j", "energy_low_j", "energy_high_j", "counter_j", "integral_j", "ratio",
-        "agree", "uncertainty_j", "edge_j", "samples", "mean_power_w", "temperature_start_c", "temperature_end_c",
-        "counted", "shared",
-    )  # fmt: skip
-    values = {key: getattr(device, key) for key in keys}
-    return {**values, "warnings": [*device.spoiled, *device.warnings]}
-
-
-def print_table(result: dict[str, Any]) -> None:
-    """Print a measurement for people, to standard output; warnings go to standard error."""
-    kind = result["energy_source"]
-    energy = format_si(result["energy_j"], "J")
-    rows = [
-        ("time", format_duration(result["duration_s"])),
-        ("energy", f"{energy}  ({kind})" if energy else "not recorded"),
-    ]
-    if energy:
-        low, high = format_si(result["energy_low_j"], "J"), format_si(result["energy_high_j"], "J")
-        rows += [("  range", f"{low} to {high}"), ("mean power", format_si(result["mean_power_w"], "W"))]
-    for device in result["devices"]:
-        mark = "" if device["counted"] else ", not added"
-        text = f"{format_si(device['energy_j'], 'J')}  ({device['kind']}, {device['source']}{mark})"
-        if device["ratio"] is not None:
-            text += f"  counter/integral {device['ratio']:.3f}"
-        rows.append((f"  {device['name']}", text))
-    rows.append(("peak memory", format_bytes(result["peak_memory_bytes"])))
-    if result["co2e_g"] is not None:
-        low, high = format_si(result["co2e_low_g"], "g"), format_si(result["co2e_high_g"], "g")
-        rows.append(("emissions", f"{format_si(result['co2e_g'], 'g')} CO2e  ({low} to {high})"))
-    rows.append(
-        ("exit code", f"{result['exit_code']}{' (stopped by the budget)' if result['stopped_by_budget'] else ''}")
-    )
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        print(f"{name:<{width}}  {value}".rstrip())
-    for warning in result["warnings"]:
-        print(f"warning: {warning}", file=sys.stderr)
 
 
 def main(argv: list[str] | None = None) -> int:

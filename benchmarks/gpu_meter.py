@@ -1,0 +1,112 @@
+"""What a real card's sensors are like: run this once on every new kind of GPU and keep the output.
+
+    python benchmarks/gpu_meter.py --out reports/meter/<card> [--seconds 30]
+
+Writes doctor.json, idle.json and load.json (counter over integrated power at idle, with an empty CUDA context, and
+at half and full load), square.json (a 0.1 s square wave, which a part-time sensor sees wrongly), the raw journals
+beside them, and overhead.txt. Needs torch with CUDA for the loads; without it the loads are skipped and that is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from greenbench.power.doctor import inspect
+from greenbench.power.idle import idle_powers, record_baseline
+from greenbench.power.measure_result import device_json
+from greenbench.power.meter import Meter
+from greenbench.power.sampler_process import SamplerProcess
+from greenbench.power.trace import read_journal
+
+# Keeps the card busy for a share of every period; the products are timed on the card itself.
+LOAD = """
+import sys, time, torch
+seconds, period, duty = map(float, sys.argv[1:])
+x = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+torch.cuda.synchronize()
+print("ready", flush=True)
+end = time.monotonic() + seconds
+while time.monotonic() < end:
+    begin = time.monotonic()
+    while time.monotonic() - begin < period * duty:
+        x @ x
+        torch.cuda.synchronize()
+    time.sleep(max(0.0, period * (1 - duty) - 1e-4)) if duty < 1 else None
+"""
+
+
+def window_json(energy: Any) -> dict[str, Any]:
+    keys = ("energy_j", "uncertainty_j", "edge_j", "mean_power_w", "duration_s", "valid", "kind", "source")
+    return {
+        **{key: getattr(energy, key) for key in keys},
+        "problems": list(energy.problems),
+        "devices": [device_json(device) for device in energy.devices],
+    }
+
+
+def idle(out: Path, seconds: float) -> dict[str, Any]:
+    journal = out / "idle.csv.gz"
+    with SamplerProcess(journal, out / "live.bin", sources="nvml") as sampler:
+        baseline = record_baseline(sampler, seconds)
+    trace = read_journal(journal)
+    found = {**idle_powers(trace, baseline), "baseline": baseline.to_dict()}
+    found["idle"] = window_json(trace.window(baseline.begin_ns, baseline.end_ns))
+    if baseline.context_begin_ns is not None and baseline.context_end_ns is not None:
+        found["context"] = window_json(trace.window(baseline.context_begin_ns, baseline.context_end_ns))
+    return found
+
+
+def load(out: Path, name: str, seconds: float, period_s: float, duty: float) -> dict[str, Any] | None:
+    arguments = [str(seconds + 4), str(period_s), str(duty)]
+    with subprocess.Popen([sys.executable, "-c", LOAD, *arguments], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != "ready":
+            return None
+        time.sleep(2.0)  # let the clocks settle
+        with Meter(sources="nvml", journal=out / f"{name}.csv.gz") as meter:
+            time.sleep(seconds)
+        process.kill()
+    return window_json(meter.energy)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--overhead-s", type=float, default=300.0)
+    options = parser.parse_args()
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+
+    def keep(name: str, values: Any) -> None:
+        (out / name).write_text(json.dumps(values, indent=2) + "\n")
+        print(f"{name}: written", flush=True)
+
+    keep("doctor.json", inspect(min(options.seconds, 10.0), journal=out / "doctor.csv.gz"))
+    keep("idle.json", idle(out, options.seconds))
+    shapes = {"full": (1.0, 1.0), "half": (1.0, 0.5), "square": (0.1, 0.5)}
+    loads = {name: load(out, name, options.seconds, period, duty) for name, (period, duty) in shapes.items()}
+    keep("load.json", {name: found or "skipped: torch with CUDA is not installed" for name, found in loads.items()})
+    for name, found in loads.items():
+        for device in (found or {}).get("devices", []):
+            print(f"{name:<7} {device['name']} {device['mean_power_w']:.1f} W counter/integral {device['ratio']}")
+    if options.overhead_s:
+        command = [sys.executable, str(ROOT / "benchmarks" / "meter_overhead.py"), "--sources", "nvml"]
+        done = subprocess.run(
+            [*command, "--own-cost-s", str(options.overhead_s)], capture_output=True, text=True, check=False
+        )
+        (out / "overhead.txt").write_text(done.stdout + done.stderr)
+        print(done.stdout)
+    (out / "live.bin").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()
