@@ -14,13 +14,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from greenbench.cost.formulas import Formula, formulas
+from greenbench.cost.fused import FusedOperators
 
 aten = torch.ops.aten
 
@@ -101,7 +100,8 @@ class OperationCounter(TorchDispatchMode):
         if not self.virtual:
             return func(*args, **kwargs)
         device = kwargs.get("device")
-        if func.overloadpacket is aten._to_copy and _is_real_index(args[0]) and _is_meta(device):
+        moves = func.overloadpacket is aten._to_copy and _is_meta(device)
+        if moves and _is_real_index(args[0]) and not _is_float(kwargs.get("dtype")):
             return func(*args, **{**kwargs, "device": torch.device("cpu")})
         if func.overloadpacket in _KEEPS_INDICES:
             return func(*args, **kwargs)
@@ -131,31 +131,6 @@ class OperationCounter(TorchDispatchMode):
             for handle in handles:
                 handle.remove()
             self._open_modules.clear()
-
-
-class FusedAttention(TorchFunctionMode):
-    """Run attention on the meta device as one fused operator, so that it saves what fused kernels save."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = dict(kwargs or {})
-        if func is not F.scaled_dot_product_attention or not args or not args[0].is_meta or "enable_gqa" in kwargs:
-            return func(*args, **kwargs)
-        return _fused_attention(*args, **kwargs)
-
-
-def _fused_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,  # noqa: FBT001, FBT002 - torch's signature
-    scale: float | None = None,
-) -> Tensor:
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        attn_mask = torch.zeros(attn_mask.shape, dtype=query.dtype, device=query.device)
-    fused = aten._scaled_dot_product_flash_attention_for_cpu
-    return fused(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
 
 
 class LiveMemory:
@@ -199,7 +174,7 @@ def counting(*, virtual: bool, memory: LiveMemory | None = None) -> Iterator[Ope
     counter = OperationCounter(virtual=virtual, memory=memory)
     with ExitStack() as stack:
         if virtual:
-            stack.enter_context(FusedAttention())
+            stack.enter_context(FusedOperators())
         stack.enter_context(counter)
         try:
             yield counter
@@ -213,6 +188,10 @@ def _call(formula: Formula, args: Any, kwargs: Any, result: Any) -> float:
 
 def _is_real_index(tensor: Any) -> bool:
     return isinstance(tensor, Tensor) and not tensor.is_meta and not tensor.is_floating_point()
+
+
+def _is_float(dtype: torch.dtype | None) -> bool:
+    return dtype is not None and dtype.is_floating_point
 
 
 def _is_meta(device: Any) -> bool:

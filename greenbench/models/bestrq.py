@@ -1,0 +1,132 @@
+"""BEST-RQ: masked prediction of the labels of a random-projection quantizer (arXiv 2202.01855).
+
+Nothing is learned to make targets: a frozen random matrix projects stacked log-mel frames, and the nearest of frozen
+random codewords is the label. The Conformer is the one of ``transformers``, at 25 Hz.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import Wav2Vec2ConformerConfig
+from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import Wav2Vec2ConformerEncoder
+
+from greenbench.cost.analytic import attention_macs, feed_forward_macs
+from greenbench.data.features import LOGMEL_80
+from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.models.capture import layer_outputs
+from greenbench.models.masking import span_mask
+
+STACK = 4
+"""Log-mel frames of 10 ms to a frame of the encoder."""
+
+
+class RandomProjectionQuantizer(nn.Module):
+    """Labels of frames (B, T, F) -> (B, T, books) int64: nearest codeword by cosine after a random projection.
+
+    Frames are normalised over time per crop first, as the method requires: else few codewords are used.
+    """
+
+    def __init__(self, width: int, *, codeword_width: int, codewords: int, books: int) -> None:
+        super().__init__()
+        projection = torch.empty(books, width, codeword_width)
+        bound = (6 / (width + codeword_width)) ** 0.5
+        self.register_buffer("projection", projection.uniform_(-bound, bound))
+        self.register_buffer("codewords", F.normalize(torch.randn(books, codewords, codeword_width), dim=-1))
+
+    @torch.no_grad()
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return the labels; the norm of a projected frame does not change which codeword is nearest."""
+        frames = frames.float()
+        frames = (frames - frames.mean(dim=1, keepdim=True)) / (frames.std(dim=1, keepdim=True) + 1e-5)
+        projected = torch.einsum("btf,kfd->kbtd", frames, self.projection).flatten(1, 2)
+        labels = (projected @ self.codewords.transpose(1, 2)).argmax(dim=-1)
+        return labels.view(-1, *frames.shape[:2]).permute(1, 2, 0)
+
+
+class BestRq(Upstream):
+    """Masked prediction of random-projection labels at 25 Hz."""
+
+    frame_hz = 25.0
+    feature_spec = LOGMEL_80
+
+    def __init__(
+        self,
+        *,
+        layers: int = 12,
+        width: int = 576,
+        heads: int = 8,
+        feed_forward: int = 2048,
+        depthwise_kernel: int = 31,
+        dropout: float = 0.1,
+        codewords: int = 8192,
+        codeword_width: int = 16,
+        books: int = 1,
+        mask_prob: float = 0.5,
+        mask_span: int = 10,
+    ) -> None:
+        super().__init__()
+        config = Wav2Vec2ConformerConfig(
+            hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=feed_forward,
+            conv_depthwise_kernel_size=depthwise_kernel, position_embeddings_type="rotary", hidden_act="swish",
+            hidden_dropout=dropout, attention_dropout=dropout, activation_dropout=dropout,
+            conformer_conv_dropout=dropout, layerdrop=0.0, rotary_embedding_base=10_000,
+        )  # fmt: skip
+        bins = LOGMEL_80.n_mels
+        self.front = nn.ModuleList(
+            [nn.Conv1d(bins, width, 3, stride=2, padding=1), nn.Conv1d(width, width, 3, stride=2, padding=1)]
+        )
+        self.encoder = Wav2Vec2ConformerEncoder(config)
+        self.heads = nn.ModuleList(nn.Linear(width, codewords) for _ in range(books))
+        self.quantizer = RandomProjectionQuantizer(
+            STACK * bins, codeword_width=codeword_width, codewords=codewords, books=books
+        )
+        self.mask_prob, self.mask_span = mask_prob, mask_span
+
+    def _subsample(self, features: Tensor) -> Tensor:
+        """Return the encoder's input at 25 Hz, (B, T, F) -> (B, T // 4, D)."""
+        hidden = features.transpose(1, 2)
+        for conv in self.front:
+            hidden = F.gelu(conv(hidden))
+        return hidden.transpose(1, 2)
+
+    @staticmethod
+    def _whole(batch: Batch) -> Tensor:
+        if batch.features is None:
+            raise ValueError("BestRq needs features")
+        return batch.features[:, : batch.features.shape[1] // STACK * STACK]
+
+    def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Cross-entropy of the labels of masked frames; masked input is replaced by noise of deviation 0.1."""
+        features = self._whole(batch)
+        rows, length, bins = features.shape
+        frames = length // STACK
+        mask = span_mask(rows, frames, prob=self.mask_prob, span=self.mask_span, generator=info.generator)
+        noise = 0.1 * torch.randn(features.shape, generator=info.generator)
+        hide = mask.repeat_interleave(STACK, dim=1).unsqueeze(-1).to(features.device)
+        targets = self.quantizer(features.reshape(rows, frames, STACK * bins))
+        hidden = self.encoder(self._subsample(torch.where(hide, noise.to(features), features)))[0]
+        mask = mask.to(hidden.device)
+        predicted, wanted = hidden[mask], targets[mask]
+        logits = [head(predicted).float() for head in self.heads]
+        loss = torch.stack([F.cross_entropy(one, wanted[:, k]) for k, one in enumerate(logits)]).mean()
+        return loss, {"accuracy": (logits[0].argmax(-1) == wanted[:, 0]).float().mean().detach()}
+
+    def hidden_states(self, batch: Batch) -> list[Tensor]:
+        """Return the encoder's input and each layer's output."""
+        frames = self._subsample(self._whole(batch))
+        return layer_outputs(self.trunk_layers(), lambda: self.encoder(frames))
+
+    def trunk_layers(self) -> list[nn.Module]:
+        """Return the Conformer layers."""
+        return list(self.encoder.layers)
+
+    def analytic_macs(self, num_samples: int) -> float:
+        """Return MACs of the representation of one crop, by formula."""
+        config, frames = self.encoder.config, LOGMEL_80.num_frames(num_samples) // STACK
+        width = config.hidden_size
+        front = 2.0 * frames * LOGMEL_80.n_mels * 3 * width + float(frames) * width * 3 * width
+        convolution = 3.0 * frames * width * width + float(frames) * width * config.conv_depthwise_kernel_size
+        layer = attention_macs(frames, width) + 2 * feed_forward_macs(frames, width, config.intermediate_size)
+        return front + config.num_hidden_layers * (layer + convolution)

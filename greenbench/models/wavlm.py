@@ -1,0 +1,81 @@
+"""WavLM with the encoder of ``transformers`` (arXiv 2110.13900): HuBERT's loss on mixed input.
+
+Part of the crops get another crop of the batch, or noise, added to a random stretch of at most half their length; the
+units to predict are those of the clean crop. The encoder adds a gated relative position bias to attention.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import WavLMConfig, WavLMModel
+
+from greenbench.models.base import Batch, StepInfo
+from greenbench.models.hubert import Hubert
+from greenbench.models.waveform import encoder_config, takes_options_of
+
+
+class WavLm(Hubert):
+    """Masked prediction of units of the main speaker from mixed waveforms at 50 Hz."""
+
+    @takes_options_of(encoder_config)
+    def __init__(
+        self,
+        *,
+        units: int = 100,
+        projection: int = 256,
+        temperature: float = 0.1,
+        mask_prob: float = 0.8,
+        mask_span: int = 10,
+        target_seconds: float = 1200.0,
+        mix_prob: float = 0.2,
+        noise_share: float = 0.5,
+        buckets: int = 320,
+        max_distance: int = 800,
+        **encoder: Any,
+    ) -> None:
+        config = encoder_config(WavLMConfig, **encoder, num_buckets=buckets, max_bucket_distance=max_distance)
+        super().__init__(
+            layers=1, width=config.hidden_size, heads=1, feed_forward=1, conv_channels=1, conv_pos_kernel=1,
+            conv_pos_groups=1, units=units, projection=projection, temperature=temperature, mask_prob=mask_prob,
+            mask_span=mask_span, target_seconds=target_seconds,
+        )  # fmt: skip
+        self.model = WavLMModel(config)
+        self.mix_prob, self.noise_share = mix_prob, noise_share
+
+    def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Cross-entropy over units at masked frames of the mixed waveforms."""
+        if batch.waveform is None:
+            raise ValueError("WavLm needs the waveform")
+        mixed = mix(batch.waveform, info.generator, prob=self.mix_prob, noise_share=self.noise_share)
+        return super().loss(dataclasses.replace(batch, waveform=mixed), info)
+
+
+def mix(waveform: Tensor, generator: torch.Generator, *, prob: float, noise_share: float) -> Tensor:
+    """Add interference to a random stretch of each crop with probability ``prob``, (B, S) -> (B, S).
+
+    The stretch covers up to half the crop. Interference is another crop at -5 to 5 dB of the crop's energy, or, with
+    probability ``noise_share``, white noise at -5 to 20 dB below it (the published ranges of mixing ratios).
+    """
+    rows, samples = waveform.shape
+    draw = torch.rand(6, rows, 1, generator=generator)
+    length = (draw[1] * samples / 2).long()
+    begin = (draw[2] * (samples - length + 1)).long()
+    time = torch.arange(samples)
+    inside = (time >= begin) & (time < begin + length) & (draw[0] < prob)
+    is_noise = draw[3] < noise_share
+    ratio_db = torch.where(is_noise, -5 + 25 * draw[4], -5 + 10 * draw[4])
+    # Another crop, never the same one: shifted by 1 .. rows - 1 places.
+    other = (torch.arange(rows) + 1 + (draw[5, :, 0] * max(rows - 1, 1)).long().clamp(max=max(rows - 2, 0))) % rows
+    noise = torch.randn(rows, samples, generator=generator)
+    device = waveform.device
+    interference = torch.where(is_noise.to(device), noise.to(device), waveform[other.to(device)])
+    level = _rms(waveform) / _rms(interference) * (10 ** (-ratio_db / 20)).to(device)
+    return torch.where(inside.to(device), waveform + level * interference, waveform)
+
+
+def _rms(waveform: Tensor) -> Tensor:
+    return waveform.square().mean(dim=-1, keepdim=True).sqrt() + 1e-7
