@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ class BatchLoader:
 
     With a feature store the batches have ``features``, with ``waveform=True`` (the default without one) the samples.
     On a CPU a batch is put together in the calling process, since slicing a memory map costs less than a hand-over;
-    for CUDA the next batch is copied from pinned memory while the current one is computed.
+    for CUDA (or with ``prefetch=True``) a thread prepares the next one from pinned memory while the current is computed.
     """
 
     def __init__(
@@ -40,11 +42,15 @@ class BatchLoader:
         device: torch.device | str = "cpu",
         waveform: bool | None = None,
         augment: Augment | None = None,
+        prefetch: bool = False,
     ) -> None:
         self.store, self.features = store, features
         self.device = torch.device(device)
         self.waveform = features is None if waveform is None else waveform
         self.augment = augment
+        is_cuda = self.device.type == "cuda"
+        self._stream = torch.cuda.Stream(self.device) if is_cuda else None
+        self._pool = ThreadPoolExecutor(1, "greenbench-loader") if is_cuda or prefetch else None
         self.stall_s = 0.0
         """Seconds that the training has waited for batches so far."""
         self._plan_of = lambda epoch: EpochPlan.make(
@@ -53,7 +59,7 @@ class BatchLoader:
         )  # fmt: skip
         self._epoch, self._index = 0, 0
         self.plan = self._plan_of(0)
-        self._ahead: Batch | None = None
+        self._ahead: Future[Batch] | None = None
 
     @property
     def position(self) -> tuple[int, int]:
@@ -72,11 +78,14 @@ class BatchLoader:
     def __next__(self) -> Batch:
         """Return the next batch; an epoch's end is followed by the next epoch's begin."""
         begin = time.perf_counter()
-        batch = self._ahead or self._load()
-        self._ahead = None
-        self._advance()
-        if self.device.type == "cuda":
-            self._ahead = self._load()
+        if self._pool is None:
+            batch = self._load(self.plan, self._epoch, self._index)
+            self._advance()
+        else:
+            ahead = self._ahead or self._submit(self._pool)
+            batch = self._arrived(ahead)
+            self._advance()
+            self._ahead = self._submit(self._pool)
         self.stall_s += time.perf_counter() - begin
         return batch
 
@@ -86,15 +95,27 @@ class BatchLoader:
             self._epoch, self._index = self._epoch + 1, 0
             self.plan = self._plan_of(self._epoch)
 
-    def _load(self) -> Batch:
-        if self._index >= len(self.plan):
-            self._epoch, self._index = self._epoch + 1, 0
-            self.plan = self._plan_of(self._epoch)
-        plan = self.plan.batch(self._index)
-        waveform = self._waveforms(plan) if self.waveform or self.augment is not None else None
-        if waveform is not None and self.augment is not None:
-            waveform = self.augment(waveform, self._epoch, self._index)
-        features = self._features(plan, waveform) if self.features is not None else None
+    def _submit(self, pool: ThreadPoolExecutor) -> Future[Batch]:
+        return pool.submit(self._load, self.plan, self._epoch, self._index)
+
+    def _arrived(self, ahead: Future[Batch]) -> Batch:
+        batch = ahead.result()
+        if self._stream is not None:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_stream(self._stream)
+            for tensor in (batch.waveform, batch.features):
+                if tensor is not None:
+                    # The memory was taken on the copying stream and must not be reused while this one reads it.
+                    tensor.record_stream(current)
+        return batch
+
+    def _load(self, epoch_plan: EpochPlan, epoch: int, index: int) -> Batch:
+        plan = epoch_plan.batch(index)
+        with torch.cuda.stream(self._stream) if self._stream is not None else contextlib.nullcontext():
+            waveform = self._waveforms(plan) if self.waveform or self.augment is not None else None
+            if waveform is not None and self.augment is not None:
+                waveform = self.augment(waveform, epoch, index)
+            features = self._features(plan, waveform) if self.features is not None else None
         return Batch(waveform if self.waveform else None, features, plan.num_samples, plan.utterances, plan.starts)
 
     def _waveforms(self, plan: BatchPlan) -> torch.Tensor:
