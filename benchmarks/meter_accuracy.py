@@ -212,11 +212,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--lengths", type=float, nargs="+", default=[1.037, 5.043, 20.071, 60.013])
     parser.add_argument("--peer-python", default=sys.executable)
+    parser.add_argument("--mode", default="", help="'with counter' or 'without counter'; default: both")
     options = parser.parse_args()
     if options.worker:
         WORKERS[options.worker](options.lengths, options.count)
         return
-    for mode in ("with counter (100 ms updates)", "without counter"):
+    for mode in (m for m in ("with counter (100 ms updates)", "without counter") if m.startswith(options.mode)):
         table(mode, options.lengths, run(mode, options.lengths, options.peer_python))
 
 

@@ -67,7 +67,12 @@ def _reading_error(t: Floats, power: Floats) -> float:
     """
     if len(t) < 2:
         return 0.0
-    half = np.abs(np.diff(power)) * np.diff(t) / 2
+    distance = np.diff(t)
+    half = np.abs(np.diff(power)) * distance / 2
     swing = float(np.max(power) - np.min(power))
+    # Where a reading came late, whole cycles of the load may have gone by unseen: the full swing, added up.
+    late = distance > 4 * float(np.median(distance))
+    unseen_j = swing * float(np.sum(distance[late]))
+    half = np.where(late, 0.0, half)
     edges = swing * float(t[1] - t[0] + t[-1] - t[-2]) / 2
-    return edges + 3.0 * float(np.sqrt(np.sum(half**2) / 3.0))
+    return edges + unseen_j + 3.0 * float(np.sqrt(np.sum(half**2) / 3.0))
