@@ -34,7 +34,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="hold joule budgets against modelled energy where no sensor or counter is readable (default: skip)",
     )  # fmt: skip
     group.addoption(
-        "--energy-sources", default="auto", metavar="NAMES", help="power sources to read, as in [power] sources (default: auto)"
+        "--energy-sources",
+        default="auto",
+        metavar="NAMES",
+        help="power sources to read, as in [power] sources (default: auto)",
     )
 
 

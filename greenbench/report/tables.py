@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from greenbench.metrics import IDENTITY_COLUMNS, METRICS
 from greenbench.records import SCHEMA_VERSION, Trial
@@ -89,10 +89,15 @@ def curve_rows(trial: Trial) -> Iterator[dict[str, Any]]:
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows under fixed columns; what a row does not have is an empty cell."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        for row in rows:
-            writer.writerow([cell(row.get(column)) for column in columns])
+        write_rows(file, columns, rows)
+
+
+def write_rows(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write head and rows to an open text file."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([cell(row.get(column)) for column in columns])
 
 
 def _key(trial: Trial) -> dict[str, Any]:

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from greenbench.metrics import IDENTITY_COLUMNS, METRICS
+from greenbench.records import RESULT
+from greenbench.report import ReportPaths, write_report
+from report.folders import ECO, LOGMEL, MELHUBERT, write_run
+
+DESIGNED = (
+    "schema_version, suite, model, family, size, seed, status, valid, resumed, device, gpu, budget_kind, budget_limit, "
+    "budget_spent, budget_overshoot_pct, steps, audio_h, params, pretrain_flops, flops_method, peak_memory_bytes, pretrain_s, "
+    "wall_s, energy_budgeted_j, energy_total_j, energy_wasted_j, energy_source, energy_uncertainty_j, mean_power_w, "
+    "idle_power_w, co2e_g, co2e_low_g, co2e_high_g, carbon_intensity_g_per_kwh, pue, phones_per_pct"
+).split(", ")
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_results_have_one_row_per_trial_under_the_contracts_columns(report: ReportPaths) -> None:
+    rows = rows_of(report.results_csv)
+    assert len(rows) == 25
+    assert list(rows[0]) == [*IDENTITY_COLUMNS, *METRICS]
+    assert set(DESIGNED) <= set(rows[0])
+
+
+def test_absent_figures_are_empty_cells_never_zero_or_nan(report: ReportPaths) -> None:
+    rows = rows_of(report.results_csv)
+    control = next(row for row in rows if row["control"] == "logmel")
+    for column in ("budget_spent", "params", "pretrain_flops", "energy_budgeted_j", "final_loss", "abx_error_pct"):
+        assert control[column] == "", column
+    cells = [cell.lower() for row in rows for cell in row.values()]
+    assert not {"nan", "none", "inf", "null"} & set(cells)
+
+
+def test_figures_survive_the_way_through_the_csv_exactly(run_folder: Path, report: ReportPaths) -> None:
+    from greenbench.records import load_trial
+
+    for row in rows_of(report.results_csv):
+        written = load_trial(run_folder / row["run_dir"]).row
+        for name in METRICS:
+            assert (float(row[name]) if row[name] else None) == written.get(name), name
+
+
+def test_trials_that_failed_or_never_finished_keep_a_row(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", arms=(ECO, MELHUBERT), seeds=1, hz=1, budget_s=9)
+    next(run.glob("melhubert*")).joinpath(RESULT).unlink()
+    rows = {row["model"]: row for row in rows_of(write_report([run], tmp_path / "out").results_csv)}
+    assert rows["melhubert"]["status"] == "incomplete"
+    assert rows["melhubert"]["budget_limit"] == "9"
+    assert rows["melhubert"]["energy_total_j"] == ""
+    assert rows["eco"]["status"] == "ok"
+
+
+def test_phase_energies_add_up_to_the_trials_total(report: ReportPaths) -> None:
+    totals = {(r["model"], r["seed"]): float(r["energy_total_j"]) for r in rows_of(report.results_csv)}
+    sums: dict[tuple[str, str], float] = {}
+    for row in rows_of(report.phases_csv):
+        if row["phase"] != "idle":
+            key = (row["model"], row["seed"])
+            sums[key] = sums.get(key, 0.0) + float(row["energy_j"])
+    assert sums.keys() == totals.keys()
+    assert all(abs(sums[key] - totals[key]) < 1e-6 * totals[key] for key in totals)
+
+
+def test_curves_hold_every_logged_step_in_the_reports_units(run_folder: Path, report: ReportPaths) -> None:
+    rows = [r for r in rows_of(report.curves_csv) if r["model"] == "eco" and r["seed"] == "3"]
+    folder = next(run_folder.glob("eco-s3-*"))
+    assert len(rows) == len((folder / "metrics.jsonl").read_text().splitlines())
+    assert {r["model"] for r in rows_of(report.curves_csv)} == {"eco", "melhubert", "hubert"}
+    assert float(rows[-1]["audio_h"]) > 0
+    assert float(rows[-1]["co2e_g"]) > 0
+
+
+def test_a_run_without_power_journals_has_no_energy_and_says_so(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", arms=(ECO, LOGMEL), seeds=1, power=False, budget_s=9)
+    page = write_report([run], tmp_path / "out").html.read_text(encoding="utf-8")
+    assert "No power journal was found" in page
