@@ -62,7 +62,7 @@ class Context:
         """
         limit = self.max_train_seconds if side is self.train else self.max_test_seconds
         candidates = sorted(
-            (i for i, u in enumerate(side.utterances) if keep(u)), key=lambda i: _hash(side.utterances[i].id)
+            (i for i, u in enumerate(side.utterances) if keep(u)), key=lambda i: stable_hash(side.utterances[i].id)
         )
         chosen: list[int] = []
         seconds = 0.0
@@ -89,7 +89,7 @@ def held_out(utterances: Sequence[Utterance]) -> np.ndarray:
     Whatever a probe has to choose is chosen on these, never on the test split.
     """
     names = [u.speaker or "" for u in utterances]
-    speakers = sorted(set(names), key=_hash)
+    speakers = sorted(set(names), key=stable_hash)
     wanted = max(1.0, HELD_OUT_SHARE * len(utterances))
     if len(speakers) >= 3:
         taken: set[str] = set()
@@ -98,12 +98,13 @@ def held_out(utterances: Sequence[Utterance]) -> np.ndarray:
                 break
             taken.add(speaker)
         return np.array([name in taken for name in names], dtype=bool)
-    order = sorted(range(len(utterances)), key=lambda i: _hash(utterances[i].id))
+    order = sorted(range(len(utterances)), key=lambda i: stable_hash(utterances[i].id))
     mask = np.zeros(len(utterances), dtype=bool)
     if len(utterances) > 1:
         mask[order[: round(wanted)]] = True
     return mask
 
 
-def _hash(text: str) -> str:
+def stable_hash(text: str) -> str:
+    """Return a hash that is the same in every process: an arbitrary but fixed order."""
     return hashlib.sha256(text.encode()).hexdigest()

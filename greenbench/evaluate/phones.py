@@ -152,8 +152,3 @@ def linear_phones(context: Context) -> TaskResult:
         "held_out_per_pct": round(held_out_pct, 3),
     }
     return TaskResult({"phones_per_pct": pct, "phones_frame_error_pct": 100.0 * float(wrong.mean())}, details)
-
-
-def phones(context: Context) -> TaskResult:
-    """Score phone recognition under each head that was asked for."""
-    return linear_phones(context)

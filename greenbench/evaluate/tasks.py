@@ -4,11 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from greenbench.evaluate.abx import abx
+from greenbench.evaluate.characters import characters
 from greenbench.evaluate.context import Context, TaskResult
-from greenbench.evaluate.phones import phones
+from greenbench.evaluate.label_free import pnmi_task, rank_task
+from greenbench.evaluate.phones import aligned_inventory, aligned_splits, linear_phones
+from greenbench.evaluate.recurrent import recurrent_phones
+from greenbench.evaluate.utterances import keywords, language, speaker
 
 Task = Callable[[Context], TaskResult]
 
-TASKS: dict[str, Task] = {"phones": phones}
+
+def phones(context: Context) -> TaskResult:
+    """Score phone recognition under each head that was asked for."""
+    result = linear_phones(context) if "linear" in context.heads else TaskResult({})
+    if "recurrent" in context.heads:
+        inventory = aligned_inventory(context)
+        second = recurrent_phones(context, inventory, *aligned_splits(context, inventory))
+        result.metrics.update(second.metrics)
+        result.details["recurrent"] = second.details
+    return result
+
+
+TASKS: dict[str, Task] = {
+    "phones": phones,
+    "characters": characters,
+    "keywords": keywords,
+    "speaker": speaker,
+    "language": language,
+    "pnmi": pnmi_task,
+    "abx": abx,
+    "effective_rank": rank_task,
+}
 
 FALLBACKS = {"phones": "characters"}
