@@ -105,7 +105,7 @@ def give_targets(model: Upstream) -> None:
     if isinstance(getattr(model, "labels", None), UnitLabels):
         return
     if hasattr(model, "labels"):
-        model.labels = UnitLabels(np.zeros(8), np.array([0, 8]), hop_samples=320)
+        model.labels = UnitLabels(np.zeros(8), np.array([0, 8]), hop_samples=320)  # type: ignore[assignment]
     elif type(model).make_targets is not Upstream.make_targets:
         model.make_targets(NoiseData(model), seed=0, device=torch.device("cpu"), progress=lambda *_: None)
 

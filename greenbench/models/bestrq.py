@@ -32,6 +32,8 @@ class RandomProjectionQuantizer(nn.Module):
         super().__init__()
         projection = torch.empty(books, width, codeword_width)
         bound = (6 / (width + codeword_width)) ** 0.5
+        self.projection: Tensor
+        self.codewords: Tensor
         self.register_buffer("projection", projection.uniform_(-bound, bound))
         self.register_buffer("codewords", F.normalize(torch.randn(books, codewords, codeword_width), dim=-1))
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, nn
 
 
-def layer_outputs(layers: Sequence[nn.Module], run: Callable[[], Any]) -> list[Tensor]:
+def layer_outputs(layers: Iterable[nn.Module], run: Callable[[], Any]) -> list[Tensor]:
     """Call ``run`` and return the first layer's input and each layer's output, in order, each (B, T, D).
 
     A layer that gives a tuple counts with its first item; layers that did not run leave no entry.
     """
+    layers = list(layers)
     captured: list[Tensor] = []
 
     def first_input(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

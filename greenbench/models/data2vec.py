@@ -82,7 +82,8 @@ class Data2Vec(Upstream):
     @torch.no_grad()
     def _targets(self, frames: Tensor) -> Tensor:
         """Return the mean of the top layers' feed-forward outputs, each normalised over time, (B, T, D) float32."""
-        networks = [layer.feed_forward for layer in self.teacher.layers][-self.top_layers :]
+        layers: Any = self.teacher.layers
+        networks = [layer.feed_forward for layer in layers][-self.top_layers :]
         outputs = layer_outputs(networks, lambda: self.teacher(frames))[1:]
         with full_precision(frames):
             return torch.stack([F.instance_norm(o.float().transpose(1, 2)) for o in outputs]).mean(0).transpose(1, 2)

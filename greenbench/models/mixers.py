@@ -81,7 +81,7 @@ class _Mixed(MelHubert):
 class FNet(_Mixed):
     """Masked prediction of log-mel units with Fourier mixing."""
 
-    def _mixer(self, width: int) -> nn.Module:
+    def _mixer(self, width: int) -> nn.Module:  # noqa: ARG002
         return FourierMixing()
 
     def _mixer_macs(self, frames: int, width: int) -> float:

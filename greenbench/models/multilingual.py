@@ -46,9 +46,9 @@ def language_weights(languages: Sequence[str], num_samples: np.ndarray, alpha: f
     """Return each utterance's weight (N,), mean 1, that gives language shares p ** alpha of the audio drawn."""
     names, member = np.unique(np.asarray(languages), return_inverse=True)
     shares = np.bincount(member, weights=np.asarray(num_samples, dtype=np.float64), minlength=len(names))
-    shares /= shares.sum()
+    shares = np.divide(shares, shares.sum())
     wanted = shares**alpha
-    weights = (wanted / wanted.sum() / shares)[member]
+    weights = np.divide(wanted / wanted.sum(), shares)[member]
     return weights / weights.mean()
 
 

@@ -55,7 +55,7 @@ class Wav2Vec2(Upstream):
         """InfoNCE at masked frames plus the codebooks' diversity penalty."""
         if batch.waveform is None:
             raise ValueError("Wav2Vec2 needs the waveform")
-        frames = int(self.model._get_feat_extract_output_lengths(torch.tensor(batch.num_samples)))
+        frames = int(self.model._get_feat_extract_output_lengths(batch.num_samples))
         mask = span_mask(batch.size, frames, prob=self.mask_prob, span=self.mask_span, generator=info.generator)
         index, valid = masked_positions(mask)
         negatives = sample_negatives(valid, self.negatives, info.generator)
@@ -65,7 +65,11 @@ class Wav2Vec2(Upstream):
         loss, won = contrastive_loss(predicted, targets, negatives, valid, temperature=self.temperature)
         codes = self.model.config.num_codevectors_per_group * self.model.config.num_codevector_groups
         diversity = 1 - perplexity / codes
-        figures = {"contrastive": loss.detach(), "accuracy": won, "perplexity": perplexity.detach()}
+        figures: dict[str, float | Tensor] = {
+            "contrastive": loss.detach(),
+            "accuracy": won,
+            "perplexity": perplexity.detach(),
+        }
         return loss + self.diversity_weight * diversity, figures
 
     def _quantize(self, frames: Tensor, valid: Tensor, fraction: float) -> tuple[Tensor, Tensor]:

@@ -43,7 +43,7 @@ class WavLm(Hubert):
             conv_pos_groups=1, units=units, projection=projection, temperature=temperature, mask_prob=mask_prob,
             mask_span=mask_span, target_seconds=target_seconds,
         )  # fmt: skip
-        self.model = WavLMModel(config)
+        self.model = WavLMModel(config)  # type: ignore[assignment]
         self.mix_prob, self.noise_share = mix_prob, noise_share
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
