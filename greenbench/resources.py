@@ -1,7 +1,8 @@
-"""Where the cards and the embedded corpus lie: inside the wheel, or at the top of a checkout."""
+"""Where data files lie: cards and corpus in the wheel or a checkout, CodeCarbon's tables, the user's cache."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from functools import cache
 from pathlib import Path
@@ -29,3 +30,11 @@ def cache_dir() -> Path:
         return Path(explicit).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base).expanduser() if base else Path.home() / ".cache") / "greenbench"
+
+
+def codecarbon_data() -> Path | None:
+    """Return CodeCarbon's data folder without importing CodeCarbon; None where it is not installed."""
+    spec = importlib.util.find_spec("codecarbon")
+    locations = spec.submodule_search_locations if spec else None
+    folder = Path(next(iter(locations))) / "data" if locations else None
+    return folder if folder is not None and folder.is_dir() else None

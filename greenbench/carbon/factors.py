@@ -23,7 +23,7 @@ from typing import Any
 
 from greenbench.carbon.clouds import LOCATIONS
 from greenbench.errors import ConfigError
-from greenbench.power.tdp import codecarbon_data
+from greenbench.resources import codecarbon_data
 from greenbench.units import joules_to_kwh
 
 HINT = "no region: emissions are left out; name one (FRA, USA-CA, gcp:europe-west9) or give a grid intensity"

@@ -10,11 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
+from greenbench.data.batch import Batch
 from greenbench.data.batches import BatchPlan, EpochPlan
 from greenbench.data.feature_store import FeatureStore
 from greenbench.data.features import extract
 from greenbench.data.waveforms import WaveformStore, to_float
-from greenbench.models.base import Batch
 
 Augment = Callable[[torch.Tensor, int, int], torch.Tensor]
 """``augment(waveform (B, S), epoch, index)`` returns a waveform of the same shape."""
@@ -25,7 +25,7 @@ class BatchLoader:
 
     With a feature store the batches have ``features``, with ``waveform=True`` (the default without one) the samples.
     On a CPU a batch is put together in the calling process, since slicing a memory map costs less than a hand-over;
-    for CUDA (or with ``prefetch=True``) a thread prepares the next one from pinned memory while the current is computed.
+    for CUDA (or with ``prefetch=True``) a thread prepares the next one while the current one is computed.
     """
 
     def __init__(

@@ -14,36 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from greenbench.data.batch import SAMPLE_RATE, Batch
+
+__all__ = ["SAMPLE_RATE", "Batch", "PretrainData", "StepInfo", "Upstream"]
+
 if TYPE_CHECKING:
     from greenbench.data.features import FeatureSpec
-
-SAMPLE_RATE = 16_000
-
-
-@dataclass
-class Batch:
-    """Crops of equal length.
-
-    Shapes: ``waveform`` (B, S) float32 in [-1, 1] at 16 kHz, ``features`` (B, T, F) float32 normalised with the
-    corpus' mean and standard deviation; each is None unless the model asked for it. ``utterances`` (B,) are indices
-    into the pretraining split, ``starts`` (B,) the crops' first samples (a multiple of 320).
-    """
-
-    waveform: Tensor | None
-    features: Tensor | None
-    num_samples: int
-    utterances: np.ndarray
-    starts: np.ndarray
-
-    @property
-    def size(self) -> int:
-        """Return the number of crops."""
-        return len(self.utterances)
-
-    @property
-    def audio_s(self) -> float:
-        """Return the seconds of audio in the batch."""
-        return self.size * self.num_samples / SAMPLE_RATE
 
 
 @dataclass(frozen=True)

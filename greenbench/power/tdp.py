@@ -8,11 +8,12 @@ one thread is bounded by what CPUs on the market have.
 from __future__ import annotations
 
 import csv
-import importlib.util
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from greenbench.resources import codecarbon_data
 
 # CodeCarbon's own default for a CPU it does not know (codecarbon/core/cpu.py, DEFAULT_POWER_PER_CORE).
 WATTS_PER_UNKNOWN_THREAD = 4.0
@@ -36,14 +37,6 @@ class CpuPower:
     per_thread_low_w: float
     per_thread_high_w: float
     reason: str
-
-
-def codecarbon_data() -> Path | None:
-    """Return CodeCarbon's data folder without importing CodeCarbon; None where it is not installed."""
-    spec = importlib.util.find_spec("codecarbon")
-    locations = spec.submodule_search_locations if spec else None
-    folder = Path(next(iter(locations))) / "data" if locations else None
-    return folder if folder is not None and folder.is_dir() else None
 
 
 def cpu_model() -> tuple[str, bool]:

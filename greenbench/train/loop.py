@@ -150,7 +150,7 @@ class Pretraining:
             self._in_flight.popleft().synchronize()
 
     def _account(
-        self, loss: torch.Tensor, extras: dict[str, Any], factor: float, audio_s: float, step_s: float
+        self, loss: torch.Tensor, factor: float, audio_s: float, step_s: float
     ) -> None:
         if self.device.type == "cpu" or self.state.step % 20 == 0:
             value = float(loss)

@@ -1,0 +1,102 @@
+"""The house: arrows between rooms point one way, and light verbs stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import greenbench
+
+PACKAGE = Path(greenbench.__file__).parent
+
+# A room may import rooms of a lower floor, and itself. The floors are those of docs/architecture.md.
+FLOORS = (
+    ("errors", "units", "resources", "__init__"),
+    ("schema", "progress"),
+    ("config", "metrics"),
+    ("cards", "records", "carbon", "stats"),
+    ("power", "schedule", "data"),
+    ("budget", "models"),
+    ("cost", "compare"),
+    ("train", "evaluate", "plan"),
+    ("trial", "report"),
+    ("runner", "exports", "check", "pytest_plugin"),
+    ("cli",),
+    ("__main__",),
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+WITHOUT_TORCH = ("power", "carbon", "report", "check", "compare", "stats", "records", "config", "cards", "exports")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return all modules imported anywhere in a file, those only for type checking left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    only_types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
+        for node in ast.walk(block)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in only_types:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "_share" not in path.parts)
+
+
+def test_every_module_belongs_to_a_room_of_the_map() -> None:
+    unknown = sorted({room_of(path) for path in SOURCES} - set(FLOOR_OF))
+    assert not unknown, f"rooms without a floor: {unknown}; place them in docs/architecture.md and here"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_arrows_point_down(path: Path) -> None:
+    room = room_of(path)
+    for module in imports_of(path):
+        parts = module.split(".")
+        if parts[0] != "greenbench" or len(parts) < 2 or parts[1] not in FLOOR_OF or room in (parts[1], "__init__"):
+            continue
+        assert FLOOR_OF[parts[1]] < FLOOR_OF[room], f"{path.name} ({room}) imports {module}: that arrow points up"
+
+
+@pytest.mark.parametrize("room", WITHOUT_TORCH)
+def test_rooms_for_reading_and_metering_never_load_torch(room: str) -> None:
+    modules = [path for path in SOURCES if room_of(path) == room]
+    names = [
+        ".".join(("greenbench", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+        for path in modules
+        if path.name != "__main__.py"
+    ]
+    code = f"import importlib, sys\nfor n in {names!r}: importlib.import_module(n)\nsys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_help_loads_neither_torch_nor_pandas_nor_matplotlib() -> None:
+    code = (
+        "import sys\nfrom greenbench.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "heavy = [m for m in ('torch', 'pandas', 'matplotlib', 'transformers', 'sklearn', 'scipy', 'numpy') "
+        "if m in sys.modules]\nprint(heavy, file=sys.stderr)\nsys.exit(bool(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_are_what_the_package_says() -> None:
+    for name in greenbench.__all__:
+        assert getattr(greenbench, name) is not None

@@ -1,0 +1,108 @@
+"""Run folders: atomic results, torn journals, crashed phases, schema versions."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenbench.errors import DataError, OutputError
+from greenbench.records import (
+    MANIFEST,
+    RESULT,
+    Journal,
+    Trial,
+    find_trials,
+    load_trial,
+    phase_spans,
+    read_jsonl,
+    write_json,
+)
+
+
+def test_not_finite_figures_become_null(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"x": float("nan"), "y": [float("inf"), 1.0]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": None, "y": [None, 1.0]}
+
+
+def test_a_killed_writer_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"n": -1})
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom greenbench.records import write_json\n"
+        "print('go', flush=True)\nn = 0\n"
+        "while True:\n    n += 1\n    write_json(Path(sys.argv[1]), {'n': n, 'pad': 'x' * 20000})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert len(json.loads(path.read_text())["pad"]) == 20000
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"gone/a\.json: cannot be written"):
+        write_json(tmp_path / "gone" / "a.json", {})
+
+
+def test_a_torn_line_is_skipped_and_never_glued_to_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"event": "a", "t_mono_ns": 1}\n{"event": "b", "t_mo')
+    journal = Journal(path)
+    journal.write(event="c")
+    journal.close()
+    assert [r["event"] for r in read_jsonl(path)] == ["a", "c"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["setup", "pretrain", "evaluate"]), st.booleans()), max_size=8))
+def test_every_phase_that_began_has_a_span_whether_it_ended_or_not(steps: list[tuple[str, bool]]) -> None:
+    events, now = [{"event": "session", "t_mono_ns": 0}], 0
+    for number, (name, ends) in enumerate(steps, start=1):
+        now += 10
+        events.append({"event": "begin", "phase": name, "t_mono_ns": now})
+        now += 10
+        events.append({"event": "end", "phase": name, "t_mono_ns": now} if ends else {"event": "x", "t_mono_ns": now})
+        events.append({"event": "session", "session": number, "t_mono_ns": now + 1})
+    spans = phase_spans(events)
+    assert [(s.phase, s.complete) for s in spans] == steps
+    assert all(s.end_ns - s.begin_ns == 10 for s in spans)
+
+
+def test_curves_leave_out_steps_that_a_crash_threw_away(tmp_path: Path) -> None:
+    write_json(tmp_path / MANIFEST, {"schema_version": 1})
+    journal = Journal(tmp_path / "metrics.jsonl")
+    for step in (1, 2, 3, 4, 3, 4, 5):
+        journal.write(step=step, loss=float(step))
+    journal.close()
+    assert [r["step"] for r in load_trial(tmp_path).curve] == [1, 2, 3, 4, 5]
+
+
+def test_a_newer_schema_is_refused_and_a_damaged_file_named(tmp_path: Path) -> None:
+    write_json(tmp_path / MANIFEST, {"schema_version": 99})
+    with pytest.raises(DataError, match="schema_version 99 is newer"):
+        load_trial(tmp_path)
+    (tmp_path / MANIFEST).write_text("{")
+    with pytest.raises(DataError, match=r"manifest\.json: not valid JSON"):
+        load_trial(tmp_path)
+
+
+def test_trials_are_found_below_run_folders_and_only_results_make_them_complete(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / MANIFEST, {"schema_version": 1})
+    write_json(tmp_path / "a" / RESULT, {"row": {"model": "a"}})
+    found: list[Trial] = find_trials([tmp_path])
+    assert [(t.path.name, t.complete) for t in found] == [("a", True), ("b", False)]
+    with pytest.raises(DataError, match="holds no trial"):
+        find_trials([tmp_path / "a" / ".."  / "a" / "x"] if (tmp_path / "a" / "x").mkdir() else [tmp_path / "a" / "x"])
