@@ -15,6 +15,9 @@ from greenbench.power.meter import Meter
 from tests.fake_nvml import UUIDS, FakeGpu, Load
 
 
+pytestmark = pytest.mark.slow  # every test meters real seconds
+
+
 def measure(*arguments, seconds=2.2, code=0):
     command = [sys.executable, "-m", "greenbench.power.measure", "--json", *arguments, "--"]
     script = f"import sys, time; time.sleep({seconds}); sys.exit({code})"
