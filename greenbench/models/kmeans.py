@@ -81,7 +81,7 @@ class UnitLabels:
     @classmethod
     def from_state(cls, state: dict[str, np.ndarray]) -> UnitLabels:
         """Restore from :meth:`state`."""
-        return cls(state["labels"], state["offsets"], int(state["hop_samples"]))
+        return cls(state["labels"], state["offsets"], int(state["hop_samples"].item()))
 
 
 def sample_utterances(num_samples: np.ndarray, seconds: float, *, seed: int) -> np.ndarray:

@@ -1,0 +1,212 @@
+"""``greenbench run`` as a user meets it: real processes, a real kill -9, a real Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+Command = Callable[..., list[str]]
+Call = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
+
+pytestmark = pytest.mark.slow
+STEPS = 60
+
+
+def row(out: Path) -> dict[str, str]:
+    with (out / "report" / "results.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 1
+    return rows[0]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened in time"
+        time.sleep(0.02)
+
+
+def steps_done(out: Path) -> int:
+    found = 0
+    for path in out.glob("*/metrics.jsonl"):
+        for line in path.read_text().splitlines():
+            if '"step"' in line and line.endswith("}"):
+                found = max(found, json.loads(line)["step"])
+    return found
+
+
+def worker_of(parent: int) -> psutil.Process | None:
+    for child in psutil.Process(parent).children(recursive=True):
+        try:
+            if "greenbench.trial.worker" in child.cmdline():
+                return child
+        except psutil.Error:
+            continue
+    return None
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, command: Command, greenbench: Call) -> Path:
+    """Run sixty steps without interruption."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    done = greenbench(command(out, f"budget.steps={STEPS}", "carbon.region=FRA"))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture
+def started(command: Command, environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    running = []
+
+    def start(out: Path, *overrides: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            command(out, *overrides), env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def test_a_run_leaves_results_with_units_and_no_invented_figures(finished: Path) -> None:
+    found = row(finished)
+    assert found["status"] == "ok"
+    assert float(found["budget_spent"]) == STEPS == float(found["steps"])
+    assert float(found["budget_overshoot_pct"]) == 0
+    assert found["energy_source"] in ("measured", "modelled", "mixed")
+    assert 0 < float(found["energy_budgeted_j"]) < float(found["energy_total_j"])
+    assert float(found["co2e_low_g"]) <= float(found["co2e_g"]) <= float(found["co2e_high_g"])
+    assert float(found["characters_cer_pct"]) > 0
+    # No crash, no GPU, no phone labels: those cells are empty, not 0.
+    assert found["energy_wasted_j"] == found["gpu"] == found["phones_per_pct"] == ""
+    assert not [name for name, value in found.items() if value.lower() in ("nan", "inf", "none", "null")]
+
+
+def test_tasks_that_the_labels_do_not_allow_are_named_with_the_reason(finished: Path) -> None:
+    result = json.loads(next(finished.glob("eco-*/result.json")).read_text())
+    assert "alignment" in result["left_out"]["phones"]
+    assert "characters" in result["tasks"]
+
+
+def test_every_phase_of_the_budget_is_booked_with_its_energy(finished: Path) -> None:
+    phases = json.loads(next(finished.glob("eco-*/result.json")).read_text())["phases"]
+    names = [p["phase"] for p in phases]
+    for name in ("idle", "setup", "features", "targets", "pretrain", "checkpoint", "evaluate"):
+        assert name in names
+    assert {p["phase"] for p in phases if p["budgeted"]} == {"features", "targets", "pretrain"}
+    assert all(p["energy_j"] > 0 for p in phases if p["duration_s"] > 0.2)
+
+
+def test_checkpoints_are_safetensors_never_pickle(finished: Path) -> None:
+    files = [p.name for p in finished.glob("eco-*/checkpoints/**/*") if p.is_file()]
+    assert "model.safetensors" in files
+    assert all(name.endswith((".safetensors", ".json")) for name in files)
+
+
+def test_a_finished_folder_trains_nothing_and_says_so(finished: Path, command: Command, greenbench: Call) -> None:
+    before = {p: p.stat().st_mtime_ns for p in finished.glob("eco-*/*")}
+    done = greenbench(command(finished, f"budget.steps={STEPS}", "carbon.region=FRA"))
+    assert done.returncode == 0, done.stderr
+    assert "nothing to train" in done.stdout
+    assert {p: p.stat().st_mtime_ns for p in finished.glob("eco-*/*")} == before
+
+
+def test_another_budget_in_the_same_folder_is_refused_with_the_key(
+    finished: Path, command: Command, greenbench: Call
+) -> None:
+    done = greenbench(command(finished, "budget.steps=7"))
+    assert done.returncode == 2
+    assert "budget.steps" in done.stderr
+    assert "choose another --out" in done.stderr
+
+
+def test_a_trial_killed_in_mid_training_ends_like_an_uninterrupted_one(
+    finished: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]], command: Command, greenbench: Call
+) -> None:
+    out = tmp_path / "killed"
+    options = (f"budget.steps={STEPS}", "carbon.region=FRA", "train.checkpoint_seconds=0.05", "train.log_seconds=0.01")
+    process = started(out, *options)
+    wait_for(lambda: steps_done(out) > STEPS // 3)
+    worker = worker_of(process.pid)
+    if worker is not None:
+        worker.send_signal(signal.SIGKILL)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 4, output + errors
+    assert not list(out.glob("eco-*/result.json")), "a killed trial must not look complete"
+    done = greenbench(command(out, *options))
+    assert done.returncode == 0, done.stderr
+    killed, whole = row(out), row(finished)
+    assert killed["resumed"] == "1"
+    assert killed["final_loss"] == whole["final_loss"]
+    assert killed["characters_cer_pct"] == whole["characters_cer_pct"]
+    assert float(killed["energy_wasted_j"]) > 0
+
+
+def test_killing_the_whole_run_leaves_no_process_behind_and_resumes(
+    finished: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]], command: Command, greenbench: Call
+) -> None:
+    out = tmp_path / "killed"
+    options = (f"budget.steps={STEPS}", "carbon.region=FRA", "train.checkpoint_seconds=0.05", "train.log_seconds=0.01")
+    process = started(out, *options)
+    wait_for(lambda: steps_done(out) > STEPS // 3)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive, f"still running: {alive}"
+    done = greenbench(command(out, *options))
+    assert done.returncode == 0, done.stderr
+    assert row(out)["final_loss"] == row(finished)["final_loss"]
+
+
+def test_ctrl_c_writes_a_checkpoint_exits_130_and_says_how_to_go_on(
+    finished: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]], command: Command, greenbench: Call
+) -> None:
+    out = tmp_path / "stopped"
+    options = (f"budget.steps={STEPS}", "carbon.region=FRA", "train.log_seconds=0.01")
+    process = started(out, *options)
+    wait_for(lambda: steps_done(out) > STEPS // 4)
+    second = greenbench(command(out, *options))
+    assert second.returncode == 2
+    assert "another greenbench run works in this folder" in second.stderr
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, output + errors
+    resume = re.search(r"greenbench run --resume (\S+)", errors)
+    assert resume, errors
+    assert list(out.glob("eco-*/checkpoints/step-*/state.json"))
+    done = greenbench([*command(out)[:3], "run", "--resume", resume.group(1)])
+    assert done.returncode == 0, done.stderr
+    assert row(out)["final_loss"] == row(finished)["final_loss"]
+    assert row(out)["resumed"] == "1"
+
+
+def test_an_own_model_from_a_file_that_fails_marks_the_trial_and_exits_4(
+    tmp_path: Path, command: Command, greenbench: Call
+) -> None:
+    own = tmp_path / "mine.py"
+    own.write_text(
+        "import torch\nfrom greenbench.models.base import Upstream\n"
+        "class Mine(Upstream):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.w = torch.nn.Linear(4, 4)\n"
+        "    def loss(self, batch, info):\n        return self.w.weight.sum() * float('nan'), {}\n"
+        "    def hidden_states(self, batch):\n        return [batch.waveform[:, ::320, None].repeat(1, 1, 4)]\n"
+    )
+    out = tmp_path / "out"
+    done = greenbench(command(out, "budget.steps=5", f"suite.models=mine={own}:Mine", "models={}"))
+    assert done.returncode == 4, done.stderr
+    assert "diverged" in done.stderr
+    assert "Traceback" not in done.stderr
