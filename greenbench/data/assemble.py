@@ -27,7 +27,7 @@ def assemble(spec: str, listing: Listing, *, progress: Progress | None = None) -
         raise DataError(f"data = {spec!r}: no audio found; a file must be wav, flac, mp3, ogg, opus or aiff")
     paths = [entry.path for entry in listing.entries]
     infos = probe_all(paths, verify=not listing.trusted, progress=progress)
-    left_out = list(listing.left_out)
+    left_out: list[LeftOut] = []
     utterances: list[Utterance] = []
     hints: list[str | None] = []
     seen: set[str] = set()
@@ -40,13 +40,14 @@ def assemble(spec: str, listing: Listing, *, progress: Progress | None = None) -
         cut += len(result) > 1
         utterances += result
         hints += [entry.split] * len(result)
+    left_out += listing.left_out
     if not utterances:
         first = left_out[0]
         raise DataError(
             f"data = {spec!r}: none of {len(left_out)} files can be used; the first, {first.path}: {first.reason}"
         )
     splits = assign_splits(utterances, hints)
-    return Corpus(listing.name, spec, splits, tuple(left_out), {"files": len(set(paths)), "files_cut": cut})
+    return Corpus(listing.name, spec, splits, tuple(left_out), {"files_found": len(set(paths)), "files_cut": cut})
 
 
 def _utterances(entry: Entry, info: AudioInfo, seen: set[str]) -> list[Utterance] | LeftOut:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -88,11 +88,11 @@ def _sides_by_hash(utterances: Sequence[Utterance]) -> list[str]:
         # Pieces of one long file stay together: they share the room, the voice and often the sentence.
         return "id " + utterance.id.partition("#")[0]
 
-    seconds: dict[str, float] = defaultdict(float)
-    for utterance in utterances:
-        seconds[key_of(utterance)] += utterance.duration_s
-    test = {key for key in seconds if bucket(key) < TEST_PERCENT}
-    if len(seconds) > 1 and len(test) in (0, len(seconds)):
+    # Where some have a text, one without is of no use as a test.
+    transcribed = any(u.text for u in utterances)
+    keys = {key_of(u) for u in utterances if not transcribed or u.text or u.phones or u.keyword}
+    test = {key for key in keys if bucket(key) < TEST_PERCENT}
+    if len(keys) > 1 and len(test) in (0, len(keys)):
         # Too few sentences for a fifth to be certain of one: take the one that the hash puts first.
-        test = {min(seconds, key=lambda key: (bucket(key), key))}
+        test = {min(keys, key=lambda key: (bucket(key), key))}
     return ["test" if key_of(u) in test else "train" for u in utterances]

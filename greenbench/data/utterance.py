@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 SAMPLE_RATE = 16_000
 """The rate of everything after decoding, Hz."""
@@ -55,12 +56,23 @@ class LeftOut:
     reason: str
 
 
-def fingerprint(utterances: Iterable[Utterance]) -> str:
+def fingerprint(utterances: Iterable[Utterance], *, content: bool = False) -> str:
     """Return a hash over ids and lengths, independent of order and of where the files lie: 16 hexadecimal digits.
 
-    Two machines with the same fingerprint trained on the same recordings, as far as names and lengths can tell.
+    Two machines with the same fingerprint trained on the same recordings, as far as names and lengths can tell;
+    ``content=True`` reads every file and hashes its bytes too.
     """
+    utterances = list(utterances)
+    hashes = {path: _content_hash(path) for path in {u.path for u in utterances}} if content else {}
     hasher = hashlib.sha256()
-    for line in sorted({f"{u.id}\t{u.num_samples}\t{u.sample_rate}\n" for u in utterances}):
+    for line in sorted({f"{u.id}\t{u.num_samples}\t{u.sample_rate}{hashes.get(u.path, '')}\n" for u in utterances}):
         hasher.update(line.encode())
     return hasher.hexdigest()[:16]
+
+
+def _content_hash(path: str) -> str:
+    hasher = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            hasher.update(block)
+    return "\t" + hasher.hexdigest()

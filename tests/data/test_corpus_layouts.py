@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from conftest import tone
 
-from greenbench.data.corpus import Corpus, Utterance, load_corpus
+from greenbench.data.corpus import Corpus, Utterance, fingerprint, load_corpus
 from greenbench.errors import DataError
 
 RECORDINGS = [
@@ -204,11 +204,34 @@ def test_names_that_occur_twice_keep_their_folders(tmp_path: Path) -> None:
     assert load_corpus(f"folder:{tmp_path / 'moved'}").fingerprint == corpus.fingerprint
 
 
+def test_the_fingerprint_sees_names_and_lengths_and_on_request_the_content(tmp_path: Path) -> None:
+    for k in range(4):
+        write(tmp_path / f"{k}.wav", 0.5, str(k))
+    before = load_corpus(f"folder:{tmp_path}")
+    content = fingerprint(before.utterances, content=True)
+    assert fingerprint(reversed(before.utterances)) == before.fingerprint != content
+    soundfile.write(tmp_path / "2.wav", 0.5 * tone(0.5, seed=9), 16_000)
+    assert load_corpus(f"folder:{tmp_path}").fingerprint == before.fingerprint
+    assert fingerprint(before.utterances, content=True) != content
+    write(tmp_path / "2.wav", 0.6, "2")
+    assert load_corpus(f"folder:{tmp_path}").fingerprint != before.fingerprint
+
+
 def test_transcripts_lie_beside_the_audio(tmp_path: Path) -> None:
     for k in range(6):
         write(tmp_path / f"{k}.wav", 0.5, str(k))
         (tmp_path / f"{k}.txt").write_text(f" line {k}\n")
     assert {u.text for u in load_corpus(f"folder:{tmp_path}").utterances} == {f"line {k}" for k in range(6)}
+
+
+def test_a_table_is_found_again_after_the_audio_was_converted(tmp_path: Path) -> None:
+    for k in range(4):
+        write(tmp_path / "clips" / f"{k}.flac", 0.5, str(k))
+    lines = [f"clips/{k}.wav\ttext {k}" for k in range(5)]
+    (tmp_path / "manifest.tsv").write_text("\n".join(["path\ttext", *lines]) + "\n")
+    corpus = load_corpus(f"folder:{tmp_path}")
+    assert {u.text for u in corpus.utterances} == {f"text {k}" for k in range(4)}
+    assert [item.reason for item in corpus.left_out] == ["is named in manifest.tsv but missing"]
 
 
 def test_ljspeech_metadata_without_a_header_is_read(tmp_path: Path) -> None:

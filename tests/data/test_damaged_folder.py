@@ -87,6 +87,7 @@ def test_damaged_files_are_left_out_with_their_reasons(folder: Path, cache: Path
     assert {Path(item["path"]).name for item in listed} == set(DAMAGED)
 
 
+@pytest.mark.slow
 def test_a_file_of_three_hours_is_cut_by_offsets(folder: Path, cache: Path) -> None:
     hours = folder / "three-hours.flac"
     with soundfile.SoundFile(hours, "w", 8000, 1) as file:

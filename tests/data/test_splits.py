@@ -84,6 +84,14 @@ def test_audio_without_labels_is_pretrained_on() -> None:
     assert splits["test"]
 
 
+def test_what_has_no_transcript_is_trained_on_where_others_have_one() -> None:
+    items = [utterance(f"t{i}", f"text {i}") for i in range(30)] + [utterance(f"long#{i:04}") for i in range(30)]
+    splits = assign_splits(items, [None] * 60)
+    assert all(u.text for u in splits["test"])
+    assert sum(u.text is None for u in splits["pretrain"]) == 30
+    assert all(u.text for u in splits["train"])
+
+
 def test_every_speaker_is_heard_in_training_for_speaker_tasks() -> None:
     items = [utterance(f"{s}-{k}", f"text {k}", speaker=s) for s in ("anna", "ben") for k in range(40)]
     splits = assign_splits(items, [None] * 80)

@@ -70,11 +70,16 @@ def _with_folder_names(entries: list[Entry], root: Path) -> list[Entry]:
 def _with_table(entries: list[Entry], table: Path) -> tuple[list[Entry], list[LeftOut]]:
     """Add the columns of ``metadata.csv`` or ``manifest.tsv``; a row whose file is missing is left out and listed."""
     by_path = {os.path.normpath(entry.path): i for i, entry in enumerate(entries)}
+    # The audio may have been converted since the table was written.
+    by_path_without_suffix = {str(Path(path).with_suffix("")): i for path, i in by_path.items()}
     # Some tables name the recording without folder and suffix (LJSpeech's metadata.csv).
     by_stem = {Path(entry.path).stem: i for i, entry in enumerate(entries)}
     left_out = []
     for row in read_table(table):
-        index = by_path.get(os.path.normpath(table.parent / row.path))
+        named = os.path.normpath(table.parent / row.path)
+        index = by_path.get(named)
+        if index is None:
+            index = by_path_without_suffix.get(str(Path(named).with_suffix("")))
         if index is None and not Path(row.path).suffix:
             index = by_stem.get(row.path)
         if index is None:
