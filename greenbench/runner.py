@@ -16,6 +16,7 @@ from greenbench.config import Suite, suite_from_table
 from greenbench.data.corpus import Corpus, load_corpus
 from greenbench.data.waveforms import prepare_waveforms
 from greenbench.errors import ConfigError, Interrupted, OutputError, TrialFailed
+from greenbench.metrics import METRICS, format_value
 from greenbench.plan import TrialPlan, expand
 from greenbench.progress import Display
 from greenbench.records import MANIFEST, RESULT, read_json
@@ -94,8 +95,9 @@ def _run_trial(
     try:
         result = execute(folder, suite, display.update)
     except TrialFailed as error:
-        summary.failed[plan.folder_name] = str(error)
-        display.done(f"FAILED: {error}")
+        reason = str(error).removeprefix(f"{plan.folder_name}: ")
+        summary.failed[plan.folder_name] = reason
+        display.done(f"FAILED: {reason}")
     except (Interrupted, KeyboardInterrupt) as error:
         raise Interrupted(f"interrupted in {plan.folder_name}; go on with: greenbench run --resume {out}") from error
     else:
@@ -106,9 +108,8 @@ def _run_trial(
 def describe_result(result: dict[str, Any]) -> str:
     """Return a trial's closing line: quality, energy with its mark, time."""
     row = result["row"]
-    parts = [
-        f"{name} {row[name]:.1f}" for name in row if name.endswith("_pct") and name.split("_")[0] in result["tasks"]
-    ]
+    scored = [name for name, metric in METRICS.items() if metric.quality and name in row]
+    parts = [f"{METRICS[name].label} {format_value(name, row[name])}" for name in scored]
     energy = row.get("energy_budgeted_j", row.get("energy_total_j"))
     if energy is not None:
         parts.append(f"{format_si(energy, 'J')} {row.get('energy_source', '')}")
