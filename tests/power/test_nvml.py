@@ -14,7 +14,6 @@ import pytest
 from greenbench.power.meter import Meter
 from tests.fake_nvml import UUIDS, FakeGpu, Load
 
-
 pytestmark = pytest.mark.slow  # every test meters real seconds
 
 
