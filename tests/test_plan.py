@@ -1,0 +1,187 @@
+"""The matrix is interleaved, its hashes follow what changes a result, and its predictions follow the budget."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from greenbench.config import (
+    BudgetSection,
+    CarbonSection,
+    EvaluateSection,
+    PowerSection,
+    Suite,
+    SuiteSection,
+    TrainSection,
+)
+from greenbench.errors import ConfigError
+from greenbench.plan import Throughput, expand, measure_matmul, predict, print_plan
+
+SPEED = Throughput(flops_per_s=1e11, source="a test", power_w=50.0, power_source="a test")
+
+
+def make(budget: dict[str, float] | None = None, **sections: Any) -> Suite:
+    head = {"models": ("melhubert", "hubert"), "seeds": (0, 1, 2), "controls": (), **sections.pop("suite", {})}
+    return Suite(SuiteSection(**head), BudgetSection(**(budget or {"seconds": 45.0})), **sections)
+
+
+def test_arms_are_interleaved_a_b_b_a() -> None:
+    plans = expand(make(suite={"controls": ("random",)}))
+    assert [(p.label, p.seed) for p in plans] == [
+        ("melhubert", 0), ("hubert", 0), ("random", 0),
+        ("random", 1), ("hubert", 1), ("melhubert", 1),
+        ("melhubert", 2), ("hubert", 2), ("random", 2),
+    ]  # fmt: skip
+
+
+def test_folders_are_named_after_label_seed_and_hash_and_are_distinct() -> None:
+    plans = expand(make())
+    assert all(p.folder_name == f"{p.label}-s{p.seed}-{p.config_hash}" and len(p.config_hash) == 8 for p in plans)
+    assert len({p.folder_name for p in plans}) == len(plans)
+
+
+def test_controls_run_once_per_seed_and_do_not_train() -> None:
+    plans = expand(make(suite={"controls": ("logmel", "random", "random:hubert")}))
+    controls = {p.label: p for p in plans if p.control}
+    assert sum(p.label == "logmel" for p in plans) == 3
+    assert (controls["logmel"].spec, controls["logmel"].family, controls["logmel"].trains) == (None, "control", False)
+    assert controls["random"].spec is not None
+    assert controls["random"].spec.card == "melhubert"
+    assert controls["random-hubert"].spec is not None
+    assert controls["random-hubert"].spec.card == "hubert"
+
+
+def _hashes(suite: Suite) -> list[str]:
+    return [p.config_hash for p in expand(suite)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        make({"seconds": 46.0}),
+        make(train=TrainSection(batch_seconds=16.0)),
+        make(evaluate=EvaluateSection(tasks=("keywords",))),
+        make(suite={"data": "other"}),
+        make(suite={"seeds": (7, 8, 9)}),
+        make(suite={"size": "base"}),
+        make(models={"melhubert": {"learning_rate": 0.5}, "hubert": {"learning_rate": 0.5}}),
+    ],
+)
+def test_the_hash_changes_with_what_changes_the_result(changed: Suite) -> None:
+    assert not set(_hashes(changed)) & set(_hashes(make()))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        make(carbon=CarbonSection(region="FRA")),
+        make(power=PowerSection(hz=5.0)),
+        make(train=TrainSection(checkpoint_seconds=5.0, log_seconds=9.0)),
+        make(suite={"name": "other"}),
+    ],
+)
+def test_the_hash_does_not_change_with_what_does_not(same: Suite) -> None:
+    assert _hashes(same) == _hashes(make())
+
+
+def test_one_model_under_two_names_has_one_hash_and_two_folders() -> None:
+    plans = expand(make(suite={"models": ("a=melhubert", "b=melhubert"), "seeds": (0,)}))
+    assert plans[0].config_hash == plans[1].config_hash
+    assert plans[0].folder_name != plans[1].folder_name
+
+
+def test_the_hash_is_the_same_in_another_process() -> None:
+    code = (
+        "from greenbench.config import *; from greenbench.plan import expand; "
+        "s = Suite(SuiteSection(models=('melhubert',), controls=()), BudgetSection(seconds=45.0)); "
+        "print(expand(s)[0].config_hash)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    suite = make(suite={"models": ("melhubert",), "seeds": (0,)})
+    assert done.stdout.strip() == expand(suite)[0].config_hash
+
+
+def test_an_edited_own_model_is_a_new_trial(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("class Own: pass\n")
+    suite = make(suite={"models": (f"own={file}:Own",)})
+    before = _hashes(suite)
+    file.write_text("class Own: x = 1\n")
+    assert not set(before) & set(_hashes(suite))
+
+
+@pytest.mark.parametrize(
+    ("head", "named"),
+    [
+        ({"controls": ("logmell",)}, "did you mean 'logmel'"),
+        ({"controls": ("random:huber",)}, "did you mean 'hubert'"),
+        ({"controls": ("logmel:hubert",)}, "unknown"),
+        ({"models": ("logmel=hubert",), "controls": ("logmel",)}, "share the name 'logmel'"),
+        ({"models": ("a/b=hubert",)}, "cannot name a folder"),
+        ({"models": ("huber",)}, "did you mean 'hubert'"),
+    ],
+)
+def test_mistakes_are_named_with_their_remedy(head: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        expand(make(suite=head))
+
+
+def _trained(budget: dict[str, float], **sections: Any) -> dict[str, Any]:
+    suite = make(budget, suite={"models": ("melhubert",), "seeds": (0,)}, **sections)
+    found: dict[str, Any] = predict(suite, throughput=SPEED, grams_per_joule=1e-4)["trials"][0]
+    return found
+
+
+@pytest.mark.slow
+def test_a_prediction_in_one_currency_is_the_budget_of_another() -> None:
+    by_seconds = _trained({"seconds": 45.0})
+    assert by_seconds["seconds"] == 45.0
+    assert by_seconds["flops"] == pytest.approx(45.0 * 1e11)
+    assert by_seconds["peak_memory_bytes"] > by_seconds["params"] * 4
+    for budget in (
+        {"joules": 45.0 * 50}, {"grams_co2e": 45.0 * 50 * 1e-4}, {"flops": by_seconds["flops"]},
+        {"audio_hours": by_seconds["audio_hours"]},
+    ):  # fmt: skip
+        other = _trained(budget)
+        for key in ("seconds", "audio_hours", "flops", "energy_kwh"):
+            assert other[key] == pytest.approx(by_seconds[key]), (budget, key)
+    steps = _trained({"steps": 10.0})
+    assert (steps["steps"], steps["audio_hours"]) == (10, pytest.approx(10 * 32 / 3600))
+
+
+def test_energy_includes_evaluation_and_is_absent_without_a_power_figure() -> None:
+    found = _trained({"seconds": 45.0})
+    assert found["energy_kwh"] == pytest.approx((45.0 + found["evaluate_seconds"]) * 50.0 / 3.6e6)
+    suite = make(suite={"seeds": (0,)})
+    silent = predict(suite, throughput=Throughput(1e11, "a test"))
+    assert silent["total"]["energy_kwh"] is None
+    assert any("no power figure" in text for text in silent["guessed"])
+
+
+def test_totals_add_up_and_controls_cost_no_training() -> None:
+    suite = make(suite={"controls": ("random",), "seeds": (0, 1)})
+    result = predict(suite, throughput=SPEED)
+    assert result["total"]["trials"] == 6
+    assert result["total"]["seconds"] == 4 * 45.0
+    assert all(t["seconds"] == 0.0 and t["flops"] == 0.0 for t in result["trials"] if t["control"])
+    console = Console(width=140)
+    with console.capture() as captured:
+        print_plan(result, console)
+    assert "6 trials" in captured.get()
+    assert all(t["folder"] in captured.get() for t in result["trials"])
+
+
+def test_a_matrix_product_is_timed() -> None:
+    assert measure_matmul(seconds=0.05, size=256) > 1e7
+
+
+def test_planning_does_not_load_torch() -> None:
+    code = (
+        "import sys; import greenbench.plan, greenbench.compare, greenbench.budget; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
