@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,23 @@ class Arm:
     control: str
     index: int
     trials: tuple[Trial, ...]
+    _known: dict[str, dict[int, float]] = field(default_factory=dict, repr=False)
 
-    @property
+    @cached_property
     def counted(self) -> list[Trial]:
         """Return the trials whose figures may be used: finished, not failed and not marked invalid."""
         return [t for t in self.trials if status(t) == "ok" and t.result is not None and t.result.get("valid", True)]
 
     def values(self, metric: str) -> dict[int, float]:
         """Return the figures by seed; seeds without the figure are missing."""
-        found = {}
-        for trial in self.counted:
-            value = number(trial.row.get(metric))
-            if value is not None:
-                found[int(trial.manifest.get("seed", 0))] = value
-        return found
+        if metric not in self._known:
+            found = {}
+            for trial in self.counted:
+                value = number((trial.result or {}).get("row", {}).get(metric))
+                if value is not None:
+                    found[int(trial.manifest.get("seed", 0))] = value
+            self._known[metric] = found
+        return self._known[metric]
 
     def mean(self, metric: str) -> float | None:
         """Return the mean over seeds, or ``None`` where no trial has the figure."""
@@ -77,17 +81,17 @@ class Setting:
     prefix: str = ""
     """Put before element ids and figure names, so that several settings share one page."""
 
-    @property
+    @cached_property
     def contestants(self) -> list[Arm]:
         """Return the arms that are no controls."""
         return [arm for arm in self.arms if not arm.control]
 
-    @property
+    @cached_property
     def controls(self) -> list[Arm]:
         """Return the controls."""
         return [arm for arm in self.arms if arm.control]
 
-    @property
+    @cached_property
     def headline(self) -> str | None:
         """Return the quality metric that most contestants have; the registry's order breaks ties."""
         counts = {

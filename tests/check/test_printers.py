@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from greenbench.check.printers import (
     junit_xml,
     step_summary,
     table,
+    write_github,
+    write_outputs,
 )
 
 
@@ -101,3 +105,21 @@ def test_the_badge_is_valid_svg_that_says_the_verdict(verdict: str) -> None:
     text = " ".join(root.itertext())
     assert "<joules>" in text
     assert verdict.replace("undecidable", "not decidable") in text
+
+
+def test_files_and_githubs_channels_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary, output = tmp_path / "summary.md", tmp_path / "output"
+    summary.write_text("written by an earlier step\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setenv("GITHUB_OUTPUT", str(output))
+    assert "::error" in write_github(MIXED)
+    assert summary.read_text().startswith("written by an earlier step\n### greenbench check")
+    assert output.read_text() == "verdict=fail\npass=1\nfail=2\nundecidable=1\n"
+    out = tmp_path / "deep" / "junit.xml"
+    write_outputs(
+        MIXED, junit=out, badge_svg=tmp_path / "b.svg", bencher_json=tmp_path / "b.json", benchmark_json=tmp_path / "g.json"
+    )
+    assert ET.parse(out).getroot().tag == "testsuites"
+    assert isinstance(json.loads((tmp_path / "g.json").read_text()), list)
+    assert "quickstart/eco (tiny)" in json.loads((tmp_path / "b.json").read_text())
+    assert not (tmp_path / "g-bigger.json").exists()

@@ -5,5 +5,9 @@ from greenbench.check.printers.github import annotations, step_summary
 from greenbench.check.printers.junit import junit_xml
 from greenbench.check.printers.table import table
 from greenbench.check.printers.trackers import bencher, github_action_benchmark
+from greenbench.check.printers.write import write_github, write_outputs
 
-__all__ = ["annotations", "badge", "bencher", "github_action_benchmark", "junit_xml", "step_summary", "table"]
+__all__ = [
+    "annotations", "badge", "bencher", "github_action_benchmark", "junit_xml", "step_summary", "table", "write_github",
+    "write_outputs",
+]  # fmt: skip

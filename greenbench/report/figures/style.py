@@ -137,6 +137,7 @@ def finish(
     buffer = BytesIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.set_layout_engine("none")  # the layout stands; finding it again for the PDF takes as long as drawing
     printed = BytesIO()
     if pdf:
         # Type 42 embeds real fonts, so that the text of a figure can be searched and edited in a paper.

@@ -11,6 +11,9 @@ from greenbench.report.collect import Arm, Setting
 from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_labels, short
 from greenbench.stats import ParetoPoint, pareto_front
 
+MAX_MARKS = 30
+"""With more trials per model than this, single ones get no hover text of their own."""
+
 ENERGY, MEMORY = "energy_budgeted_j", "peak_memory_bytes"
 
 
@@ -85,7 +88,10 @@ def _points(axes: Any, arm: Arm, cost: str, quality: str, tips: dict[str, str]) 
     look = Look.of(arm.index)
     energy, error = arm.values(cost), arm.values(quality)
     seeds = sorted(energy.keys() & error.keys())
-    for seed in seeds:
+    if len(seeds) > MAX_MARKS:
+        x, y = [energy[s] for s in seeds], [error[s] for s in seeds]
+        axes.plot(x, y, look.marker, color=look.colour, markersize=3, alpha=0.3, markeredgewidth=0)
+    for seed in seeds if len(seeds) <= MAX_MARKS else ():
         (dot,) = axes.plot(
             energy[seed], error[seed], look.marker, color=look.colour, markersize=4, alpha=0.45, markeredgewidth=0
         )

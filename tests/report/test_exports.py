@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from greenbench.errors import ConfigError
+from greenbench.exports import FORMATS, export
+from greenbench.records import load_trial
+
+
+def test_codecarbons_file_is_in_kilowatt_hours_and_kilograms(run_folder: Path) -> None:
+    text = export([run_folder], "codecarbon")["emissions.csv"]
+    rows = {row["run_id"]: row for row in csv.DictReader(io.StringIO(text))}
+    assert len(rows) == 25
+    folder = next(run_folder.glob("eco-s0-*"))
+    row = load_trial(folder).row
+    exported = rows[folder.name]
+    assert float(exported["energy_consumed"]) == pytest.approx(row["energy_total_j"] / 3.6e6)
+    assert float(exported["emissions"]) == pytest.approx(row["co2e_g"] / 1000)
+    assert float(exported["emissions_rate"]) == pytest.approx(row["co2e_g"] / 1000 / row["wall_s"])
+    assert exported["cpu_power"] == ""
+
+
+def test_codecarbons_columns_are_those_of_its_own_records(run_folder: Path) -> None:
+    data = pytest.importorskip("codecarbon.output_methods.emissions_data")
+    import dataclasses
+
+    known = [f.name for f in dataclasses.fields(data.EmissionsData)]
+    from greenbench.exports.codecarbon import COLUMNS
+
+    assert set(COLUMNS) <= set(known)
+    assert list(COLUMNS) == [name for name in known if name in COLUMNS]
+
+
+def test_boamps_reports_kilowatt_hours_and_leave_out_what_is_absent(run_folder: Path) -> None:
+    files = export([run_folder], "boamps")
+    folder = next(run_folder.glob("hubert-s0-*"))
+    report = json.loads(files[f"{folder.name}.json"])
+    assert report["measures"][0]["powerConsumption"] == pytest.approx(load_trial(folder).row["energy_total_j"] / 3.6e6)
+    assert "null" not in files[f"{folder.name}.json"]
+    control = json.loads(files[f"{next(run_folder.glob('logmel-s0-*')).name}.json"])
+    assert "parametersNumber" not in control["task"]["algorithms"][0]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_writes_what_it_returns(run_folder: Path, tmp_path: Path, name: str) -> None:
+    files = export([run_folder], name, tmp_path)
+    assert files
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == files
+
+
+def test_trackers_get_means_with_their_spread(run_folder: Path) -> None:
+    entries = json.loads(export([run_folder], "github-action-benchmark")["benchmark.json"])
+    eco = next(e for e in entries if e["name"] == "quickstart/eco: energy_budgeted_j")
+    assert eco["unit"] == "J"
+    assert eco["range"].startswith("± ")
+    assert not [e for e in entries if e["name"].endswith("audio_s_per_s")]
+
+
+def test_an_unknown_format_names_the_nearest(run_folder: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'codecarbon'"):
+        export([run_folder], "codecarbo")
