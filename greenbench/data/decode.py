@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from greenbench.data.utterance import SAMPLE_RATE
 
-_BLOCK_SAMPLES = 1 << 22
+_GAP_S = 2.0
 
 
 class DamagedAudioError(Exception):
@@ -34,22 +35,22 @@ class DecodeJob:
         return sum(part[1] for part in self.parts)
 
 
-def read_mono(path: str, offset: int = 0, num_samples: int = -1) -> tuple[np.ndarray, int]:
-    """Decode (a stretch of) a file, channels averaged: (S,) float32 and the file's rate.
-
-    Raises :class:`DamagedAudioError`.
-    """
+def read_mono(path: str) -> tuple[np.ndarray, int]:
+    """Decode a whole file, channels averaged: (S,) float32 and the file's rate. Raises :class:`DamagedAudioError`."""
     import soundfile
 
     try:
         with soundfile.SoundFile(path) as file:
-            if offset:
-                file.seek(offset)
-            samples = file.read(num_samples, dtype="float32", always_2d=True)
+            samples = file.read(dtype="float32", always_2d=True)
             rate = int(file.samplerate)
     except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError) as error:
         raise DamagedAudioError(reason_of(error)) from error
-    return (samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)), rate
+    return mono(samples), rate
+
+
+def mono(samples: np.ndarray) -> np.ndarray:
+    """Average the channels, (S, C) to (S,)."""
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
 
 
 def reason_of(error: Exception) -> str:
@@ -80,27 +81,37 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def decode_into(job: DecodeJob) -> str | None:
-    """Run a :class:`DecodeJob`; return None, or what is wrong with the file."""
+    """Run a :class:`DecodeJob`; return None, or what is wrong with the file.
+
+    The file is read forward once, a part at a time, so that memory does not grow with its length.
+    """
+    import soundfile
+
     target = os.open(job.target, os.O_WRONLY)
     try:
-        whole: np.ndarray | None = None
-        if len(job.parts) > 1 and job.num_samples < 64 * _BLOCK_SAMPLES:
-            # A shard: one pass from begin to end is far cheaper than a seek for each utterance.
-            first = min(part[0] for part in job.parts)
-            whole, rate = read_mono(job.path, first, max(part[0] + part[1] for part in job.parts) - first)
-        for offset, num_samples, begin in job.parts:
-            if whole is None:
-                part, rate = read_mono(job.path, offset, num_samples)
-            else:
-                part = whole[offset - first : offset - first + num_samples]
-            if len(part) < num_samples:
-                return f"ends after {offset + len(part)} samples, {offset + num_samples} expected: it is truncated"
-            if not np.isfinite(part).all():
-                return "holds samples that are not numbers (NaN or infinity)"
-            samples = to_int16(resample(part, rate))
-            os.pwrite(target, samples.tobytes(), 2 * begin)
-    except DamagedAudioError as error:
-        return str(error)
+        with soundfile.SoundFile(job.path) as file:
+            position = 0
+            for offset, num_samples, begin in sorted(job.parts):
+                _forward(file, position, offset)
+                part = mono(file.read(num_samples, dtype="float32", always_2d=True))
+                position = offset + len(part)
+                if len(part) < num_samples:
+                    return f"ends after {position} samples, {offset + num_samples} expected: it is truncated"
+                if not np.isfinite(part).all():
+                    return "holds samples that are not numbers (NaN or infinity)"
+                samples = to_int16(resample(part, file.samplerate))
+                os.pwrite(target, samples.tobytes(), 2 * begin)
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+        return reason_of(error)
     finally:
         os.close(target)
     return None
+
+
+def _forward(file: Any, position: int, offset: int) -> None:
+    """Move on to ``offset``: a short gap is decoded and dropped, which is cheaper than a seek in a compressed file."""
+    gap = offset - position
+    if 0 < gap <= _GAP_S * file.samplerate:
+        file.read(gap, dtype="float32")
+    elif gap:
+        file.seek(offset)
