@@ -79,7 +79,10 @@ class BestRq(Upstream):
         self.front = nn.ModuleList(
             [nn.Conv1d(bins, width, 3, stride=2, padding=1), nn.Conv1d(width, width, 3, stride=2, padding=1)]
         )
+        config._attn_implementation = "eager"
         self.encoder = Wav2Vec2ConformerEncoder(config)
+        # transformers builds a positional convolution that rotary positions leave unused.
+        del self.encoder.pos_conv_embed
         self.heads = nn.ModuleList(nn.Linear(width, codewords) for _ in range(books))
         self.quantizer = RandomProjectionQuantizer(
             STACK * bins, codeword_width=codeword_width, codewords=codewords, books=books
