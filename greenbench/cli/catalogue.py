@@ -52,14 +52,13 @@ def _plot(folder: Path) -> None:
 
 def _verify(name: str, size: str, *, as_json: bool) -> None:
     from greenbench.cards import resolve
-    from greenbench.models.verify import verify
+    from greenbench.cost.verify import format_verdict, verify
 
     result = verify(resolve(name, size))
     if as_json:
         emit(result)
     else:
-        for item in result["checks"]:
-            print(f"{'ok  ' if item['ok'] else 'FAIL'} {item['name']}: {item['detail']}")
+        print(format_verdict(result))
     if not result["ok"]:
         raise typer.Exit(1)
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from transformers import Wav2Vec2ConformerConfig
 from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import Wav2Vec2ConformerEncoder
 
-from greenbench.cost.analytic import attention_macs, feed_forward_macs
 from greenbench.data.features import LOGMEL_80
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.capture import layer_outputs
+from greenbench.models.macs import attention_macs, feed_forward_macs
 from greenbench.models.masking import span_mask
 
 STACK = 4

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from greenbench.cost.analytic import conv_length
 from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.models.macs import conv_length
 from greenbench.models.waveform import full_precision, normalise
 
 KERNELS, STRIDES, PADDING = (10, 8, 4, 4, 4), (5, 4, 2, 2, 2), (3, 2, 1, 1, 1)

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from transformers import HubertConfig
 from transformers.models.hubert.modeling_hubert import HubertEncoder
 
-from greenbench.cost.analytic import attention_macs, feed_forward_macs, grouped_conv_macs
 from greenbench.data.features import FeatureSpec, extract
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.capture import layer_outputs
 from greenbench.models.contrastive import contrastive_loss, sample_negatives
 from greenbench.models.ema import cosine_decay, follow, make_teacher
+from greenbench.models.macs import attention_macs, feed_forward_macs, grouped_conv_macs
 
 LOGMEL_128 = FeatureSpec(n_mels=128, window_ms=20.0, hop_ms=10.0, n_fft=320)
 REDUCTION = 8

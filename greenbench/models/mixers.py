@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from greenbench.cost.analytic import attention_macs, feed_forward_macs, grouped_conv_macs
+from greenbench.models.macs import attention_macs, feed_forward_macs, grouped_conv_macs
 from greenbench.models.melhubert import MelHubert
 from greenbench.models.waveform import full_precision, takes_options_of
 
