@@ -19,12 +19,11 @@ from greenbench.data.features import (
     KALDI_MFCC_13,
     LOGMEL_80,
     FeatureSpec,
-    cosine_transform,
     extract,
-    mel_bank,
     padded_length,
     reflect_into,
 )
+from greenbench.data.mel import cosine_transform, mel_bank
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_features.json").read_text())
 
