@@ -45,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line(
         "markers",
-        "energy_budget(joules=None, flops=None, peak_memory=None, allow_modelled=False): fail when the test spends more; "
+        "energy_budget(joules=None, flops=None, peak_memory=None, allow_modelled=False): fail when the test "
+        "spends more; "
         "joules from sensors, flops counted by torch, peak_memory in bytes",
     )
 
@@ -190,7 +191,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     limits = _limits(item)
     if limits is None:
         return (yield)
-    _refuse_shared_device(item)
+    _refuse_shared_device()
     sources = str(item.config.getoption("--energy-sources"))
     funcargs = getattr(item, "funcargs", {})
     meter = EnergyMeter(
@@ -216,7 +217,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         item.stash[_METER] = EnergyMeter()
 
 
-def _refuse_shared_device(item: pytest.Item) -> None:
+def _refuse_shared_device() -> None:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1 and os.environ.get("PYTEST_XDIST_WORKER"):
         pytest.fail(

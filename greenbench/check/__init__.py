@@ -43,7 +43,8 @@ def check(
     if any(b.relative for b in gate.budgets) and baseline_file is None:
         first = next(b for b in gate.budgets if b.relative)
         raise ConfigError(
-            f"{budgets_file}:{first.line}: {first.kind} of {first.metric} needs a baseline; give --baseline FILE, written "
+            f"{budgets_file}:{first.line}: {first.kind} of {first.metric} needs a baseline; give --baseline "
+            f"FILE, written "
             "by 'greenbench baseline accept'"
         )
     baseline = load_baseline(baseline_file) if baseline_file else Baseline((), {})
@@ -114,10 +115,13 @@ def _run_entries(gate: Gate, baseline: Baseline, series: Sequence[Series], *, wi
             base = baseline.series(new) if budget.relative else None
             scope = f"{new.suite}/{new.model} ({new.size})"
             entries.append(
-                decide(budget, scope, new.values.get(budget.metric, {}), base and base.values.get(budget.metric))
+                decide(
+                    budget, scope, new.values.get(budget.metric, {}), base.values.get(budget.metric) if base else None
+                )
             )
         if not covered:
             reason = "no run matches this scope"
-            entries.append(Entry(budget.metric, budget.scope, budget.kind, budget.limit, None, None, UNDECIDABLE, reason,
+            entries.append(Entry(budget.metric, budget.scope, budget.kind, budget.limit, None, None, UNDECIDABLE,
+            reason,
                                  budget.severity, line=budget.line))  # fmt: skip
     return entries

@@ -21,7 +21,7 @@ Values = Mapping[int, float]
 
 @dataclass(frozen=True)
 class Entry:
-    """A decided entry. ``increase`` is relative to the baseline; ``more_runs`` is a side's shortage when undecidable."""
+    """A decided entry. ``increase`` is relative to the baseline; ``more_runs`` a side would decide an open one."""
 
     metric: str
     scope: str
@@ -115,7 +115,8 @@ def _noisy_change(budget: Budget, scope: str, new: Values, base: Values) -> Entr
         return _predicted(budget, scope, new, base, first, second)
     more = max(1, _runs_to_decide(budget, first, second) - min(len(first), len(second)))
     reason = (
-        f"{len(second)} against {len(first)} runs: no exact test can go below p = {gate.floor:.2g}, alpha is {budget.alpha:g}; "
+        f"{len(second)} against {len(first)} runs: no exact test can go below p = {gate.floor:.2g}, alpha is "
+        f"{budget.alpha:g}; "
         f"{_more(more)}"
     )
     return _entry(
@@ -127,12 +128,13 @@ def _judged(
     budget: Budget, scope: str, new: Values, base: Values, first: list[float], second: list[float], p: float,
     high: float, test: str,
 ) -> Entry:  # fmt: skip
-    """Fail where the change is both significant and beyond the limit; pass where more than the limit can be ruled out."""
+    """Fail where a change is significant and beyond the limit; pass where more than the limit can be ruled out."""
     scale = abs(statistics.fmean(first)) or math.inf
     worse = (statistics.fmean(second) - statistics.fmean(first)) / scale
     upper = high / scale
     change = _change(budget, first, second)
-    shown = f"{_means(budget, first, second)} ({change:+.1%}), allowed {budget.sign * budget.limit:+.1%}; {test} p = {p:.2g}"
+    allowed = f"allowed {budget.sign * budget.limit:+.1%}"
+    shown = f"{_means(budget, first, second)} ({change:+.1%}), {allowed}; {test} p = {p:.2g}"
     more = None
     if worse > budget.limit and p <= budget.alpha:
         verdict = FAIL
@@ -153,7 +155,8 @@ def _predicted(budget: Budget, scope: str, new: Values, base: Values, first: lis
     worse, reach = (mean - interval.estimate) / scale, (interval.high - interval.estimate) / scale
     change = _change(budget, first, second)
     shown = (
-        f"{_means(budget, first, second)} ({change:+.1%}), allowed {budget.sign * budget.limit:+.1%}; the accepted runs "
+        f"{_means(budget, first, second)} ({change:+.1%}), allowed {budget.sign * budget.limit:+.1%}; the "
+        f"accepted runs "
         f"predict {-reach:+.1%} to {reach:+.1%}"
     )
     more = None

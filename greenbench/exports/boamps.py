@@ -30,11 +30,14 @@ def _report(trial: Trial) -> dict[str, Any]:
         "task": {
             "taskStage": "training", "taskFamily": "speech representation learning", "nbRequest": 1,
             "algorithms": [{"algorithmType": "selfSupervisedLearning", "algorithmName": manifest.get("label"),
-                            "framework": "torch", "frameworkVersion": packages.get("torch"), "parametersNumber": params}],
-            "dataset": [{"dataUsage": "input", "dataType": "audio", "dataQuantity": number(data.get("hours")), "sourceUri": data.get("spec")}],
+                            "framework": "torch", "frameworkVersion": packages.get("torch"),
+                            "parametersNumber": params}],
+            "dataset": [{"dataUsage": "input", "dataType": "audio", "dataQuantity": number(data.get("hours")),
+            "sourceUri": data.get("spec")}],
         },
         "measures": [{
-            "measurementMethod": f"greenbench ({energy_kind(trial) or 'unknown'})", "version": packages.get("greenbench"),
+            "measurementMethod": f"greenbench ({energy_kind(trial) or 'unknown'})",
+            "version": packages.get("greenbench"),
             "powerConsumption": None if energy_j is None else joules_to_kwh(energy_j), "measurementDuration": wall_s,
             "measurementDateTime": manifest.get("created"),
         }],
@@ -43,7 +46,8 @@ def _report(trial: Trial) -> dict[str, Any]:
         "infrastructure": {
             "components": [
                 {"componentName": host.get("cpu"), "componentType": "cpu", "nbComponent": 1},
-                *({"componentName": g.get("name"), "componentType": "gpu", "nbComponent": 1} for g in manifest.get("gpu") or []),
+                *({"componentName": g.get("name"), "componentType": "gpu",
+                "nbComponent": 1} for g in manifest.get("gpu") or []),
             ],
         },
         "environment": {

@@ -20,7 +20,7 @@ def _figures(settings: Sequence[Setting]) -> Iterator[tuple[str, str, list[float
 
 
 def github_action_benchmark(settings: Sequence[Setting]) -> list[dict[str, Any]]:
-    """Return ``customSmallerIsBetter`` entries, the mean with its spread as range; metrics where more is better are left out."""
+    """Return ``customSmallerIsBetter`` entries: means, the spread as range; what is better when bigger is left out."""
     entries = []
     for scope, name, values in _figures(settings):
         metric = METRICS[name]

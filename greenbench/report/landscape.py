@@ -10,7 +10,17 @@ from typing import Any
 from greenbench.cards import Card, PublishedFigure, card_names, load_card
 from greenbench.errors import ConfigError
 from greenbench.report.collect import Arm, Setting
-from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_labels, place_legend, short
+from greenbench.report.figures.style import (
+    WIDTH_IN,
+    Figure,
+    Look,
+    Table,
+    canvas,
+    finish,
+    place_labels,
+    place_legend,
+    short,
+)
 from greenbench.report.sections import ranked
 from greenbench.report.view import Cell, Head, Row, TableView
 from greenbench.units import FLOPS_PER_MAC, format_si
@@ -42,8 +52,9 @@ class Entry:
     def name(self) -> str:
         """Return the name that is shown."""
         title = self.card.card.title
-        # A size like "base" needs its model's name; a variant that is a name of its own ("DPWavLM") does not.
-        return title if not self.variant else f"{title} {self.variant}" if self.variant[:1].islower() else self.variant
+        # A size like "base" or "300m" needs its model's name; a name of its own ("DPWavLM") does not.
+        own = self.variant[:1].isupper() or title.lower() in self.variant.lower()
+        return self.variant if own and self.variant else f"{title} {self.variant}".strip()
 
     def value(self, metric: str) -> float | None:
         """Return a published figure in base units, or ``None``."""
@@ -63,9 +74,9 @@ def build_landscape(settings: Sequence[Setting] = ()) -> Landscape:
     entries = [entry for card in cards for entry in entries_of(card)]
     drawn = [
         year_map(cards),
-        hours_against_error(entries),
         macs_against_error(entries),
         flops_against_error(entries, settings),
+        hours_against_error(entries),
     ]
     ran = {arm.trials[0].manifest.get("card") for s in settings for arm in s.contestants if arm.trials}
     costs, note = cost_table(entries, settings)
@@ -163,7 +174,8 @@ def flops_against_error(entries: Sequence[Entry], settings: Sequence[Setting]) -
                 tip = f"{arm.label}: {format_si(flops, 'FLOP')}, {error:.1f} % phone error, measured here"
                 points.append(Point(arm.label, family, flops, error, tip, "these runs", measured=True))
     words = (
-        "Filled: computed from published configurations, SUPERB phone error. Hollow: counted and measured in these runs on "
+        "Filled: computed from published configurations, SUPERB phone error. Hollow: counted and measured in "
+        "these runs on "
         "their own corpus and probe, so only the horizontal distance compares."
     )
     return _scatter(points, "landscape-flops", "Pretraining FLOPs against phone error", "FLOPs of pretraining", words)
@@ -199,9 +211,15 @@ def _scatter(points: Sequence[Point], name: str, title: str, x_label: str, words
 
     tips: dict[str, str] = {}
     families = [f for f in (*_FAMILY_ORDER, "") if any(p.family == f for p in points)]
-    with canvas(3.9) as figure:
+    mixed = any(p.measured for p in points)
+    crowded = mixed or len(points) > 12
+    with canvas(4.6 if crowded else 3.9, width_in=7.6 if crowded else WIDTH_IN) as figure:
         axes = figure.add_subplot()
         axes.set_xscale("log")
+        if mixed:  # errors of different tasks lie far apart
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         for family in families:
             axes.plot([], [], _family_look(family).marker, color=_family_look(family).colour, label=family or "own")
         for number, point in enumerate(points):
@@ -221,14 +239,23 @@ def _scatter(points: Sequence[Point], name: str, title: str, x_label: str, words
         axes.set_xlabel(x_label)
         axes.set_ylabel("phone error (%), lower is better")
         axes.margins(0.16, 0.12)
-        axes.xaxis.set_major_formatter(lambda value, _: short(format_si(value, "")))
+        axes.xaxis.set_major_formatter(lambda value, _: _tick(value))
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if _decades(axes) > 2.5 else (1.0, 2.0, 5.0)))
         axes.minorticks_off()
         place_labels(axes, [(p.cost, p.error, p.name, "#1b1f23") for p in points], size=8.5)
         place_legend(figure, axes, len(families))
         rows = [(p.name, p.tip.partition(": ")[2], p.source) for p in points]
         table = Table(("model", "figures", "source"), tuple(rows))
-        return finish(figure, name, title, words, table, tips=tips, note=words)
+        return finish(figure, name, title, words, table, tips=tips, note=words, wide=crowded)
+
+
+def _tick(value: float) -> str:
+    """Write powers of ten beyond the SI prefixes in use (exa) as such."""
+    if value < 1e18:
+        return short(format_si(value, ""))
+    digit, _, exponent = f"{value:.0e}".partition("e+")
+    power = exponent.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"10{power}" if digit == "1" else f"{digit}·10{power}"
 
 
 def _decades(axes: Any) -> float:
@@ -266,7 +293,7 @@ _COSTS = (
 
 
 def cost_table(entries: Sequence[Entry], settings: Sequence[Setting]) -> tuple[TableView, str]:
-    """Hold published costs against the best model of these runs; operation counts and hours stay in their own columns."""
+    """Hold published costs against the best model of these runs; counts and hours stay in their own columns."""
     setting = settings[0] if settings else None
     arms = ranked(setting) if setting else []
     reference = _measured(arms[0]) if arms else {}
@@ -287,7 +314,10 @@ def cost_table(entries: Sequence[Entry], settings: Sequence[Setting]) -> tuple[T
     )
     note = ""
     if arms and reference:
-        note = f"× is how many times the cost of {arms[0].label} as it ran here (size {_size(arms[0])}); shaded rows were counted here, all others are published."
+        note = (
+            f"× is how many times the cost of {arms[0].label} as it ran here (size {_size(arms[0])}); shaded rows were "
+            "counted here, all others are published."
+        )
     return TableView("Costs of models, published and counted", heads, tuple(rows)), note
 
 
@@ -336,10 +366,16 @@ def published_table(entries: Sequence[Entry]) -> TableView:
 
 
 def techniques_table(cards: Sequence[Card], ran: set[Any]) -> TableView:
-    """Cross the techniques that cards name with the models that use them."""
-    users = [card for card in cards if card.card.techniques]
+    """List the techniques that cards name with the models that use them; those of these runs come first, starred."""
+    users = sorted(
+        (card for card in cards if card.card.techniques), key=lambda c: (c.name not in ran, c.card.title.lower())
+    )
     names = list(dict.fromkeys(t for card in users for t in card.card.techniques))
     names.sort(key=lambda t: (-sum(t in c.card.techniques for c in users), t))
-    heads = (Head("Technique"), *(Head(c.card.title, note="in these runs" if c.name in ran else "") for c in users))
-    rows = [Row((Cell(t), *(Cell("●" if t in c.card.techniques else "") for c in users))) for t in names]
-    return TableView("Techniques by model", heads, tuple(rows))
+    rows = []
+    for technique in names:
+        using = [c.card.title + (" *" if c.name in ran else "") for c in users if technique in c.card.techniques]
+        rows.append(Row((Cell(technique), Cell(str(len(using)), len(using)), Cell(", ".join(using)))))
+    return TableView(
+        "Techniques", (Head("Technique"), Head("Models"), Head("Which (* ran here)")), tuple(rows), text=(0, 2)
+    )

@@ -27,7 +27,7 @@ def model_cards(settings: Sequence[Setting]) -> dict[str, str]:
 
 
 def model_card(setting: Setting, arm: Arm) -> str:
-    """Return one model's card: YAML front matter and a short text. ``co2_eq_emissions`` is in grams, as the Hub wants."""
+    """Return one model's card: YAML front matter and a short text; ``co2_eq_emissions`` is in grams."""
     head = ["---", "tags:", "- speech", "- self-supervised-learning", "- greenbench"]
     grams = arm.mean("co2e_g")
     if grams is not None:
@@ -39,8 +39,10 @@ def model_card(setting: Setting, arm: Arm) -> str:
         head += [f"  geographical_location: {json.dumps(region)}"] if region else []
         head += [f"  hardware_used: {json.dumps(hardware)}"] if hardware else []
     head += ["---", ""]
-    body = [f"# {escape_markdown(arm.label)}", "", f"Pretrained and measured by greenbench over {len(arm.counted)} seeds"
-            + (f" under a budget of {words.budget_words(setting)} each." if words.budget_words(setting) else "."), ""]  # fmt: skip
+    body = [f"# {escape_markdown(arm.label)}", "",
+    f"Pretrained and measured by greenbench over {len(arm.counted)} seeds"
+            + (f" under a budget of {words.budget_words(setting)} each." if words.budget_words(setting) else "."),
+            ""]  # fmt: skip
     body += ["| figure | mean | kind |", "|:--|--:|:--|"]
     for name in (
         *quality_metrics(setting),

@@ -112,15 +112,18 @@ def setting_name(setting: Setting, settings: Sequence[Setting]) -> str:
     }  # fmt: skip
     differing = []
     for key, text in names.items():
-        pick = lambda s, k=key: {**s.machine, **s.keys}.get(_SOURCE[k], s.machine["cpu"])
-        values = {(pick(s), s.keys.get("budget_kind") if key == "budget" else "") for s in settings}
+        values = {
+            ({**s.machine, **s.keys}[_SOURCE[key]] or s.machine["cpu"], key == "budget" and s.keys["budget_kind"])
+            for s in settings
+        }
         if len(values) > 1 and text:
             differing.append(text)
     return ", ".join(differing) or names["gpu"]
 
 
 _SOURCE = {
-    "gpu": "gpu uuid", "power limit": "gpu power limit", "device": "device", "dtype": "dtype", "data": "data_fingerprint",
+    "gpu": "gpu uuid", "power limit": "gpu power limit", "device": "device", "dtype": "dtype",
+    "data": "data_fingerprint",
     "budget": "budget_limit",
 }  # fmt: skip
 
@@ -188,7 +191,8 @@ def _tiles(setting: Setting) -> list[dict[str, str]]:
 
 
 _TRIAL_METRICS = (
-    "budget_spent", "budget_overshoot_pct", "energy_budgeted_j", "energy_total_j", "mean_power_w", "wall_s", "audio_h", "steps",
+    "budget_spent", "budget_overshoot_pct", "energy_budgeted_j", "energy_total_j", "mean_power_w", "wall_s",
+    "audio_h", "steps",
     "peak_memory_bytes",
 )  # fmt: skip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from greenbench.metrics import METRICS
 from greenbench.report import words
 from greenbench.report.collect import Setting
 from greenbench.report.sections import comparison
@@ -16,7 +15,8 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|<>~!])")
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$",
-    "×": r"$\times$", "≈": r"$\approx$", "µ": r"$\mu$", "–": "--", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "✓": r"$\checkmark$",
+    "×": r"$\times$", "≈": r"$\approx$", "µ": r"$\mu$", "–": "--", "↓": r"$\downarrow$", "↑": r"$\uparrow$",
+    "✓": r"$\checkmark$",
     "✗": r"$\times$", "−": "$-$", "·": r"$\cdot$", "●": r"$\bullet$",
 }  # fmt: skip
 # A cross would read as the ratio's times sign in print, so a worse figure gets a dagger there.
@@ -76,13 +76,12 @@ def latex(settings: Sequence[Setting], claims: Sequence[Claims]) -> str:
     parts = ["% needs \\usepackage{booktabs,amssymb}"]
     for setting, claim in zip(settings, claims, strict=True):
         table = comparison(setting, claim)
-        units = [METRICS[n].unit for n in ()]
         parts += [
             "\\begin{table}",
             "\\centering\\small",
             f"\\caption{{{escape_latex(words.verdict_sentence(setting, claim))}}}",
         ]
-        parts += [f"\\begin{{tabular}}{{l{'r' * (len(table.columns) - 1 + len(units))}}}", "\\toprule"]
+        parts += [f"\\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}", "\\toprule"]
         parts += [
             " & ".join(f"{escape_latex(h.text)} {escape_latex(h.arrow)}".strip() for h in table.columns) + r" \\",
             "\\midrule",

@@ -1,4 +1,4 @@
-"""What may be claimed against the baseline; the statistics live in :mod:`greenbench.compare` and :mod:`greenbench.stats`."""
+"""What may be claimed against the baseline; the statistics live in ``greenbench.compare`` and ``greenbench.stats``."""
 
 from __future__ import annotations
 
@@ -57,8 +57,10 @@ def claims_table(setting: Setting, claims: Claims) -> TableView:
     for (label, metric), c in claims.found.items():
         seeds = str(c.n) if c.n_base == c.n_new else f"{c.n_new} / {c.n_base}"
         rows.append(
-            Row((Cell(label), Cell(METRICS[metric].label), Cell(seeds, c.n), Cell(signed(metric, c.difference)), Cell(_bounds(metric, c)),
-                 Cell("" if c.p is None else f"{c.p:.3g}", c.p), Cell("" if c.p_floor is None else f"{c.p_floor:.2g}", c.p_floor),
+            Row((Cell(label), Cell(METRICS[metric].label), Cell(seeds, c.n), Cell(signed(metric, c.difference)),
+            Cell(_bounds(metric, c)),
+                 Cell("" if c.p is None else f"{c.p:.3g}", c.p), Cell("" if c.p_floor is None else f"{c.p_floor:.2g}",
+                 c.p_floor),
                  Cell(c.verdict), Cell(c.reason)))
         )  # fmt: skip
     base = setting.baseline.label if setting.baseline else "the baseline"
@@ -95,7 +97,8 @@ def targets_note(setting: Setting) -> str:
         return ""
     name, value = target
     return (
-        f"Joules until the {METRICS[name].label} that {setting.baseline.label} ends with, {format_value(name, value)}. A run "
+        f"Joules until the {METRICS[name].label} that {setting.baseline.label} ends with, "
+        f"{format_value(name, value)}. A run "
         "that misses it has infinite energy to target; “at most” marks runs probed only at their end."
     )
 
@@ -106,10 +109,8 @@ def targets_table(setting: Setting) -> TableView:
     if target is None:
         return TableView("Energy to target")
     name, value = target
-    rows = []
-    for arm in setting.contestants:
-        if arm is not setting.baseline and (row := _target_row(arm, setting, name, value)) is not None:
-            rows.append(row)
+    others = [arm for arm in setting.contestants if arm is not setting.baseline]
+    rows = [row for arm in others if (row := _target_row(arm, setting, name, value)) is not None]
     heads = (
         Head("Model"),
         Head("Runs that reach it"),

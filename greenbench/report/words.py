@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +29,11 @@ def keep_together(text: str) -> str:
     return _UNITS.sub("\N{NO-BREAK SPACE}", text)
 
 
-_CURRENCY = {
-    "seconds": lambda v: format_duration(v), "joules": lambda v: format_si(v, "J"), "flops": lambda v: format_si(v, "FLOP"),
-    "audio_hours": lambda v: f"{v:g} h of audio", "steps": lambda v: f"{v:g} steps", "grams_co2e": lambda v: format_si(v, "gCO2e"),
+_CURRENCY: dict[str, Callable[[float], str]] = {
+    "seconds": format_duration, "joules": lambda v: format_si(v, "J"), "flops": lambda v: format_si(v,
+    "FLOP"),
+    "audio_hours": lambda v: f"{v:g} h of audio", "steps": lambda v: f"{v:g} steps",
+    "grams_co2e": lambda v: format_si(v, "gCO2e"),
 }  # fmt: skip
 
 
@@ -58,7 +60,8 @@ def verdict_sentence(setting: Setting, claims: Claims) -> str:
             return (
                 f"{opening}{best.label} reached {_figure(best, name)} {label}; nothing else was run to hold it against."
             )
-        return f"{opening}no model is below {best.label}, the baseline, in {label}: {_figure(best, name)}. {_claims_against(others, name, claims)}"
+        lead = f"{opening}no model is below {best.label}, the baseline, in {label}: {_figure(best, name)}."
+        return f"{lead} {_claims_against(others, name, claims)}"
     return f"{opening}{_difference(best, base, name, claims)} {_energy_clause(best, base, claims)}".strip()
 
 
@@ -74,7 +77,8 @@ def _difference(best: Arm, base: Arm, name: str, claims: Claims) -> str:
     if verdict == "not enough runs":
         return f"not enough runs to decide. {best.label} reached {numbers} ({_runs(best, base, name)}), {floor(claim)}."
     if claim is not None and verdict == "no difference shown":
-        return f"no difference shown between {best.label} and {base.label}: {numbers}; {interval(claim, name)} over {runs}."
+        shown = f"{interval(claim, name)} over {runs}"
+        return f"no difference shown between {best.label} and {base.label}: {numbers}; {shown}."
     return f"{best.label} reached {numbers} ({_runs(best, base, name)})."
 
 
@@ -202,10 +206,13 @@ def provenance(setting: Setting) -> list[tuple[str, str]]:
         *[("GPU", _gpu(g)) for g in m.get("gpu") or []],
         ("Trained on", _join([setting.keys["device"], setting.keys["dtype"]])),
         ("Budget", budget_words(setting)),
-        ("Data", _join([data.get("spec"), f"{data['hours']:.2f} h" if number(data.get("hours")) else "", f"fingerprint {data.get('fingerprint')}"])),
+        ("Data", _join([data.get("spec"), f"{data['hours']:.2f} h" if number(data.get("hours")) else "",
+         f"fingerprint {data.get('fingerprint')}"])),
         ("Energy", _energy_sources(setting)),
         ("Emissions", _carbon(m)),
-        ("Code", _join([f"greenbench {(m.get('packages') or {}).get('greenbench', '')}", git.get("commit") and f"commit {str(git['commit'])[:12]}", "with uncommitted changes" if git.get("dirty") else ""])),
+        ("Code", _join([f"greenbench {(m.get('packages') or {}).get('greenbench', '')}",
+         git.get("commit") and f"commit {str(git['commit'])[:12]}",
+         "with uncommitted changes" if git.get("dirty") else ""])),
         ("Packages", _join([f"{k} {v}" for k, v in (m.get("packages") or {}).items() if k != "greenbench"])),
         ("Suite", _join([*setting.suites, f"configuration {m.get('config_hash')}", f"{len(setting.trials)} trials"])),
         ("Run", _join(sorted({str(t.manifest.get("created", ""))[:10] for t in setting.trials} - {""}))),
@@ -220,7 +227,8 @@ def _join(parts: Iterable[Any]) -> str:
 def _gpu(gpu: dict[str, Any]) -> str:
     limit = number(gpu.get("power_limit_w"))
     return _join([gpu.get("name"), gpu.get("uuid"), f"driver {gpu['driver']}" if gpu.get("driver") else "",
-                  f"power limit {limit:g} W" if limit else "", f"MIG {gpu['mig']}" if gpu.get("mig") else ""])  # fmt: skip
+                  f"power limit {limit:g} W" if limit else "",
+                  f"MIG {gpu['mig']}" if gpu.get("mig") else ""])  # fmt: skip
 
 
 def _energy_sources(setting: Setting) -> str:
@@ -257,7 +265,8 @@ def unmeasured(settings: Iterable[Setting]) -> list[str]:
         *lines,
         "Losses of the power supply, fans, storage, network and displays.",
         "Cooling and other overheads of a building: only a stated PUE enters the emissions, and never the joules.",
-        "Making the hardware (embodied carbon), and the energy of everything done before the run: downloads, building the corpus, tuning.",
+        "Making the hardware (embodied carbon), and the energy of everything done before the run: downloads, "
+        "building the corpus, tuning.",
     ]
 
 
@@ -283,7 +292,8 @@ def controls_note(setting: Setting) -> str:
         return (
             f"Caution: {names} scores as well as {best.label} or better, so what was learnt does not show in this task."
         )
-    return f"What the same probe achieves without pretraining; {best.label} is ahead of every control in {METRICS[name].label}."
+    label = METRICS[name].label
+    return f"What the same probe achieves without pretraining; {best.label} is ahead of every control in {label}."
 
 
 def comparison_note(setting: Setting) -> str:

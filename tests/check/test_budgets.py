@@ -43,12 +43,18 @@ severity = "warn"
     ("text", "message"),
     [
         ('[[budget]]\nmetric = "energy_budgetd_j"\nceiling = 1', "did you mean 'energy_budgeted_j'"),
-        ('[[budget]]\nmetric = "params"', "exactly one of ceiling, floor, max_increase, max_decrease is needed, found none"),
+        (
+            '[[budget]]\nmetric = "params"',
+            "exactly one of ceiling, floor, max_increase, max_decrease is needed, found none",
+        ),
         ('[[budget]]\nmetric = "params"\nceiling = 1\nfloor = 2', "found ceiling, floor"),
         ('[[budget]]\nmetric = "params"\nmax_increase = "five"', "neither a number nor a percentage like '5 %'"),
         ('[[budget]]\nmetric = "params"\nmax_increase = -0.1', "must not be negative"),
         ('[[budget]]\nmetric = "params"\nceiling = 1\nalpha = 0.7', "alpha = 0.7 must lie between"),
-        ('[[budget]]\nmetric = "params"\nceiling = 1\nseverty = "warn"', "unknown key 'severty'; did you mean 'severity'"),
+        (
+            '[[budget]]\nmetric = "params"\nceiling = 1\nseverty = "warn"',
+            "unknown key 'severty'; did you mean 'severity'",
+        ),
         ('[[budget]]\nmetric = "params"\nceiling = 1\nseverity = "stop"', "found 'stop'"),
         ('[[budgets]]\nmetric = "params"\nceiling = 1', r"unknown table \[budgets\]; did you mean 'budget'"),
         ("", r"holds no \[\[budget\]\]"),

@@ -47,7 +47,9 @@ def test_two_runs_a_side_are_never_decidable(change: float) -> None:
 
 
 def test_an_open_entry_says_how_many_more_runs_would_decide() -> None:
-    entry = decide(Budget("energy_budgeted_j", max_increase=0.05), "s/eco", {0: 1000.0, 1: 1020.0}, {0: 990.0, 1: 1010.0})
+    entry = decide(
+        Budget("energy_budgeted_j", max_increase=0.05), "s/eco", {0: 1000.0, 1: 1020.0}, {0: 990.0, 1: 1010.0}
+    )
     assert entry.verdict == UNDECIDABLE
     assert entry.more_runs is not None
     assert entry.more_runs >= 2
@@ -79,7 +81,9 @@ def test_where_more_is_better_the_limit_is_a_decrease() -> None:
 @given(
     value=st.floats(1, 1e18), growth=st.floats(-0.5, 3), limit=st.floats(0, 1), factor=st.sampled_from([1e-6, 1.0, 1e9])
 )
-def test_counted_figures_are_decided_exactly_on_one_run(value: float, growth: float, limit: float, factor: float) -> None:
+def test_counted_figures_are_decided_exactly_on_one_run(
+    value: float, growth: float, limit: float, factor: float
+) -> None:
     base, new = value * factor, value * factor * (1 + growth)
     entry = decide(Budget("params", max_increase=limit), "eco (tiny)", {0: new}, {0: base})
     if abs(growth - limit) > 1e-6:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from greenbench.check.printers import (
-    annotations,
     badge,
     bencher,
     github_action_benchmark,
+    github_annotations,
     junit_xml,
     step_summary,
     table,
@@ -22,7 +22,8 @@ from greenbench.check.printers import (
 
 def entry(verdict: str, metric: str = "energy_budgeted_j", **changes: Any) -> dict[str, Any]:
     values = {
-        "metric": metric, "scope": "quickstart/eco (tiny)", "kind": "max_increase", "limit": 0.05, "value": 1234.5, "baseline": 1000.0,
+        "metric": metric, "scope": "quickstart/eco (tiny)", "kind": "max_increase", "limit": 0.05, "value": 1234.5,
+        "baseline": 1000.0,
         "verdict": verdict, "reason": "1.00 kJ → 1.23 kJ (+23.4%)", "severity": "fail", "runs": 5, "baseline_runs": 5,
         "increase": 0.234, "increase_high": None, "p": 0.008, "more_runs": None, "line": 7,
     }  # fmt: skip
@@ -64,10 +65,10 @@ def test_junit_survives_every_character() -> None:
 
 
 def test_annotations_point_to_the_line_and_cannot_be_broken_out_of() -> None:
-    lines = annotations(MIXED).splitlines()
+    lines = github_annotations(MIXED).splitlines()
     assert lines[0].startswith("::error file=ci/budgets.toml,line=7,title=co2e_g of quickstart/eco (tiny)::")
     assert [line.split(" ")[0] for line in lines] == ["::error", "::warning", "::notice"]
-    evil = annotations(result(entry("fail", scope="a,b:c", reason="x\n::set-output name=a::b"))).splitlines()
+    evil = github_annotations(result(entry("fail", scope="a,b:c", reason="x\n::set-output name=a::b"))).splitlines()
     assert len(evil) == 1
     assert "title=energy_budgeted_j of a%2Cb%3Ac::x%0A" in evil[0]
 
@@ -88,7 +89,9 @@ def test_markdown_in_a_scope_stays_text() -> None:
 
 
 def test_trackers_get_values_with_units_and_nothing_for_absent() -> None:
-    given = result(entry("pass"), entry("undecidable", "co2e_g", value=None), entry("pass", "audio_s_per_s", value=10.0))
+    given = result(
+        entry("pass"), entry("undecidable", "co2e_g", value=None), entry("pass", "audio_s_per_s", value=10.0)
+    )
     files = github_action_benchmark(given)
     assert [(e["name"], e["unit"], e["value"]) for e in files["customSmallerIsBetter"]] == [
         ("quickstart/eco (tiny): energy_budgeted_j", "J", 1234.5)
@@ -117,7 +120,11 @@ def test_files_and_githubs_channels_are_written(tmp_path: Path, monkeypatch: pyt
     assert output.read_text() == "verdict=fail\npass=1\nfail=2\nundecidable=1\n"
     out = tmp_path / "deep" / "junit.xml"
     write_outputs(
-        MIXED, junit=out, badge_svg=tmp_path / "b.svg", bencher_json=tmp_path / "b.json", benchmark_json=tmp_path / "g.json"
+        MIXED,
+        junit=out,
+        badge_svg=tmp_path / "b.svg",
+        bencher_json=tmp_path / "b.json",
+        benchmark_json=tmp_path / "g.json",
     )
     assert ET.parse(out).getroot().tag == "testsuites"
     assert isinstance(json.loads((tmp_path / "g.json").read_text()), list)

@@ -104,7 +104,12 @@ def test_memory_exceeds():
 def test_memory_fits():
     block = bytearray(60 * 2**20)
 """, "--energy-sources", "none")  # fmt: skip
-    for name, verdict in (("flops_fit", "PASSED"), ("flops_exceed", "FAILED"), ("memory_exceeds", "FAILED"), ("memory_fits", "PASSED")):
+    for name, verdict in (
+        ("flops_fit", "PASSED"),
+        ("flops_exceed", "FAILED"),
+        ("memory_exceeds", "FAILED"),
+        ("memory_fits", "PASSED"),
+    ):
         assert f"test_{name} {verdict}" in out, out
 
 
@@ -138,6 +143,7 @@ def test_shared():
 
 
 def test_importing_the_plugin_loads_nothing_heavy() -> None:
-    code = "import sys, greenbench.pytest_plugin; print([m for m in ('torch', 'numpy', 'pandas', 'scipy') if m in sys.modules])"
+    heavy = "('torch', 'numpy', 'pandas', 'scipy')"
+    code = f"import sys, greenbench.pytest_plugin; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

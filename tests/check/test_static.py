@@ -59,8 +59,14 @@ def test_counting_needs_no_weights_and_gives_the_same_figures_twice(tmp_path: Pa
 
 def test_patterns_cover_what_the_baseline_holds() -> None:
     accepted = [("eco", "tiny"), ("eco", "base"), ("hubert", "tiny")]
-    assert static_targets([Budget("params", model="eco*", max_increase=0.1)], accepted) == [("eco", "base"), ("eco", "tiny")]
-    assert static_targets([Budget("params", max_increase=0.1, size="tiny")], accepted) == [("eco", "tiny"), ("hubert", "tiny")]
+    assert static_targets([Budget("params", model="eco*", max_increase=0.1)], accepted) == [
+        ("eco", "base"),
+        ("eco", "tiny"),
+    ]
+    assert static_targets([Budget("params", max_increase=0.1, size="tiny")], accepted) == [
+        ("eco", "tiny"),
+        ("hubert", "tiny"),
+    ]
     assert static_targets([Budget("energy_total_j", max_increase=0.1)], accepted) == []
 
 

@@ -78,7 +78,7 @@ def write_trial(path: Path, arm: Arm, seed: int, **o: Any) -> Path:
     spans = _spans(arm, o["budget_s"])
     _events(path, spans)
     if arm.control == "":
-        _metrics(path, arm, rng, o, dict((p, (a, b)) for p, a, b in spans)["pretrain"])
+        _metrics(path, arm, rng, o, {p: (a, b) for p, a, b in spans}["pretrain"])
     if o["power"]:
         _power(path, arm, spans, rng, o)
     write_json(path / RESULT, _result(path, arm, seed, spans, noise, rng, o))
@@ -217,7 +217,8 @@ def _result(
             "flops_train_per_audio_s": arm.flops_per_audio_s, "flops_forward_per_audio_s": arm.flops_per_audio_s / 3,
             "peak_memory_bytes": arm.memory, "pretrain_s": trained, "energy_budgeted_j": budgeted_j,
             "energy_uncertainty_j": budgeted_j * (high - low) / 2, "mean_power_w": arm.watts * noise,
-            "co2e_g": budgeted_j / 3.6e6 * 56, "co2e_low_g": budgeted_j / 3.6e6 * 40, "co2e_high_g": budgeted_j / 3.6e6 * 80,
+            "co2e_g": budgeted_j / 3.6e6 * 56, "co2e_low_g": budgeted_j / 3.6e6 * 40,
+            "co2e_high_g": budgeted_j / 3.6e6 * 80,
             "final_loss": 2.2, "padding_pct": 1.1, "stall_pct": 0.6, "energy_wasted_j": 0.0,
         }  # fmt: skip
     return {

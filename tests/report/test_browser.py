@@ -66,7 +66,11 @@ def test_axe_finds_no_serious_fault(page: Any) -> None:
     # A fault put there on purpose shows that the rules run.
     page.evaluate("document.querySelector('footer').innerHTML = '<button></button>'")
     violations = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-    grave = {v["id"]: [node["html"][:120] for node in v["nodes"]] for v in violations if v["impact"] in ("serious", "critical")}
+    grave = {
+        v["id"]: [node["html"][:120] for node in v["nodes"]]
+        for v in violations
+        if v["impact"] in ("serious", "critical")
+    }
     assert grave == {"button-name": ["<button></button>"]}
 
 
@@ -77,7 +81,9 @@ def test_columns_sort_by_value_both_ways_with_absent_last(page: Any) -> None:
 
     def values() -> list[float | None]:
         return table.evaluate(
-            "(t, c) => [...t.tBodies[0].rows].map((r) => r.cells[c].dataset.value).map((v) => v === undefined ? null : +v)", column
+            "(t, c) => [...t.tBodies[0].rows].map((r) => r.cells[c].dataset.value).map((v) => v === undefined ? "
+            "null : +v)",
+            column,
         )
 
     before = [v for v in values() if v is not None]

@@ -8,12 +8,44 @@ from greenbench.records import RESULT
 from greenbench.report import ReportPaths, write_report
 from report.folders import ECO, LOGMEL, MELHUBERT, write_run
 
-DESIGNED = (
-    "schema_version, suite, model, family, size, seed, status, valid, resumed, device, gpu, budget_kind, budget_limit, "
-    "budget_spent, budget_overshoot_pct, steps, audio_h, params, pretrain_flops, flops_method, peak_memory_bytes, pretrain_s, "
-    "wall_s, energy_budgeted_j, energy_total_j, energy_wasted_j, energy_source, energy_uncertainty_j, mean_power_w, "
-    "idle_power_w, co2e_g, co2e_low_g, co2e_high_g, carbon_intensity_g_per_kwh, pue, phones_per_pct"
-).split(", ")
+DESIGNED = [
+    "schema_version",
+    "suite",
+    "model",
+    "family",
+    "size",
+    "seed",
+    "status",
+    "valid",
+    "resumed",
+    "device",
+    "gpu",
+    "budget_kind",
+    "budget_limit",
+    "budget_spent",
+    "budget_overshoot_pct",
+    "steps",
+    "audio_h",
+    "params",
+    "pretrain_flops",
+    "flops_method",
+    "peak_memory_bytes",
+    "pretrain_s",
+    "wall_s",
+    "energy_budgeted_j",
+    "energy_total_j",
+    "energy_wasted_j",
+    "energy_source",
+    "energy_uncertainty_j",
+    "mean_power_w",
+    "idle_power_w",
+    "co2e_g",
+    "co2e_low_g",
+    "co2e_high_g",
+    "carbon_intensity_g_per_kwh",
+    "pue",
+    "phones_per_pct",
+]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

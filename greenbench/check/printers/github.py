@@ -13,7 +13,7 @@ SUMMARY_BYTES = 900_000
 MAX_ANNOTATIONS = 10  # per step and kind; GitHub shows no more
 
 
-def annotations(result: Mapping[str, Any]) -> str:
+def github_annotations(result: Mapping[str, Any]) -> str:
     """Return workflow commands that mark the entries' lines in ``budgets.toml``."""
     commands: dict[str, list[str]] = {"error": [], "warning": [], "notice": []}
     for entry in result["entries"]:

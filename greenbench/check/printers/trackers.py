@@ -30,7 +30,7 @@ def github_action_benchmark(result: Mapping[str, Any]) -> dict[str, list[dict[st
 
 
 def bencher(result: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return Bencher Metric Format: ``{benchmark: {measure: {"value": ...}}}`` (https://bencher.dev, adapter ``json``)."""
+    """Return Bencher Metric Format, ``{benchmark: {measure: {"value": ...}}}`` (https://bencher.dev, adapter json)."""
     report: dict[str, dict[str, dict[str, float]]] = {}
     for entry in _figures(result):
         report.setdefault(entry["scope"], {})[entry["metric"]] = {"value": entry["value"]}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.check.printers.badge import badge
-from greenbench.check.printers.github import annotations, step_summary
+from greenbench.check.printers.github import github_annotations, step_summary
 from greenbench.check.printers.junit import junit_xml
 from greenbench.check.printers.trackers import bencher, github_action_benchmark
 from greenbench.errors import OutputError
@@ -61,7 +61,7 @@ def write_github(result: Mapping[str, Any]) -> str:
     _append("GITHUB_STEP_SUMMARY", step_summary(result))
     counts = {v: sum(e["verdict"] == v for e in result["entries"]) for v in ("pass", "fail", "undecidable")}
     _append("GITHUB_OUTPUT", "".join(f"{k}={v}\n" for k, v in {"verdict": result["verdict"], **counts}.items()))
-    return annotations(result)
+    return github_annotations(result)
 
 
 def _append(variable: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Error against energy: every trial a point, every arm its mean with intervals, the Pareto front and the budget line."""
+"""Error against energy: every trial a point, every arm its mean, the Pareto front and the budget line."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def _tradeoff(setting: Setting, cost: str, name: str) -> Figure | None:
             figure,
             f"{setting.prefix}{name}",
             f"{metric.label} against {METRICS[cost].label}",
-            f"{metric.label} against {METRICS[cost].label} for {len(arms)} models. Small marks are single trials, large ones means; the "
+            f"{metric.label} against {METRICS[cost].label} for {len(arms)} models. Small marks are single "
+            f"trials, large ones means; the "
             "stepped line is the Pareto front: no model to its lower left.",
             _table(setting, arms, cost, quality, points),
             tips=tips,
@@ -89,8 +90,15 @@ def _points(axes: Any, arm: Arm, cost: str, quality: str, tips: dict[str, str]) 
     energy, error = arm.values(cost), arm.values(quality)
     seeds = sorted(energy.keys() & error.keys())
     if len(seeds) > MAX_MARKS:
-        x, y = [energy[s] for s in seeds], [error[s] for s in seeds]
-        axes.plot(x, y, look.marker, color=look.colour, markersize=3, alpha=0.3, markeredgewidth=0)
+        axes.plot(
+            [energy[s] for s in seeds],
+            [error[s] for s in seeds],
+            look.marker,
+            color=look.colour,
+            markersize=3,
+            alpha=0.3,
+            markeredgewidth=0,
+        )
     for seed in seeds if len(seeds) <= MAX_MARKS else ():
         (dot,) = axes.plot(
             energy[seed], error[seed], look.marker, color=look.colour, markersize=4, alpha=0.45, markeredgewidth=0
@@ -106,7 +114,8 @@ def _points(axes: Any, arm: Arm, cost: str, quality: str, tips: dict[str, str]) 
     mean.set_gid(f"m-{arm.index}")
     spread = arm.spread(quality)
     tips[f"m-{arm.index}"] = (
-        f"{arm.label}: {format_value(quality, y)}{f' ± {spread:.2g} over seeds' if spread else ''}, {format_value(cost, x)}"
+        f"{arm.label}: {format_value(quality, y)}{f' ± {spread:.2g} over seeds' if spread else ''}, "
+        f"{format_value(cost, x)}"
     )
 
 
@@ -116,7 +125,7 @@ def _front(axes: Any, arms: Sequence[Arm], cost: str, quality: str, points: dict
 
 
 def _references(axes: Any, setting: Setting, cost: str, quality: str) -> None:
-    """Draw the controls as horizontal lines (they burn no pretraining joules) and a budget in joules as a vertical one."""
+    """Draw controls as horizontal lines (they burn no pretraining joules) and a budget in joules as a vertical one."""
     values = {control: v for control in setting.controls if (v := control.mean(quality)) is not None}
     for control, value in values.items():
         above = value == max(values.values())
