@@ -95,11 +95,17 @@ class TrainSection:
 
 @dataclass(frozen=True)
 class EvaluateSection:
-    """Which downstream tasks measure the representation, and how it is transferred to them."""
+    """Which downstream tasks measure the representation, and how it is transferred to them.
+
+    ``tasks`` are scored on the frozen model with ``heads``. Where ``transfer`` names more than ``frozen``, every
+    strategy in it adapts the model to each of ``transfer_tasks`` under ``transfer_budget``.
+    """
 
     tasks: tuple[str, ...] = ("phones",)
-    transfer: tuple[str, ...] = ("frozen",)
     heads: tuple[str, ...] = ("linear",)
+    transfer: tuple[str, ...] = ("frozen",)
+    transfer_tasks: tuple[str, ...] = ("phones", "keywords")
+    transfer_budget: BudgetSection = BudgetSection(seconds=30.0)
     max_train_seconds: float = 1200.0
     max_test_seconds: float = 600.0
 

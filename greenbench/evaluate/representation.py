@@ -142,7 +142,7 @@ def extract(
 
     Raises :class:`TrialFailed` if the model gives values that are not finite (its training diverged).
     """
-    audio = [_whole_frames(waveforms.waveform(i)) for i in indices]
+    audio = [whole_frames(waveforms.waveform(i)) for i in indices]
     lengths = [len(a) for a in audio]
     offsets = np.concatenate([[0], np.cumsum([frame_count(n) for n in lengths])]).astype(np.int64)
     layers: np.ndarray | None = None
@@ -162,7 +162,7 @@ def extract(
     return Frames(layers, offsets, sum(lengths) / SAMPLE_RATE)
 
 
-def _whole_frames(waveform: np.ndarray) -> np.ndarray:
+def whole_frames(waveform: np.ndarray) -> np.ndarray:
     """Cut to whole 20 ms frames; a clip below two frames is repeated to that length, as nothing could read it."""
     if len(waveform) < SHORTEST_SAMPLES:
         waveform = np.resize(waveform, SHORTEST_SAMPLES)

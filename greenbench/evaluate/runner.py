@@ -14,6 +14,8 @@ from greenbench.errors import ConfigError, did_you_mean
 from greenbench.evaluate.context import Context, Side, TaskLeftOut
 from greenbench.evaluate.representation import Featurize, Progress, Waveforms, silent
 from greenbench.evaluate.tasks import FALLBACKS, TASKS
+from greenbench.evaluate.transfer import STRATEGIES, run_transfer
+from greenbench.evaluate.transfer.tasks import TRANSFER_TASKS
 from greenbench.models.base import Upstream
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ def evaluate(
     device: torch.device | str = "cpu",
     threads: int = 0,
     progress: Progress = silent,
+    joules: Callable[[], float | None] | None = None,
+    grams_per_joule: float | None = None,
 ) -> Evaluation:
     """Score the frozen representation of ``model``.
 
@@ -56,6 +60,9 @@ def evaluate(
     into the normalised features (B, T, F) the model was trained on (unused where it reads the waveform). Extraction
     runs on ``device``, probes on the CPU with ``threads`` threads (0: as torch is set). The same seed gives the same
     figures. A task that the labels do not allow is left out with its reason; phones fall back to characters.
+
+    Where ``settings.transfer`` names more than ``frozen``, ``tasks["transfer"]`` holds one result per task and
+    strategy; ``joules`` returns the machine's cumulative energy for them, None where there is no meter.
 
     Raises :class:`ConfigError` for an unknown task or head and :class:`TrialFailed` if hidden states are not finite.
     """
@@ -79,7 +86,10 @@ def evaluate(
     try:
         # In a trainer's autocast region hidden states and probes would be rounded to 8 bits: all is float32 here.
         with torch.autocast("cpu", enabled=False), torch.autocast(context.device.type, enabled=False):
-            return run_tasks(context, settings.tasks)
+            evaluation = run_tasks(context, settings.tasks)
+            if set(settings.transfer) - {"frozen"}:
+                _transfer(context, settings, evaluation, joules, grams_per_joule)
+            return evaluation
     finally:
         model.train(was_training)
         torch.set_num_threads(before)
@@ -104,6 +114,27 @@ def run_tasks(context: Context, tasks: Sequence[str]) -> Evaluation:
     return evaluation
 
 
+def _transfer(
+    context: Context,
+    settings: EvaluateSection,
+    evaluation: Evaluation,
+    joules: Callable[[], float | None] | None,
+    grams_per_joule: float | None,
+) -> None:
+    begin = time.monotonic()
+    results, left_out = run_transfer(
+        _named(context, "transfer"), settings.transfer_tasks, settings.transfer, settings.transfer_budget,
+        joules=joules, grams_per_joule=grams_per_joule,
+    )  # fmt: skip
+    evaluation.left_out.update(left_out)
+    evaluation.tasks["transfer"] = {
+        "budget_kind": settings.transfer_budget.kind,
+        "budget_limit": settings.transfer_budget.limit,
+        "results": [result.as_dict() for result in results],
+        "evaluate_s": round(time.monotonic() - begin, 2),
+    }
+
+
 def check_settings(settings: EvaluateSection) -> None:
     """Raise :class:`ConfigError` for tasks and heads that do not exist."""
     for name in settings.tasks:
@@ -112,6 +143,12 @@ def check_settings(settings: EvaluateSection) -> None:
     for name in settings.heads:
         if name not in HEADS:
             raise ConfigError(f"[evaluate] heads: unknown head {name!r}{did_you_mean(name, HEADS)}")
+    for name in settings.transfer:
+        if name not in STRATEGIES:
+            raise ConfigError(f"[evaluate] transfer: unknown strategy {name!r}{did_you_mean(name, STRATEGIES)}")
+    for name in settings.transfer_tasks:
+        if name not in TRANSFER_TASKS:
+            raise ConfigError(f"[evaluate] transfer_tasks: unknown task {name!r}{did_you_mean(name, TRANSFER_TASKS)}")
 
 
 def _named(context: Context, task: str) -> Context:

@@ -5,12 +5,12 @@ Each layer's frames are pooled to their mean and deviation over time; the rest i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from greenbench.evaluate.context import Context, TaskLeftOut, TaskResult, held_out, stable_hash
+from greenbench.evaluate.context import Context, Side, TaskLeftOut, TaskResult, held_out, stable_hash
 from greenbench.evaluate.linear import Schedule, fit_linear_probe
 from greenbench.evaluate.representation import Frames
 
@@ -69,55 +69,84 @@ def classify(
     }
 
 
-def keywords(context: Context) -> TaskResult:
-    """Score keyword spotting: one word an utterance, by speakers that training did not hear where the corpus can."""
-    chosen = [
-        context.choose(side, lambda u: u.task == "keyword" and bool(u.keyword))
+Labelled = list[tuple[Side, int, str]]
+"""(split, utterance, label)."""
+
+
+def keyword_split(context: Context) -> tuple[Labelled, Labelled]:
+    """Return keyword clips of train and test: one word an utterance."""
+    train, test = (
+        [(side, i, side.utterances[i].keyword or "") for i in context.choose(side, _is_keyword)]
         for side in (context.train, context.test)
-    ]
-    words = {context.train.utterances[i].keyword for i in chosen[0]}
-    if len(words) < 2 or not chosen[1]:
+    )
+    if len({label for _, _, label in train}) < 2 or not test:
         raise TaskLeftOut("the corpus has no keyword utterances with at least two words in train and test")
-    return _split_task(context, "keywords", chosen[0], chosen[1], lambda u: u.keyword or "")
+    return train, test
 
 
-def language(context: Context) -> TaskResult:
-    """Score language identification."""
-    chosen = [
-        context.choose(side, lambda u: u.task == "speech" and bool(u.language))
+def language_split(context: Context) -> tuple[Labelled, Labelled]:
+    """Return utterances of train and test with their language."""
+    train, test = (
+        [
+            (side, i, side.utterances[i].language or "")
+            for i in context.choose(side, lambda u: u.task == "speech" and bool(u.language))
+        ]
         for side in (context.train, context.test)
-    ]
-    languages = {context.train.utterances[i].language for i in chosen[0]}
+    )
+    languages = {label for _, _, label in train}
     if len(languages) < 2:
-        raise TaskLeftOut(f"the corpus has {len(languages)} language; two are needed")
-    if not chosen[1]:
+        raise TaskLeftOut(f"the corpus has {len(languages)} language in its train split; two are needed")
+    if not test:
         raise TaskLeftOut("the corpus has no language labels in its test split")
-    return _split_task(context, "language", chosen[0], chosen[1], lambda u: u.language or "")
+    return train, test
 
 
-def speaker(context: Context) -> TaskResult:
-    """Score speaker identification among speakers that training heard.
+def speaker_split(context: Context) -> tuple[Labelled, Labelled]:
+    """Return utterances to identify speakers on, all of whom training hears.
 
     Where the corpus marks utterances for it (``speaker_split``) those are used; where all test speakers are also
     train speakers, the test split; else every fourth utterance of each train speaker.
     """
     known = context.choose(context.train, lambda u: bool(u.speaker) and u.task == "speech")
-    if not known:
-        known = context.choose(context.train, lambda u: bool(u.speaker))
+    known = known or context.choose(context.train, lambda u: bool(u.speaker))
     utterances = context.train.utterances
-    if len({utterances[i].speaker for i in known}) < 2:
+    names = {utterances[i].speaker or "" for i in known}
+    if len(names) < 2:
         raise TaskLeftOut("the corpus names fewer than two speakers in its train split")
-    marked = [i for i in known if utterances[i].speaker_split]
-    if marked:
-        train = [i for i in marked if utterances[i].speaker_split == "train"]
-        test = [i for i in marked if utterances[i].speaker_split == "test"]
-        return _within_train(context, train, test)
+
+    def labelled(side: Side, indices: list[int]) -> Labelled:
+        return [(side, i, side.utterances[i].speaker or "") for i in indices]
+
+    if any(utterances[i].speaker_split for i in known):
+        train = [i for i in known if utterances[i].speaker_split == "train"]
+        test = [i for i in known if utterances[i].speaker_split == "test"]
+        if not train or not test:
+            raise TaskLeftOut("the corpus marks no utterances for speaker identification in train and test")
+        return labelled(context.train, train), labelled(context.train, test)
     others = context.choose(context.test, lambda u: bool(u.speaker))
-    names = {utterances[i].speaker for i in known}
     if others and {context.test.utterances[i].speaker for i in others} <= names:
-        return _split_task(context, "speaker", known, others, lambda u: u.speaker or "")
+        return labelled(context.train, known), labelled(context.test, others)
     train, test = _every_fourth(context, known)
-    return _within_train(context, train, test)
+    return labelled(context.train, train), labelled(context.train, test)
+
+
+def keywords(context: Context) -> TaskResult:
+    """Score keyword spotting, on speakers that training did not hear where the corpus can."""
+    return _score(context, "keywords", *keyword_split(context))
+
+
+def language(context: Context) -> TaskResult:
+    """Score language identification."""
+    return _score(context, "language", *language_split(context))
+
+
+def speaker(context: Context) -> TaskResult:
+    """Score speaker identification."""
+    return _score(context, "speaker", *speaker_split(context))
+
+
+def _is_keyword(utterance: Utterance) -> bool:
+    return utterance.task == "keyword" and bool(utterance.keyword)
 
 
 def _every_fourth(context: Context, known: list[int]) -> tuple[list[int], list[int]]:
@@ -135,34 +164,24 @@ def _every_fourth(context: Context, known: list[int]) -> tuple[list[int], list[i
     return sorted(train), sorted(test)
 
 
-def _within_train(context: Context, train: list[int], test: list[int]) -> TaskResult:
-    """Train and test on utterances of the train split; both halves share one extraction."""
-    if not train or not test:
-        raise TaskLeftOut("the corpus marks no utterances for speaker identification in train and test")
-    both = sorted(train + test)
-    frames = context.frames(context.train, both)
-    place = {index: position for position, index in enumerate(both)}
-    names = [u.speaker or "" for u in context.train.utterances]
-    error, details = classify(
-        _part(frames, [place[i] for i in train]), [names[i] for i in train],
-        _part(frames, [place[i] for i in test]), [names[i] for i in test],
-        out=_spread_out(len(train)), seed=context.seed,
-    )  # fmt: skip
-    return TaskResult({"speaker_error_pct": error}, details)
-
-
-def _split_task(
-    context: Context, name: str, train: list[int], test: list[int], label: Callable[[Utterance], str]
-) -> TaskResult:
-    train_utterances = [context.train.utterances[i] for i in train]
-    test_utterances = [context.test.utterances[i] for i in test]
-    out = _spread_out(len(train)) if name == "speaker" else held_out(train_utterances)
-    error, details = classify(
-        context.frames(context.train, train), [label(u) for u in train_utterances],
-        context.frames(context.test, test), [label(u) for u in test_utterances],
-        out=out, seed=context.seed,
-    )  # fmt: skip
+def _score(context: Context, name: str, train: Labelled, test: Labelled) -> TaskResult:
+    train_labels, test_labels = [label for _, _, label in train], [label for _, _, label in test]
+    utterances = [side.utterances[i] for side, i, _ in train]
+    out = _spread_out(len(train)) if name == "speaker" else held_out(utterances)
+    train_frames, test_frames = _frames(context, train, test)
+    error, details = classify(train_frames, train_labels, test_frames, test_labels, out=out, seed=context.seed)
     return TaskResult({f"{name}_error_pct": error}, details)
+
+
+def _frames(context: Context, train: Labelled, test: Labelled) -> tuple[Frames, Frames]:
+    """Return the frames of both halves; where both lie in one split they share one extraction."""
+    if train[0][0] is not test[0][0]:
+        first, second = (context.frames(part[0][0], [i for _, i, _ in part]) for part in (train, test))
+        return first, second
+    both = sorted(i for _, i, _ in train + test)
+    frames = context.frames(train[0][0], both)
+    place = {index: position for position, index in enumerate(both)}
+    return tuple(_part(frames, [place[i] for _, i, _ in part]) for part in (train, test))  # type: ignore[return-value]
 
 
 def _part(frames: Frames, utterances: Sequence[int]) -> Frames:

@@ -1,0 +1,43 @@
+"""All strategies on all tasks, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from greenbench.config import BudgetSection
+from greenbench.evaluate.context import Context, TaskLeftOut
+from greenbench.evaluate.transfer.adaptation import TransferResult, adapt
+from greenbench.evaluate.transfer.strategies import STRATEGIES
+from greenbench.evaluate.transfer.tasks import build_task
+
+
+def run_transfer(
+    context: Context,
+    tasks: Sequence[str],
+    strategies: Sequence[str],
+    budget: BudgetSection,
+    *,
+    joules: Callable[[], float | None] | None = None,
+    grams_per_joule: float | None = None,
+) -> tuple[list[TransferResult], dict[str, str]]:
+    """Return a result per task and strategy, and what was left out with its reason.
+
+    ``joules`` returns the cumulative energy of the machine, or None where there is no meter.
+    """
+    results: list[TransferResult] = []
+    left_out: dict[str, str] = {}
+    for name in tasks:
+        try:
+            task = build_task(name, context)
+        except TaskLeftOut as reason:
+            left_out[f"transfer to {name}"] = str(reason)
+            continue
+        for strategy in strategies:
+            context.progress(f"transfer to {name}, {strategy}", 0.0)
+            try:
+                results.append(
+                    adapt(context, task, STRATEGIES[strategy], budget, joules=joules, grams_per_joule=grams_per_joule)
+                )
+            except TaskLeftOut as reason:
+                left_out[f"transfer by {strategy}"] = str(reason)
+    return results, left_out

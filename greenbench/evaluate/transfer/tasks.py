@@ -1,0 +1,188 @@
+"""What a transferred model is trained on and scored by: crops with frame labels, or clips with one label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from greenbench.evaluate.alignment import Inventory, frame_labels, phone_sequence
+from greenbench.evaluate.context import Context, Side, TaskLeftOut, held_out
+from greenbench.evaluate.phones import aligned_inventory, choose_decoder
+from greenbench.evaluate.representation import HOP_SAMPLES, equal_length_batches, whole_frames
+from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average
+from greenbench.evaluate.utterances import keyword_split, language_split, speaker_split
+from greenbench.models.base import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from greenbench.data.corpus import Utterance
+
+CROP_SECONDS = 2.0
+CROPS_PER_STEP = 8
+CLIPS_PER_STEP = 16
+LONGEST_CLIP_SECONDS = 3.0
+
+Predict = Callable[[Tensor], Tensor]
+"""Waveforms (B, S) of equal length -> log-probabilities, (B, T, C) or (B, C)."""
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Equally long stretches of training utterances: positions in the task's list and first samples."""
+
+    positions: np.ndarray
+    starts: np.ndarray
+    num_samples: int
+
+
+class TransferTask(Protocol):
+    """One task. ``pooled`` says whether there is one label per clip or one per frame."""
+
+    name: str
+    metric: str
+    classes: int
+    pooled: bool
+    audio: list[np.ndarray]
+    """Training audio, cut to whole frames."""
+
+    def sample(self, generator: np.random.Generator) -> Crops:
+        """Draw the crops of one step."""
+
+    def targets(self, crops: Crops) -> Tensor:
+        """Return labels, (B, T) or (B,)."""
+
+    def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:
+        """Return the error on the test split in percent and details."""
+
+
+def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of (B, T, C) or (B, C) logits; label -1 is left out."""
+    return F.cross_entropy(logits.flatten(0, -2), targets.flatten().to(logits.device), ignore_index=-1)
+
+
+class PhonesTask:
+    """Phone recognition: cross-entropy on crops of two seconds, Viterbi decoding of whole test utterances."""
+
+    name, metric, pooled = "phones", "phones_per_pct", False
+
+    def __init__(self, context: Context) -> None:
+        self.inventory: Inventory = aligned_inventory(context)
+        self.classes = len(self.inventory)
+        train, audio = _aligned(context, context.train)
+        self.test, self.test_audio = _aligned(context, context.test)
+        out = held_out(train)
+        self.held, self.held_audio = _pick(train, out), _pick(audio, out)
+        self.train, self.audio = _pick(train, ~out), _pick(audio, ~out)
+        self.labels = self._labels(self.train, self.audio)
+        shortest = int(np.quantile([len(a) for a in self.audio], 0.1)) // HOP_SAMPLES * HOP_SAMPLES
+        self.crop = min(int(CROP_SECONDS * SAMPLE_RATE), shortest)
+        self.long_enough = np.flatnonzero([len(a) >= self.crop for a in self.audio])
+
+    def sample(self, generator: np.random.Generator) -> Crops:
+        """Draw crops at random places, all frames of long enough utterances being equally likely to begin one."""
+        room = np.array([len(self.audio[p]) - self.crop for p in self.long_enough]) // HOP_SAMPLES + 1
+        positions = generator.choice(self.long_enough, CROPS_PER_STEP, p=room / room.sum())
+        limits = [(len(self.audio[p]) - self.crop) // HOP_SAMPLES + 1 for p in positions]
+        return Crops(positions, generator.integers(0, limits) * HOP_SAMPLES, self.crop)
+
+    def targets(self, crops: Crops) -> Tensor:
+        """Return frame labels, (B, T)."""
+        frames = crops.num_samples // HOP_SAMPLES
+        firsts = crops.starts // HOP_SAMPLES
+        pieces = [self.labels[p][f : f + frames] for p, f in zip(crops.positions, firsts, strict=True)]
+        return torch.from_numpy(np.stack(pieces))
+
+    def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:
+        """Return PER; the decoder is chosen on held-out training speakers."""
+        known = _predict_all(self.held_audio, predict)
+        references = [phone_sequence(u.phones or ()) for u in self.held]
+        decoder, _ = choose_decoder(known, references, self.labels, self.inventory)
+        hypotheses = decoder.decode(_predict_all(self.test_audio, predict), self.inventory)
+        references = [phone_sequence(u.phones or ()) for u in self.test]
+        by_language = grouped_error_pct(references, hypotheses, [u.language or "unknown" for u in self.test])
+        return error_rate(references, hypotheses).pct, {
+            "per_by_language_pct": by_language,
+            "per_macro_pct": macro_average(by_language),
+        }
+
+    def _labels(self, utterances: list[Utterance], audio: Sequence[np.ndarray]) -> list[np.ndarray]:
+        pairs = zip(utterances, audio, strict=True)
+        return [frame_labels(u.phones or (), len(a) // HOP_SAMPLES, self.inventory) for u, a in pairs]
+
+
+class ClipTask:
+    """One label per utterance. All clips have one length: longer ones are cut, shorter ones end in digital silence."""
+
+    pooled = True
+
+    def __init__(self, name: str, train: list[tuple[np.ndarray, str]], test: list[tuple[np.ndarray, str]]) -> None:
+        self.name, self.metric = name, f"{name}_error_pct"
+        self.names = sorted({label for _, label in train})
+        self.classes = len(self.names)
+        index = {label: i for i, label in enumerate(self.names)}
+        length = int(np.quantile([len(audio) for audio, _ in train], 0.9))
+        self.length = min(length, int(LONGEST_CLIP_SECONDS * SAMPLE_RATE)) // HOP_SAMPLES * HOP_SAMPLES
+        self.audio = [self._clip(audio) for audio, _ in train]
+        self.labels = np.array([index[label] for _, label in train])
+        self.test_audio = [self._clip(audio) for audio, _ in test]
+        self.test_labels = np.array([index.get(label, -1) for _, label in test])
+
+    def _clip(self, audio: np.ndarray) -> np.ndarray:
+        cut = audio[max(0, len(audio) - self.length) // 2 :][: self.length]
+        return np.pad(cut, (0, self.length - len(cut)))
+
+    def sample(self, generator: np.random.Generator) -> Crops:
+        """Draw clips without replacement."""
+        count = min(CLIPS_PER_STEP, len(self.audio))
+        positions = generator.choice(len(self.audio), count, replace=False)
+        return Crops(positions, np.zeros(count, dtype=np.int64), self.length)
+
+    def targets(self, crops: Crops) -> Tensor:
+        """Return labels, (B,)."""
+        return torch.from_numpy(self.labels[crops.positions])
+
+    def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:
+        """Return the share of test clips with a wrong label."""
+        found = np.concatenate([p.argmax(-1, keepdims=True) for p in _predict_all(self.test_audio, predict)])
+        return 100.0 * float((found != self.test_labels).mean()), {"classes": self.classes}
+
+
+def build_task(name: str, context: Context) -> TransferTask:
+    """Return a task by name; raises :class:`TaskLeftOut` where the labels do not allow it."""
+    if name == "phones":
+        return PhonesTask(context)
+    splits = {"keywords": keyword_split, "language": language_split, "speaker": speaker_split}
+    train, test = splits[name](context)
+    return ClipTask(name, _labelled(train), _labelled(test))
+
+
+TRANSFER_TASKS = ("phones", "keywords", "speaker", "language")
+
+
+def _labelled(part: list[tuple[Side, int, str]]) -> list[tuple[np.ndarray, str]]:
+    return [(whole_frames(side.store.waveform(index)), label) for side, index, label in part]
+
+
+def _aligned(context: Context, side: Side) -> tuple[list[Utterance], list[np.ndarray]]:
+    chosen = context.choose(side, lambda u: u.task == "speech" and bool(u.phones))
+    if not chosen:
+        raise TaskLeftOut("the corpus has no phone alignments")
+    return [side.utterances[i] for i in chosen], [whole_frames(side.store.waveform(i)) for i in chosen]
+
+
+def _pick(items: list[Any], mask: np.ndarray) -> list[Any]:
+    return [item for item, keep in zip(items, mask, strict=True) if keep]
+
+
+def _predict_all(audio: Sequence[np.ndarray], predict: Predict) -> list[np.ndarray]:
+    found: list[np.ndarray] = [np.zeros(0)] * len(audio)
+    for group in equal_length_batches([len(a) for a in audio]):
+        values = predict(torch.from_numpy(np.stack([audio[p] for p in group]))).float().cpu().numpy()
+        for position, value in zip(group, values, strict=True):
+            found[position] = value
+    return found
