@@ -1,7 +1,8 @@
 """The cross-check: multiply-accumulates written down by hand from the architecture's numbers alone.
 
 Nothing here looks at operators or runs a model. A model of one's own joins by a method
-``analytic_macs(num_samples) -> float``: MACs of ``hidden_states`` for one crop; ``greenbench.models.macs`` has the bricks.
+``analytic_macs(num_samples) -> float``: MACs of ``hidden_states`` for one crop;
+``greenbench.models.macs`` has the bricks.
 """
 
 from __future__ import annotations
