@@ -54,6 +54,7 @@ def _tradeoff(setting: Setting, cost: str, name: str) -> Figure | None:
         axes.set_ylabel(f"{metric.label} ({metric.unit or '1'}), {arrow}")
         axes.xaxis.set_major_formatter(lambda value, _: short(format_value(cost, value)))
         axes.margins(0.22, 0.2)
+        _widen(axes)
         axes.xaxis.set_major_locator(_locator(axes, cost))
         place_labels(axes, [(m[0], m[1], arm.label, "#1b1f23") for arm in arms if (m := _means(arm, cost, quality))])
         return finish(
@@ -66,6 +67,14 @@ def _tradeoff(setting: Setting, cost: str, name: str) -> Figure | None:
             _table(setting, arms, cost, quality, points),
             tips=tips,
         )
+
+
+def _widen(axes: Any) -> None:
+    """Keep costs that hardly differ from filling the whole axis, where ticks would all read the same."""
+    low, high = axes.get_xlim()
+    middle = (low + high) / 2
+    if high - low < 0.06 * abs(middle):
+        axes.set_xlim(middle * 0.97, middle * 1.03)
 
 
 def _locator(axes: Any, cost: str) -> Any:
@@ -148,6 +157,7 @@ def control_name(arm: Arm) -> str:
     if arm.control == "logmel":
         return "log-mel, no model"
     kind, _, of = arm.control.partition(":")
+    of = of or str(arm.trials[0].manifest.get("card") or "")
     return f"{of}, random weights" if kind == "random" and of else arm.label
 
 
