@@ -169,9 +169,7 @@ def phase_spans(events: Iterable[Mapping[str, Any]]) -> list[PhaseSpan]:
     for event in events:
         kind, now = event.get("event"), int(event["t_mono_ns"])
         if kind == "session":
-            spans += [
-                PhaseSpan(name, begin, last_ns, session, complete=False) for name, begin in open_phase.items()
-            ]
+            spans += [PhaseSpan(name, begin, last_ns, session, complete=False) for name, begin in open_phase.items()]
             open_phase.clear()
             session = int(event.get("session", session + 1))
         elif kind == "begin":

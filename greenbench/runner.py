@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +52,7 @@ def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> Run
     plans = expand(suite)
     factor = carbon_factor(suite)
     corpus = load_corpus(suite.suite.data, progress=lambda text, _: display.note(text))
-    _check_device(suite)
+    _check_trials(suite, plans)
     _open_folder(out, suite)
     summary = RunSummary(out)
     with _lock(out):
@@ -127,12 +127,16 @@ def _prepare_audio(corpus: Corpus, display: Display) -> None:
         display.note(f"decoded {corpus.name} in {elapsed:.0f} s (once per corpus, outside every budget)")
 
 
-def _check_device(suite: Suite) -> None:
-    """Refuse an absent device before anything is written; ``auto`` and ``cpu`` need no look (and no torch)."""
-    if suite.train.device not in ("auto", "cpu"):
-        from greenbench.train.precision import pick_device
+def _check_trials(suite: Suite, plans: Sequence[TrialPlan]) -> None:
+    """Refuse an absent device, an unknown task and options a model does not take before anything is written."""
+    from greenbench.evaluate.runner import check_settings
+    from greenbench.models.registry import check_options
+    from greenbench.train.precision import pick_device
 
-        pick_device(suite.train.device)
+    pick_device(suite.train.device)
+    check_settings(suite.evaluate)
+    for spec in {plan.label: plan.spec for plan in plans if plan.spec}.values():
+        check_options(spec)
 
 
 def _open_folder(out: Path, suite: Suite) -> None:

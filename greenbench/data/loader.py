@@ -72,6 +72,12 @@ class BatchLoader:
             self.plan = self._plan_of(epoch)
         self._epoch, self._index, self._ahead = epoch, index, None
 
+    def peek(self) -> tuple[int, int]:
+        """Return (crops, samples a crop) of the batch that comes next."""
+        ended = self._index >= len(self.plan)
+        plan = self._plan_of(self._epoch + 1).batch(0) if ended else self.plan.batch(self._index)
+        return len(plan.utterances), plan.num_samples
+
     def __iter__(self) -> Iterator[Batch]:
         return self
 

@@ -34,20 +34,16 @@ def locate(code: str) -> type[Upstream]:
     found = getattr(module, class_name, None)
     if found is None:
         classes = [
-            n
-            for n, v in vars(module).items()
-            if inspect.isclass(v) and issubclass(v, Upstream) and v is not Upstream
+            n for n, v in vars(module).items() if inspect.isclass(v) and issubclass(v, Upstream) and v is not Upstream
         ]
         raise ConfigError(f"model code {code!r}: no class {class_name!r} there{did_you_mean(class_name, classes)}")
     if not (inspect.isclass(found) and issubclass(found, Upstream)):
-        raise ConfigError(
-            f"model code {code!r}: {class_name} must be a subclass of greenbench.models.base.Upstream"
-        )
+        raise ConfigError(f"model code {code!r}: {class_name} must be a subclass of greenbench.models.base.Upstream")
     return found
 
 
-def build(spec: ModelSpec) -> Upstream:
-    """Build the module of a contestant with fresh weights from torch's current generator."""
+def check_options(spec: ModelSpec) -> type[Upstream]:
+    """Return the class of a contestant; raises :class:`ConfigError` for an option that it does not take."""
     kind = locate(spec.code)
     allowed = inspect.signature(kind.__init__).parameters
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in allowed.values())
@@ -55,6 +51,12 @@ def build(spec: ModelSpec) -> Upstream:
         if key not in allowed and not open_ended:
             names = [n for n in allowed if n != "self"]
             raise ConfigError(f"[models.{spec.label}]: unknown option {key!r}{did_you_mean(key, names)}")
+    return kind
+
+
+def build(spec: ModelSpec) -> Upstream:
+    """Build the module of a contestant with fresh weights from torch's current generator."""
+    kind = check_options(spec)
     try:
         return kind(**spec.architecture)
     except (TypeError, ValueError) as error:

@@ -16,7 +16,7 @@ import torch
 from greenbench.budget import Ledger, shrink
 from greenbench.cards import Recipe
 from greenbench.config import TrainSection
-from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.models.base import SAMPLE_RATE, Batch, StepInfo, Upstream
 from greenbench.records import Journal
 from greenbench.schedule import learning_rate_factor
 from greenbench.train.checkpoint import CheckpointStore
@@ -35,6 +35,9 @@ class Loader(Protocol):
 
     def __next__(self) -> Batch:
         """Return the next batch of the plan."""
+
+    def peek(self) -> tuple[int, int]:
+        """Return (crops, samples a crop) of the batch that comes next."""
 
     def seek(self, epoch: int, index: int) -> None:
         """Continue at a position of the plan."""
@@ -69,7 +72,7 @@ class Pretraining:
         seed: int,
         device: torch.device,
         dtype: str,
-        flops_of_batch: Callable[[Batch], float],
+        flops_of_batch: Callable[[int, int], float],
         journal: Journal,
         checkpoints: CheckpointStore,
         stop_requested: Callable[[], bool],
@@ -92,15 +95,29 @@ class Pretraining:
         """Train until the budget ends; return False where a stop was requested first (a checkpoint is written)."""
         self.model.train()
         with attention_backend(self.settings.sdpa):
-            while (share := self.ledger.next_step_share()) > 0:
+            while (share := self._next_share()) > 0:
                 if self.stop_requested():
                     self.save("interrupted")
                     return False
                 self._step(share)
                 if time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds:
                     self.save("interval")
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         self._log(force=True)
         return True
+
+    def _next_share(self) -> float:
+        """Ask the ledger for the next step, telling it what a whole one costs in audio and FLOPs."""
+        crops, samples = self.loader.peek()
+        crops *= self.settings.grad_accumulation
+        share = self.ledger.next_step_share(
+            audio_s=crops * samples / SAMPLE_RATE, flops=self.flops_of_batch(crops, samples)
+        )
+        if share < 1 and self.device.type == "cuda":
+            # Near the end the ledger must know what was really spent, not what was queued.
+            torch.cuda.synchronize(self.device)
+        return share
 
     def _step(self, share: float) -> None:
         began_ns = time.monotonic_ns()
@@ -115,7 +132,7 @@ class Pretraining:
             self.scaler.scale(loss / parts).backward()
             loss_sum += loss.detach() / parts
             audio_s += batch.audio_s
-            flops += self.flops_of_batch(batch)
+            flops += self.flops_of_batch(batch.size, batch.num_samples)
         self._update(factor)
         self.model.after_step(info)
         self._bound_queue()
@@ -149,9 +166,7 @@ class Pretraining:
         if len(self._in_flight) > 2:
             self._in_flight.popleft().synchronize()
 
-    def _account(
-        self, loss: torch.Tensor, factor: float, audio_s: float, step_s: float
-    ) -> None:
+    def _account(self, loss: torch.Tensor, factor: float, audio_s: float, step_s: float) -> None:
         if self.device.type == "cpu" or self.state.step % 20 == 0:
             value = float(loss)
             # float16 overflows are skipped and rescaled; anything else that is not finite does not come back.

@@ -31,6 +31,10 @@ from greenbench.records import (
 def finish(folder: Path) -> dict[str, Any]:
     """Assemble and write ``result.json``; return it. The worker must have left ``outcome.json``."""
     manifest, outcome = read_json(folder / MANIFEST), read_json(folder / OUTCOME)
+    ran_on = {key: outcome.get(key) for key in ("device", "dtype", "threads")}
+    if any(manifest.get(key) != value for key, value in ran_on.items()):
+        manifest |= ran_on
+        write_json(folder / MANIFEST, manifest)
     events = list(read_jsonl(folder / EVENTS))
     trace = read_journal(folder / POWER)
     spans = phase_spans(events)

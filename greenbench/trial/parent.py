@@ -132,11 +132,12 @@ def _supervise(folder: Path, sampler: SamplerProcess, log: IO[bytes], watch: Wat
         [sys.executable, "-m", "greenbench.trial.worker", str(folder)],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), start_new_session=True,
     )  # fmt: skip
+    sampler.edge()
     sampler.watch(process.pid)
     status = Tail(folder)
     asked_at: float | None = None
     try:
-        while process.poll() is None:
+        while _reap(process, sampler) is None:
             try:
                 time.sleep(POLL_S)
                 watch(status.update())
@@ -148,11 +149,24 @@ def _supervise(folder: Path, sampler: SamplerProcess, log: IO[bytes], watch: Wat
                 process.send_signal(signal.SIGTERM)
             if asked_at is not None and time.monotonic() - asked_at > STOP_GRACE_S:
                 process.kill()
-        return process.wait()
+        sampler.edge()
+        return int(process.returncode)
     finally:
-        if process.poll() is None:
+        if process.returncode is None:
             process.kill()
             process.wait()
+
+
+def _reap(process: subprocess.Popen[bytes], sampler: SamplerProcess) -> int | None:
+    """Poll the trainer; when it has ended, tell the sampler its exact CPU time, which /proc no longer shows."""
+    if process.returncode is not None:
+        return process.returncode
+    pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+    if pid == 0:
+        return None
+    process.returncode = os.waitstatus_to_exitcode(status)
+    sampler.ended(pid, usage.ru_utime + usage.ru_stime)
+    return process.returncode
 
 
 def _environment() -> dict[str, str]:
@@ -165,7 +179,7 @@ class Tail:
     """Follows a trial's journals for the display, reading only what was added."""
 
     def __init__(self, folder: Path) -> None:
-        self._files = [(folder / EVENTS).open("rb"), None]
+        self._files: list[IO[bytes] | None] = [(folder / EVENTS).open("rb"), None]
         self._folder = folder
         self._live: LiveReader | None = None
         self._status: dict[str, Any] = {"phase": "starting"}

@@ -19,7 +19,7 @@ from greenbench.data.features import FeatureSpec, extract
 from greenbench.data.loader import BatchLoader
 from greenbench.data.waveforms import WaveformStore, prepare_waveforms
 from greenbench.errors import DataError
-from greenbench.models.base import SAMPLE_RATE, Batch, Upstream
+from greenbench.models.base import SAMPLE_RATE, Upstream
 from greenbench.models.registry import build, source_fingerprint
 from greenbench.records import CHECKPOINTS, OUTCOME, write_json
 from greenbench.train.checkpoint import CheckpointStore
@@ -141,6 +141,7 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
     saved = setup.checkpoints.latest()
     carried = saved[1]["ledger"] if saved else None
     grams_per_joule = (worker.manifest.get("carbon") or {}).get("g_per_joule")
+    assert setup.flops is not None
     worker.ledger = ledger = Ledger(
         suite.budget, live=worker.live_joules(), grams_per_joule=grams_per_joule, carried=carried
     )
@@ -159,7 +160,7 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
     training = Pretraining(
         model, loader, ledger, worker.spec.recipe, suite.train, seed=worker.seed, device=setup.device,
         dtype=setup.dtype,
-        flops_of_batch=_flops_of(setup), journal=worker.metrics, checkpoints=setup.checkpoints,
+        flops_of_batch=setup.flops, journal=worker.metrics, checkpoints=setup.checkpoints,
         stop_requested=lambda: worker.stop, checkpoint_phase=worker.checkpoint_phase,
     )  # fmt: skip
     if saved:
@@ -195,12 +196,6 @@ def _targets(worker: Worker, setup: Setup, features: FeatureStore | None, *, cha
         data = TargetData(setup.stores["pretrain"], features, setup.stores["pretrain"].num_samples)
         model.make_targets(data, seed=worker.seed, device=setup.device, progress=worker.progress)
     setup.checkpoints.save_targets(model.targets_state())
-
-
-def _flops_of(setup: Setup) -> Callable[[Batch], float]:
-    counter = setup.flops
-    assert counter is not None
-    return lambda batch: counter(batch.size, batch.num_samples)
 
 
 def _training_facts(training: Pretraining, loader: BatchLoader, ledger: Ledger, setup: Setup) -> dict[str, Any]:

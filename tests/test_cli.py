@@ -1,0 +1,108 @@
+"""The command line: every bad input is one line on stderr and exit 2, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "greenbench", *arguments], capture_output=True, text=True, timeout=120,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["run", "nosuch"], ["nosuch", "quickstart"]),
+        (["run", "missing.toml"], ["missing.toml", "cannot be read"]),
+        (["run", "-o", "budget.seconds=0"], ["[budget]", "seconds = 0", "above 0"]),
+        (["run", "-o", "budget.seconds=-1"], ["seconds = -1"]),
+        (["run", "-o", "budget.second=3"], ["did you mean 'seconds'"]),
+        (["run", "-o", "suite.models=ecoo"], ["'ecoo'", "did you mean 'eco'"]),
+        (["run", "-o", "suite.size=huge"], ["'huge'"]),
+        (["run", "-o", "models.eco.widht=4"], ["widht", "did you mean 'width'"]),
+        (["run", "-o", "train.device=gpu"], ["device", "auto"]),
+        (["run", "-o", "suite.data=folder:/no/such/place"], ["/no/such/place"]),
+        (["run", "-o", "suite.data=minni"], ["minni", "did you mean 'mini'"]),
+        (["run", "-o", "evaluate.tasks=phone"], ["phone", "phones"]),
+        (["run", "-o", "carbon.region=XXX"], ["XXX"]),
+        (["run", "--resume", "/no/such/run"], ["/no/such/run", "suite.toml"]),
+        (["report", "/no/such/run"], ["/no/such/run"]),
+        (["compare", "/no/a", "/no/b"], ["/no/a"]),
+        (["cost", "ecoo"], ["did you mean 'eco'"]),
+        (["models", "melhuber"], ["did you mean 'melhubert'"]),
+        (["measure"], ["no command given"]),
+        (["measure", "--budget", "jouls=3", "--", "true"], ["jouls"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and value and value[0] in ("run", "report") else None,
+)
+def test_bad_input_is_one_line_and_exit_2(arguments: list[str], parts: list[str], tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "out")] if arguments[0] == "run" and "--resume" not in arguments else []
+    done = run(*arguments, *out)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stdout == ""
+    for part in parts:
+        assert part in done.stderr
+    assert not list(tmp_path.glob("out/*/result.json"))
+
+
+def test_an_output_folder_that_is_a_file_or_holds_other_things_is_refused(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    done = run("run", "--out", str(taken))
+    assert (done.returncode, "cannot be written" in done.stderr) == (2, True), done.stderr
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("")
+    done = run("run", "--out", str(other))
+    assert (done.returncode, "choose an empty or new folder" in done.stderr) == (2, True), done.stderr
+
+
+def test_unknown_verbs_and_options_are_usage_errors() -> None:
+    for arguments in (["bogus"], ["run", "--sedes", "3"]):
+        done = run(*arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+
+
+def test_help_answers_at_once() -> None:
+    times = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        assert run("--help").returncode == 0
+        times.append(time.perf_counter() - begin)
+    # 0.3 s is the target on a quiet machine; the bound leaves room for a busy one.
+    assert min(times) < 0.6, times
+
+
+def test_a_closed_reader_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m greenbench models | head -n 1", shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_models_and_data_speak_json() -> None:
+    cards = json.loads(run("models", "--json").stdout)
+    assert {"eco", "melhubert", "hubert"} <= {card["name"] for card in cards}
+    corpus = json.loads(run("data", "mini", "--json").stdout)
+    assert corpus["hours"] > 1.5
+    assert len(corpus["fingerprint"]) >= 16
+
+
+def test_plan_predicts_without_training(tmp_path: Path) -> None:
+    done = run("plan", "-o", "suite.models=eco", "--json")
+    assert done.returncode == 0, done.stderr
+    prediction = json.loads(done.stdout)
+    assert [t["label"] for t in prediction["trials"]] == ["eco", "logmel", "random"]
+    assert prediction["trials"][0]["seconds"] == 45

@@ -1,0 +1,58 @@
+"""The built wheel works outside the checkout: cards, suites and corpus ride in it, and nothing called models."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("hatchling", reason="hatchling builds the wheel; it comes with the extra 'test'")
+    if not (ROOT / "pyproject.toml").exists():
+        pytest.skip("no checkout here")
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    return next(folder.glob("*.whl"))
+
+
+def test_it_holds_cards_suites_and_corpus_and_no_stray_packages(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {"greenbench", "greenbench-0.1.0.dist-info"}
+    for needed in ("_share/models/eco.toml", "_share/models/suites/quickstart.toml", "_share/data/mini/manifest.jsonl"):
+        assert f"greenbench/{needed}" in names
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+    assert wheel.stat().st_size < 25 * 2**20
+
+
+def test_it_runs_from_another_folder(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    # -P and -S would hide the test environment's packages too; the checkout itself must not be found.
+    code = (
+        "import sys, json\nfrom pathlib import Path\nsys.path = [p for p in sys.path if Path(p).resolve() != Path(%r)]\n"
+        "sys.path.insert(0, %r)\nimport greenbench\nassert greenbench.__file__.startswith(%r), greenbench.__file__\n"
+        "from greenbench.cards import card_names\nfrom greenbench.config import builtin_suites\n"
+        "from greenbench.data.corpus import load_corpus\nfrom greenbench.data.waveforms import prepare_waveforms\n"
+        "corpus = load_corpus('mini')\n"
+        "print(json.dumps([sorted(card_names()), sorted(builtin_suites()), len(corpus.split('pretrain'))]))\n"
+    ) % (str(ROOT), str(site), str(site))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "GREENBENCH_CACHE": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cards, suites, utterances = json.loads(done.stdout)
+    assert "eco" in cards
+    assert "quickstart" in suites
+    assert utterances > 1000

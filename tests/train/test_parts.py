@@ -1,0 +1,168 @@
+"""Optimizers, checkpoints and precision: what training is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenbench.cards import Recipe
+from greenbench.data.batch import Batch
+from greenbench.errors import ConfigError, DeviceError, OutputError
+from greenbench.models.base import Upstream
+from greenbench.train.checkpoint import CheckpointStore
+from greenbench.train.loop import cut
+from greenbench.train.optimizer import build_optimizer
+from greenbench.train.precision import pick_device, pick_dtype
+
+
+class Toy(Upstream):
+    """Two matrices in a trunk, a head, and vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(6, 6)
+        self.head = torch.nn.Linear(6, 3)
+
+    def trunk_layers(self) -> list[torch.nn.Module]:
+        return [self.layer]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.tanh(self.layer(x)))
+
+
+def train(model: Toy, recipe: Recipe, steps: range, optimizer_state: dict[str, torch.Tensor] | None = None) -> tuple:
+    optimizer = build_optimizer(model, recipe)
+    if optimizer_state is not None:
+        optimizer.load_state_tensors(optimizer_state)
+    for step in steps:
+        x = torch.randn(8, 6, generator=torch.Generator().manual_seed(step))
+        model(x).square().mean().backward()
+        optimizer.step(1.0 - step / 20, grad_clip=recipe.grad_clip)
+    return model, optimizer
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "muon"])
+def test_an_optimizer_continues_from_its_checkpoint_to_the_bit(name: str, tmp_path: Path) -> None:
+    if name == "muon" and not hasattr(torch.optim, "Muon"):
+        pytest.skip("this torch has no Muon")
+    recipe = Recipe(optimizer=name, learning_rate=0.01)
+    torch.manual_seed(0)
+    start = Toy()
+    initial = {k: v.clone() for k, v in start.state_dict().items()}
+    whole, _ = train(start, recipe, range(10))
+    half = Toy()
+    half.load_state_dict(initial)
+    half, optimizer = train(half, recipe, range(5))
+    store = CheckpointStore(tmp_path)
+    store.save({"model": dict(half.state_dict()), "optimizer": optimizer.state_tensors()}, {"step": 5})
+    groups, state = store.latest() or ({}, {})
+    resumed = Toy()
+    resumed.load_state_dict(groups["model"])
+    resumed, _ = train(resumed, recipe, range(5, 10), groups["optimizer"])
+    assert state["step"] == 5
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_adamw_is_torchs_own(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    ours, theirs = Toy(), Toy()
+    theirs.load_state_dict(ours.state_dict())
+    recipe = Recipe(learning_rate=0.01, weight_decay=0.1, grad_clip=0.0, betas=(0.9, 0.98), eps=1e-6)
+    train(ours, recipe, range(6))
+    matrices = [p for p in theirs.parameters() if p.ndim > 1]
+    vectors = [p for p in theirs.parameters() if p.ndim < 2]
+    reference = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
+        lr=0.01, betas=(0.9, 0.98), eps=1e-6, foreach=False,
+    )  # fmt: skip
+    for step in range(6):
+        for group in reference.param_groups:
+            group["lr"] = 0.01 * (1.0 - step / 20)
+        x = torch.randn(8, 6, generator=torch.Generator().manual_seed(step))
+        reference.zero_grad()
+        theirs(x).square().mean().backward()
+        reference.step()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_muon_takes_the_trunks_matrices_and_adamw_the_rest() -> None:
+    if not hasattr(torch.optim, "Muon"):
+        pytest.skip("this torch has no Muon")
+    model = Toy()
+    optimizer = build_optimizer(model, Recipe(optimizer="muon"))
+    muon, adamw = optimizer.optimizers
+    assert [p for g in muon.param_groups for p in g["params"]] == [model.layer.weight]
+    assert sum(len(g["params"]) for g in adamw.param_groups) == 3
+
+
+def test_betas_must_be_two() -> None:
+    with pytest.raises(ConfigError, match="two numbers"):
+        build_optimizer(Toy(), Recipe(betas=(0.9,)))
+
+
+def test_only_the_newest_complete_checkpoint_stays_and_half_written_ones_do_not_count(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    for step in (1, 2):
+        store.save({"model": {"w": torch.full((2,), float(step))}}, {"step": step})
+    (tmp_path / "step-000000003").mkdir()
+    (tmp_path / "step-000000003" / "tensors.safetensors").write_bytes(b"torn")
+    groups, state = store.latest() or ({}, {})
+    assert state["step"] == 2
+    assert groups["model"]["w"].tolist() == [2.0, 2.0]
+    assert not (tmp_path / "step-000000001").exists()
+
+
+def test_shared_tensors_and_targets_survive(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    shared = torch.arange(3.0)
+    store.save({"model": {"a": shared, "b": shared}}, {"step": 0})
+    groups, _ = store.latest() or ({}, {})
+    assert torch.equal(groups["model"]["a"], groups["model"]["b"])
+    store.save_targets({"labels": np.arange(5, dtype=np.int16), "hop": np.array(320)})
+    made = store.load_targets()
+    assert made["labels"].tolist() == [0, 1, 2, 3, 4]
+    assert made["hop"].item() == 320
+
+
+def test_a_checkpoint_that_cannot_be_written_names_the_folder(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(OutputError, match="checkpoint cannot be written"):
+        CheckpointStore(blocked / "x").save({"model": {}}, {"step": 1})
+
+
+@given(share=st.floats(0.02, 1.0), crops=st.integers(1, 12), seconds=st.integers(1, 10))
+@settings(deadline=None)
+def test_a_cut_batch_has_at_most_its_share_and_keeps_features_and_labels_aligned(
+    share: float, crops: int, seconds: int
+) -> None:
+    samples = seconds * 16_000
+    batch = Batch(
+        torch.zeros(crops, samples), torch.zeros(crops, samples // 160, 4), samples, np.arange(crops), np.zeros(crops)
+    )
+    part = cut(batch, share)
+    assert part.features is not None
+    assert part.waveform is not None
+    assert part.waveform.shape == (part.size, part.num_samples)
+    assert part.features.shape[:2] == (part.size, part.num_samples // 160)
+    assert part.num_samples % 320 == 0
+    # One crop of a second is the least a model can read.
+    assert part.audio_s <= max(share * batch.audio_s, 1.0) + 1e-9
+
+
+def test_absent_and_unknown_devices_are_refused_with_what_to_use() -> None:
+    with pytest.raises(DeviceError, match="not a torch device; use auto"):
+        pick_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="0 CUDA device"):
+            pick_device("cuda:3")
+    assert pick_device("cpu").type == "cpu"
+    assert pick_dtype("float32", torch.device("cpu")) == "float32"
+    assert pick_dtype("auto", torch.device("cpu")) in ("float32", "bfloat16")
