@@ -157,7 +157,16 @@ _ALL = (
         _fixed(1, "W"),
         description="before the trial; never subtracted",
     ),
-    Metric("co2e_g", "emissions", "gCO2e", "lower", "modelled", _si("gCO2e"), 0.02),
+    Metric(
+        "co2e_g",
+        "emissions, all",
+        "gCO2e",
+        "lower",
+        "modelled",
+        _si("gCO2e"),
+        0.02,
+        description="everything the trial burnt x PUE x grid intensity",
+    ),  # fmt: skip
     Metric("co2e_low_g", "emissions, low", "gCO2e", "none", "modelled", _si("gCO2e")),
     Metric("co2e_high_g", "emissions, high", "gCO2e", "none", "modelled", _si("gCO2e")),
     Metric("carbon_intensity_g_per_kwh", "intensity", "g/kWh", "none", "declared", _fixed(0, "g/kWh")),

@@ -3,9 +3,7 @@
 # ruff: noqa: UP045, FBT002 - typer's way to declare options
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -76,9 +74,12 @@ def check(
     junit: Annotated[Optional[Path], typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
     badge: Annotated[Optional[Path], typer.Option("--badge", metavar="FILE", help="Write an SVG badge.")] = None,
     bencher: Annotated[Optional[Path], typer.Option("--bencher", metavar="FILE", help="Write Bencher JSON.")] = None,
-    tracker: Annotated[
-        Optional[Path], typer.Option("--benchmark-action", metavar="FILE", help="Write github-action-benchmark JSON.")
+    benchmark: Annotated[
+        Optional[Path], typer.Option("--benchmark", metavar="FILE", help="Write github-action-benchmark JSON.")
     ] = None,
+    github: Annotated[
+        bool, typer.Option("--github", help="Print annotations and write the step summary of GitHub Actions.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold runs against budgets and a baseline; exit 0 pass, 1 fail, 3 not decidable."""
@@ -86,33 +87,11 @@ def check(
     from greenbench.check import printers
 
     result = check_runs(runs or [], budgets, baseline, static=static)
-    writers: tuple[tuple[Path | None, Callable[[Any], Any]], ...] = (
-        (junit, printers.junit_xml), (badge, printers.badge), (bencher, printers.bencher),
-        (tracker, printers.github_action_benchmark),
-    )  # fmt: skip
-    for path, writer in writers:
-        if path is not None:
-            _write(path, writer(result))
-    if os.environ.get("GITHUB_ACTIONS"):
-        print(printers.annotations(result), file=sys.stderr)
-        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(printers.step_summary(result))
+    printers.write_outputs(result, junit=junit, badge_svg=badge, bencher_json=bencher, benchmark_json=benchmark)
+    if github:
+        print(printers.write_github(result), file=sys.stderr)
     emit(result) if as_json else print(printers.table(result))
     raise typer.Exit(int(result["exit_code"]))
-
-
-def _write(path: Path, content: Any) -> None:
-    import json
-
-    from greenbench.errors import OutputError
-
-    text = content if isinstance(content, str) else json.dumps(content, indent=1)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another file") from error
 
 
 baseline_app = typer.Typer(no_args_is_help=True, help="Accept runs or counted costs as the baseline of checks.")
@@ -130,14 +109,17 @@ def baseline_accept(
         "baseline.json"
     ),
     budgets: Annotated[
-        Optional[Path], typer.Option("--budgets", metavar="FILE", help="Also count the static costs these cover.")
+        Optional[Path], typer.Option("--budgets", metavar="FILE", help="Count the static costs these cover, too.")
     ] = None,
+    static: Annotated[bool, typer.Option("--static", help="Count the static costs that budgets.toml covers.")] = False,
 ) -> None:
     """Write the versioned baseline that later checks compare with."""
     from greenbench.check import accept_static
     from greenbench.check.baseline import accept
     from greenbench.errors import ConfigError
 
+    if static and budgets is None:
+        budgets = Path("budgets.toml")
     if not runs and budgets is None:
         raise ConfigError("baseline accept: nothing to accept; give run folders, --budgets FILE, or both")
     accepted = accept_static(budgets, out, runs=runs or []) if budgets else accept(runs or [], out)
