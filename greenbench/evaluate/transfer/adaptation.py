@@ -86,8 +86,9 @@ class TransferHead(nn.Module):
         weights = self.layer_logits.softmax(0)
         total: Tensor | float = 0.0
         for weight, state, mean, scale in zip(weights, states, self.means, self.scales, strict=True):
-            part = weight * ((state - mean) * scale)
-            total = total + F.pad(part, (0, self.width - part.shape[-1]))
+            # In this order the backward pass needs the states themselves and no standardised copy of them.
+            gain = weight * scale
+            total = total + F.pad(state * gain - mean * gain, (0, self.width - state.shape[-1]))
         assert isinstance(total, Tensor)
         if self.pooled:
             # The deviation's gradient is infinite at 0, which a silent clip reaches.

@@ -7,6 +7,7 @@ sum is what the step needed on top of what was there before. On CUDA the allocat
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable
 
@@ -38,6 +39,8 @@ def peak_extra_bytes(step: Callable[[], None], device: torch.device) -> int:
         step()
         torch.cuda.synchronize(device)
         return int(torch.cuda.max_memory_allocated(device) - before)
+    # The profiler's C++ part writes a line to stderr at every start and stop unless told otherwise.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the profiler's own remarks about its Kineto backend
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:

@@ -32,8 +32,9 @@ class SideNetwork(nn.Module):
 
     def __init__(self, widths: list[int], hidden: int) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths)
         self.shrink = nn.ModuleDict({str(width): nn.Linear(width, hidden) for width in sorted(set(widths))})
+        # After shrinking, so that no normalised copy of a wide hidden state has to be kept for the backward pass.
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in widths)
         self.cell = nn.GRUCell(hidden, hidden)
         self.up = nn.Linear(hidden, widths[-1])
         nn.init.zeros_(self.up.weight)
@@ -44,6 +45,6 @@ class SideNetwork(nn.Module):
         batch, frames, _ = states[-1].shape
         memory = states[-1].new_zeros(batch * frames, self.cell.hidden_size)
         for norm, state in zip(self.norms, states, strict=True):
-            reduced = self.shrink[str(state.shape[-1])](norm(state))
+            reduced = norm(self.shrink[str(state.shape[-1])](state))
             memory = self.cell(reduced.reshape(batch * frames, -1), memory)
         return states[-1] + self.up(memory).view(batch, frames, -1)

@@ -17,7 +17,7 @@ from greenbench.models.base import Batch, Upstream
 
 LORA_RANK = 4
 ADAPTER_WIDTH = 32
-SIDE_WIDTH = 64
+SIDE_WIDTH = 32
 
 
 class Adapted(nn.Module):
