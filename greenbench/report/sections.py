@@ -48,7 +48,10 @@ def ratio(arm: Arm, baseline: Arm | None, metric: str) -> float | None:
 
 
 def comparison(setting: Setting, claims: Claims) -> TableView:
-    """Build the comparison: one row per contestant, best headline first, with ratios, spreads and marks."""
+    """Build the comparison: one row per contestant, best headline first, with ratios, spreads and marks.
+
+    Controls stand below them with their quality only: they were given no budget, so their costs compare with nothing.
+    """
     metrics = comparison_metrics(setting)
     heads = (Head("Model"), Head("Runs"), *(metric_head(name, _kind(setting, name)) for name in metrics))
     rows = []
@@ -58,6 +61,9 @@ def comparison(setting: Setting, claims: Claims) -> TableView:
         runs = Cell(str(finished) if finished == planned else f"{finished} of {planned}", finished)
         cells = [_compared(arm, setting.baseline, name, claims.verdict(arm.label, name)) for name in metrics]
         rows.append(Row((arm_cell(arm, *(("baseline",) if is_base else ())), runs, *cells), "base" if is_base else ""))
+    for arm in setting.controls:
+        scored = [_compared(arm, setting.baseline, n, "") if METRICS[n].quality else Cell("") for n in metrics]
+        rows.append(Row((arm_cell(arm, "control"), Cell(str(len(arm.counted)), len(arm.counted)), *scored), "control"))
     return TableView("Comparison of the models", heads, tuple(rows))
 
 
