@@ -60,7 +60,10 @@ def balanced_epoch(
     Systematic sampling: utterance i occurs floor(w_i) or ceil(w_i) times, so that rare ones are not left to chance.
     """
     weights = language_weights(languages, num_samples, alpha)
-    edges = np.concatenate([[0.0], np.cumsum(weights[order := random.permutation(len(weights))])])
+    # Languages side by side, each in random order: then their shares hold to an utterance.
+    order = random.permutation(len(weights))
+    order = order[np.argsort(np.asarray(languages)[order], kind="stable")]
+    edges = np.concatenate([[0.0], np.cumsum(weights[order])])
     picks = np.arange(len(weights)) + random.random()
     found = np.searchsorted(edges, picks * edges[-1] / len(weights), side="right") - 1
     return order[np.minimum(found, len(weights) - 1)]
