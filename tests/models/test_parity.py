@@ -77,9 +77,8 @@ def test_data2vec_targets_are_the_normalised_mean_of_feed_forward_outputs() -> N
 
 
 def test_several_masks_cost_one_teacher_pass_and_one_front_end() -> None:
-    from greenbench.cost.measure import count_training
-
     from greenbench.cost.analytic import encoder_macs
+    from greenbench.cost.measure import count_training
 
     one, four = (count_training(build(resolve("data2vec", "tiny", {"masks": m})), 1, 64_000).flops for m in (1, 4))
     student = 3 * 2 * encoder_macs(199, build(resolve("data2vec", "tiny")).model.config)
