@@ -15,6 +15,7 @@ from greenbench.evaluate.context import Context, Side, TaskLeftOut
 from greenbench.evaluate.representation import Featurize, Progress, Waveforms, silent
 from greenbench.evaluate.tasks import FALLBACKS, TASKS
 from greenbench.evaluate.transfer import STRATEGIES, run_transfer
+from greenbench.evaluate.transfer.table import with_memory_factor
 from greenbench.evaluate.transfer.tasks import TRANSFER_TASKS
 from greenbench.models.base import Upstream
 
@@ -130,7 +131,7 @@ def _transfer(
     evaluation.tasks["transfer"] = {
         "budget_kind": settings.transfer_budget.kind,
         "budget_limit": settings.transfer_budget.limit,
-        "results": [result.as_dict() for result in results],
+        "results": with_memory_factor([result.as_dict() for result in results]),
         "evaluate_s": round(time.monotonic() - begin, 2),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from greenbench.config import BudgetSection
 from greenbench.evaluate.context import Context, TaskLeftOut
@@ -41,3 +42,12 @@ def run_transfer(
             except TaskLeftOut as reason:
                 left_out[f"transfer by {strategy}"] = str(reason)
     return results, left_out
+
+
+def with_memory_factor(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add ``memory_factor``: how many times less memory than full fine-tuning; None where that was not run."""
+    full = {row["task"]: row["peak_memory_bytes"] for row in rows if row["strategy"] == "full"}
+    for row in rows:
+        reference = full.get(row["task"])
+        row["memory_factor"] = round(reference / row["peak_memory_bytes"], 3) if reference else None
+    return rows

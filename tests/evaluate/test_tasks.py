@@ -1,0 +1,107 @@
+"""Tasks learn what the sound says, repeat their figures, fall to chance on shuffled labels, say what is left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from greenbench.config import EvaluateSection
+from greenbench.errors import ConfigError
+from greenbench.evaluate import evaluate
+from greenbench.evaluate.controls import ShuffledCorpus
+from greenbench.metrics import METRICS
+from greenbench.models.controls import LogMel
+from tests.evaluate.conftest import ToyCorpus
+
+CLASSIFIED = ("keywords", "speaker", "language")
+
+
+def run(corpus, toy: ToyCorpus, *, seed: int = 0, **settings):
+    return evaluate(LogMel(), corpus, toy.stores, toy.featurize, EvaluateSection(**settings), seed=seed)
+
+
+@pytest.fixture(scope="module")
+def all_tasks(toy: ToyCorpus):
+    tasks = ("phones", *CLASSIFIED, "pnmi", "abx", "effective_rank")
+    return run(toy, toy, tasks=tasks)
+
+
+def test_sounds_that_differ_are_told_apart(all_tasks) -> None:
+    metrics = all_tasks.metrics
+    assert metrics["phones_per_pct"] < 15
+    assert metrics["phones_frame_error_pct"] < 15
+    assert metrics["keywords_error_pct"] <= 10
+    assert metrics["language_error_pct"] <= 20
+    assert metrics["abx_error_pct"] < 5
+    assert metrics["pnmi"] > 0.6
+    assert not all_tasks.left_out
+
+
+def test_every_metric_is_registered_and_every_task_explains_itself(all_tasks) -> None:
+    assert set(all_tasks.metrics) <= set(METRICS)
+    assert set(all_tasks.tasks) == {"phones", *CLASSIFIED, "pnmi", "abx", "effective_rank"}
+    phones = all_tasks.tasks["phones"]
+    assert set(phones["per_by_language_pct"]) == {"xx", "yy"}
+    assert phones["per_macro_pct"] == pytest.approx(sum(phones["per_by_language_pct"].values()) / 2, abs=0.01)
+    assert phones["evaluate_s"] > 0
+
+
+def test_the_same_seed_gives_the_same_figures(toy: ToyCorpus, all_tasks) -> None:
+    again = run(toy, toy, tasks=("phones", *CLASSIFIED, "pnmi"))
+    for name, value in again.metrics.items():
+        assert value == all_tasks.metrics[name]
+
+
+def test_shuffled_labels_reach_chance(toy: ToyCorpus, all_tasks) -> None:
+    shuffled = run(ShuffledCorpus(toy.splits, seed=1), toy, tasks=("phones", "keywords", "language"))
+    for name in ("keywords", "language"):
+        chance = shuffled.tasks[name]["chance_error_pct"]
+        assert shuffled.metrics[f"{name}_error_pct"] > 0.6 * chance
+        assert shuffled.metrics[f"{name}_error_pct"] > all_tasks.metrics[f"{name}_error_pct"] + 20
+    # Always answering the commonest label of these frames is wrong on about two thirds of them.
+    assert shuffled.metrics["phones_frame_error_pct"] > 60
+
+
+@pytest.mark.slow
+def test_the_recurrent_head_is_a_second_opinion(toy: ToyCorpus) -> None:
+    both = run(toy, toy, tasks=("phones",), heads=("linear", "recurrent"))
+    assert both.metrics["phones_recurrent_per_pct"] < 30
+    assert both.tasks["phones"]["recurrent"]["best_epoch"] >= 1
+
+
+@pytest.mark.slow
+def test_without_alignments_characters_are_scored_instead(toy: ToyCorpus) -> None:
+    bare = replace(toy, splits={k: tuple(replace(u, phones=None) for u in v) for k, v in toy.splits.items()})
+    result = run(bare, toy, tasks=("phones",))
+    assert "characters are scored instead" in result.left_out["phones"]
+    assert result.metrics["characters_cer_pct"] < 25
+    assert "phones_per_pct" not in result.metrics
+
+
+def test_tasks_without_labels_are_left_out_with_their_reason(toy: ToyCorpus) -> None:
+    bare = {"phones": None, "text": None, "speaker": None, "language": "xx", "keyword": None, "task": "speech"}
+    nameless = replace(toy, splits={k: tuple(replace(u, **bare) for u in v) for k, v in toy.splits.items()})
+    result = run(nameless, toy, tasks=("phones", *CLASSIFIED, "effective_rank"))
+    assert set(result.left_out) == {"phones", "characters", *CLASSIFIED}
+    assert "texts" in result.left_out["characters"]
+    assert set(result.metrics) == {"effective_rank"}
+
+
+def test_unknown_names_are_refused_with_the_nearest_known_one(toy: ToyCorpus) -> None:
+    for settings, message in (
+        ({"tasks": ("phone",)}, "did you mean 'phones'"),
+        ({"heads": ("linar",)}, "did you mean 'linear'"),
+        ({"transfer": ("lorra",)}, "did you mean 'lora'"),
+        ({"transfer_tasks": ("keyword",)}, "did you mean 'keywords'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run(toy, toy, **settings)
+
+
+def test_limits_of_seconds_cut_the_same_utterances_every_time(toy: ToyCorpus) -> None:
+    first = run(toy, toy, tasks=("phones",), max_train_seconds=20.0, max_test_seconds=10.0).tasks["phones"]
+    second = run(toy, toy, tasks=("phones",), max_train_seconds=20.0, max_test_seconds=10.0, seed=5).tasks["phones"]
+    assert first["train_s"] <= 20.0
+    assert first["test_s"] <= 10.0
+    assert first["train_utterances"] == second["train_utterances"] < 60

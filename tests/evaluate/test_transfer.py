@@ -1,0 +1,153 @@
+"""Strategies train what they say, leave the model alone, learn, and cost what the allocator says."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from greenbench.config import BudgetSection, EvaluateSection
+from greenbench.errors import ConfigError
+from greenbench.evaluate import evaluate
+from greenbench.evaluate.transfer import STRATEGIES
+from greenbench.evaluate.transfer.memory import peak_extra_bytes, resident_bytes
+from greenbench.models.controls import LogMel
+from tests.evaluate.conftest import TinyTrunk, ToyCorpus
+
+
+def transfer(model, toy: ToyCorpus, *, strategies=tuple(STRATEGIES), budget=None, tasks=("phones",), **keywords):
+    settings = EvaluateSection(
+        tasks=("effective_rank",), transfer=strategies, transfer_tasks=tasks,
+        transfer_budget=budget or BudgetSection(steps=25),
+    )  # fmt: skip
+    result = evaluate(model, toy, toy.stores, toy.featurize, settings, seed=0, **keywords)
+    return {r["strategy"]: r for r in result.tasks["transfer"]["results"] if r["task"] == tasks[0]}, result
+
+
+@pytest.fixture(scope="module")
+def table(toy: ToyCorpus):
+    pytest.importorskip("peft")
+    torch.manual_seed(0)
+    model = TinyTrunk(width=64, depth=6)
+    before = copy.deepcopy(model.state_dict())
+    rows, _ = transfer(model, toy)
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items()), "the model itself was changed"
+    return rows
+
+
+def test_every_strategy_learns_the_task(table) -> None:
+    assert set(table) == set(STRATEGIES)
+    for row in table.values():
+        assert row["error_pct"] < 60
+        assert row["steps"] == 25
+        assert row["duration_s"] > 0
+        assert row["energy_j"] is None
+
+
+def test_each_strategy_trains_what_it_says(table) -> None:
+    total = sum(p.numel() for p in TinyTrunk(width=64, depth=6).parameters())
+    trained = {name: row["trained_params"] for name, row in table.items()}
+    assert trained["frozen"] == 0
+    assert trained["full"] == total
+    assert trained["full-frozen-front-end"] == total - (160 * 64 + 64)
+    assert trained["bitfit"] == 64 + 6 * (256 + 64)
+    assert trained["lora"] == 6 * 2 * 4 * (64 + 256)
+    assert 0 < trained["read"] < trained["full"] / 5
+    assert 0 < trained["adapters"] < trained["full"] / 5
+
+
+def test_read_and_lora_need_less_memory_than_full(table) -> None:
+    full = table["full"]["peak_memory_bytes"]
+    assert table["read"]["peak_memory_bytes"] < 0.75 * full
+    assert table["lora"]["peak_memory_bytes"] < full
+    assert table["read"]["step_memory_bytes"] < table["lora"]["step_memory_bytes"]
+    assert table["read"]["memory_factor"] == pytest.approx(full / table["read"]["peak_memory_bytes"], abs=0.01)
+
+
+def test_the_same_seed_and_steps_give_the_same_error(toy: ToyCorpus, trunk: TinyTrunk) -> None:
+    first, _ = transfer(trunk, toy, strategies=("full", "read"))
+    second, _ = transfer(trunk, toy, strategies=("full", "read"))
+    assert [r["error_pct"] for r in first.values()] == [r["error_pct"] for r in second.values()]
+
+
+def test_no_gradient_flows_through_the_backbone_of_read_and_frozen(toy: ToyCorpus, trunk: TinyTrunk) -> None:
+    from greenbench.evaluate.representation import make_batch
+
+    wave = torch.from_numpy(toy.stores["train"].waveform(0)[:12_800])[None]
+    batch = make_batch(wave, trunk, toy.featurize)
+    for name in ("frozen", "read"):
+        adapted = STRATEGIES[name].prepare(trunk, batch)
+        assert not any(state.requires_grad for state in adapted.states(batch)[:3])
+        assert not any(p.requires_grad for p in adapted.model.parameters())
+
+
+def test_strategies_start_where_the_frozen_model_stands(toy: ToyCorpus, trunk: TinyTrunk) -> None:
+    from greenbench.evaluate.representation import make_batch
+
+    wave = torch.from_numpy(toy.stores["train"].waveform(0)[:12_800])[None]
+    batch = make_batch(wave, trunk, toy.featurize)
+    with torch.no_grad():
+        expected = trunk.hidden_states(batch)
+        for name in ("full", "lora", "adapters", "bitfit"):
+            pytest.importorskip("peft")
+            for found, wanted in zip(STRATEGIES[name].prepare(trunk, batch).states(batch), expected, strict=True):
+                assert torch.allclose(found, wanted, atol=1e-6)
+        read = STRATEGIES["read"].prepare(trunk, batch).states(batch)
+        assert torch.allclose(read[-1], expected[-1], atol=1e-6)
+
+
+def test_a_meter_books_joules_and_a_budget_of_joules_ends_the_adaptation(toy: ToyCorpus, trunk: TinyTrunk) -> None:
+    drawn = iter(range(1_000_000))
+    rows, _ = transfer(
+        trunk, toy, strategies=("full", "frozen"), budget=BudgetSection(joules=60.0), joules=lambda: float(next(drawn))
+    )  # fmt: skip
+    for row in rows.values():
+        assert row["budget_kind"] == "joules"
+        assert 30 < row["energy_j"] <= 70
+        assert row["steps"] > 0
+
+
+def test_a_budget_of_joules_without_a_meter_is_refused(toy: ToyCorpus, trunk: TinyTrunk) -> None:
+    with pytest.raises(ConfigError, match="joules"):
+        transfer(trunk, toy, strategies=("full",), budget=BudgetSection(joules=60.0))
+
+
+def test_clip_tasks_transfer_too(toy: ToyCorpus, trunk: TinyTrunk) -> None:
+    rows, _ = transfer(trunk, toy, strategies=("full", "frozen"), tasks=("keywords",), budget=BudgetSection(steps=40))
+    assert rows["full"]["error_pct"] <= 34
+    assert rows["full"]["metric"] == "keywords_error_pct"
+
+
+def test_a_model_without_layers_leaves_strategies_out_with_their_reason(toy: ToyCorpus) -> None:
+    rows, result = transfer(LogMel(), toy, strategies=("frozen", "full", "adapters"), budget=BudgetSection(steps=5))
+    assert set(rows) == {"frozen"}
+    assert "trunk_layers" in result.left_out["transfer by adapters"]
+    assert "parameters" in result.left_out["transfer by full"]
+
+
+def test_peak_memory_is_what_a_step_holds_at_once() -> None:
+    def step() -> None:
+        first = torch.zeros(250_000)
+        second = torch.zeros(500_000)
+        del first, second
+        torch.zeros(600_000)
+
+    assert peak_extra_bytes(step, torch.device("cpu")) == pytest.approx(3_000_000, rel=0.01)
+
+
+def test_a_training_step_needs_more_than_its_forward_pass() -> None:
+    model = nn.Sequential(*[nn.Linear(256, 256) for _ in range(8)])
+    rows = torch.randn(512, 256)
+    device = torch.device("cpu")
+
+    def forward() -> None:
+        with torch.no_grad():
+            model(rows)
+
+    forward_bytes = peak_extra_bytes(forward, device)
+    step_bytes = peak_extra_bytes(lambda: model(rows).sum().backward(), device)
+    activations, gradients = 8 * rows.numel() * 4, resident_bytes([model])
+    assert forward_bytes < 3 * rows.numel() * 4
+    assert activations <= step_bytes <= activations + gradients + 3 * rows.numel() * 4
