@@ -8,10 +8,12 @@ and batch size sees the same crops in the same order, and a resumed run continue
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from greenbench.data.balance import balanced_epoch
 from greenbench.data.utterance import SAMPLE_RATE
 from greenbench.errors import DataError
 
@@ -56,11 +58,14 @@ class EpochPlan:
         crop_seconds: float = 8.0,
         world_size: int = 1,
         rank: int = 0,
+        languages: Sequence[str] | None = None,
+        language_alpha: float = 1.0,
     ) -> EpochPlan:
         """Plan an epoch over utterances of ``num_samples`` (N,) samples at 16 kHz.
 
         Batches of one step have the same place in the order on every rank and nearly the same crop length; all ranks
-        have equally many. Raises :class:`DataError` if no utterance is long enough.
+        have equally many. With ``languages`` (N,) an epoch draws utterances so that a language with the share p of the
+        audio gets a share in proportion to p ** ``language_alpha``; some then occur repeatedly. Raises :class:`DataError` if no utterance is long enough.
         """
         num_samples = np.asarray(num_samples, dtype=np.int64)
         random = _generator(seed, epoch, fingerprint)
@@ -69,6 +74,9 @@ class EpochPlan:
         if not len(usable):
             raise DataError(f"no utterance of {len(num_samples)} is {MIN_CROP_S:g} s or longer; add longer recordings")
         lengths = np.minimum(num_samples[usable], crop) // ALIGNMENT * ALIGNMENT
+        if languages is not None:
+            drawn = balanced_epoch([languages[i] for i in usable], lengths, language_alpha, random)
+            usable, lengths = usable[drawn], lengths[drawn]
         order = _order(lengths, random)
         bounds, crops = _group(lengths[order], int(batch_seconds * SAMPLE_RATE))
         batches = _schedule(len(crops), world_size, random)
@@ -77,7 +85,7 @@ class EpochPlan:
         covered = int((np.diff(bounds) * crops).sum())
         return cls(
             *_select(items, starts, bounds, crops, batches[rank::world_size]),
-            cropped_ratio=1.0 - covered / max(int(num_samples[usable].sum()), 1),
+            cropped_ratio=max(0.0, 1.0 - covered / max(int(num_samples[usable].sum()), 1)),
             dropped=len(num_samples) - len(usable),
         )
 

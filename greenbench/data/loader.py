@@ -43,6 +43,7 @@ class BatchLoader:
         waveform: bool | None = None,
         augment: Augment | None = None,
         prefetch: bool = False,
+        language_alpha: float | None = None,
     ) -> None:
         self.store, self.features = store, features
         self.device = torch.device(device)
@@ -53,9 +54,11 @@ class BatchLoader:
         self._pool = ThreadPoolExecutor(1, "greenbench-loader") if is_cuda or prefetch else None
         self.stall_s = 0.0
         """Seconds that the training has waited for batches so far."""
+        languages = None if language_alpha is None else [u.language or "" for u in store.utterances]
         self._plan_of = lambda epoch: EpochPlan.make(
             store.num_samples, seed=seed, epoch=epoch, fingerprint=fingerprint, batch_seconds=batch_seconds,
-            crop_seconds=crop_seconds, world_size=world_size, rank=rank,
+            crop_seconds=crop_seconds, world_size=world_size, rank=rank, languages=languages,
+            language_alpha=1.0 if language_alpha is None else language_alpha,
         )  # fmt: skip
         self._epoch, self._index = 0, 0
         self.plan = self._plan_of(0)

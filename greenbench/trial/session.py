@@ -156,6 +156,7 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
     loader = BatchLoader(
         setup.stores["pretrain"], features, seed=worker.seed, fingerprint=setup.corpus.fingerprint,
         batch_seconds=suite.train.batch_seconds, crop_seconds=suite.train.crop_seconds, device=setup.device,
+        language_alpha=getattr(model, "language_alpha", None),
     )  # fmt: skip
     training = Pretraining(
         model, loader, ledger, worker.spec.recipe, suite.train, seed=worker.seed, device=setup.device,

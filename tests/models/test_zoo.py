@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from greenbench import cost
 from greenbench.cards import load_card, resolve
 from greenbench.cost.subject import give_targets, make_batch, step_info
+from greenbench.data.balance import balanced_epoch, language_weights
 from greenbench.errors import ConfigError
 from greenbench.models import essl, wavlm
 from greenbench.models.base import Batch, StepInfo
-from greenbench.models.multilingual import balanced_epoch, language_weights
 from greenbench.models.registry import build
 
 SPEECH = Path(os.environ.get("GREENBENCH_TEST_SPEECH", Path(__file__).resolve().parents[3] / "shared" / "speech"))
@@ -281,6 +281,24 @@ def test_alpha_one_keeps_every_utterance_once_and_zero_levels_languages() -> Non
     assert weights[:90].sum() == pytest.approx(weights[90:].sum())
     with pytest.raises(ConfigError, match="language_alpha = 2"):
         build(resolve("mhubert", "tiny", {"language_alpha": 2.0}))
+
+
+def test_an_epoch_of_a_multilingual_model_is_balanced_and_repeatable() -> None:
+    from greenbench.data.batches import EpochPlan
+
+    languages = ["a"] * 900 + ["b"] * 100
+    lengths = np.random.default_rng(0).integers(16_000, 64_000, 1000)
+    options = {"seed": 3, "fingerprint": "x", "batch_seconds": 16.0, "crop_seconds": 4.0}
+    level, again = (
+        EpochPlan.make(lengths, epoch=1, languages=languages, language_alpha=0.0, **options) for _ in range(2)
+    )
+    assert np.array_equal(level.utterances, again.utterances)
+    assert np.array_equal(level.starts, again.starts)
+    crops = np.repeat(level.lengths, np.diff(level.bounds))
+    rare = level.utterances >= 900
+    assert crops[rare].sum() / crops.sum() == pytest.approx(0.5, abs=0.02)
+    plain = EpochPlan.make(lengths, epoch=1, **options)
+    assert len(np.unique(plain.utterances)) == 1000
 
 
 # -- all ------------------------------------------------------------------------------------------------------------
