@@ -65,7 +65,9 @@ class EpochPlan:
 
         Batches of one step have the same place in the order on every rank and nearly the same crop length; all ranks
         have equally many. With ``languages`` (N,) an epoch draws utterances so that a language with the share p of the
-        audio gets a share in proportion to p ** ``language_alpha``; some then occur repeatedly. Raises :class:`DataError` if no utterance is long enough.
+        audio gets a share in proportion to p ** ``language_alpha``; some then occur repeatedly.
+
+        Raises :class:`DataError` if no utterance is long enough.
         """
         num_samples = np.asarray(num_samples, dtype=np.int64)
         random = _generator(seed, epoch, fingerprint)
@@ -75,7 +77,7 @@ class EpochPlan:
             raise DataError(f"no utterance of {len(num_samples)} is {MIN_CROP_S:g} s or longer; add longer recordings")
         lengths = np.minimum(num_samples[usable], crop) // ALIGNMENT * ALIGNMENT
         if languages is not None:
-            drawn = balanced_epoch([languages[i] for i in usable], lengths, language_alpha, random)
+            drawn = balanced_epoch([languages[int(i)] for i in usable], lengths, language_alpha, random)
             usable, lengths = usable[drawn], lengths[drawn]
         order = _order(lengths, random)
         bounds, crops = _group(lengths[order], int(batch_seconds * SAMPLE_RATE))
