@@ -60,9 +60,18 @@ def recurrent_phones(
 
 
 def build_head(
-    layers: int, width: int, classes: int, seed: int, schedule: SequenceSchedule, *, recurrent: bool = True
+    layers: int,
+    width: int,
+    classes: int,
+    seed: int,
+    schedule: SequenceSchedule,
+    *,
+    recurrent: bool = True,
+    stack: int = 1,
 ) -> SequenceHead:
     """Return a head with weights drawn from ``seed``, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return SequenceHead(layers, width, classes, recurrent=recurrent, hidden=HIDDEN, dropout=schedule.dropout)
+        return SequenceHead(
+            layers, width, classes, recurrent=recurrent, hidden=HIDDEN, dropout=schedule.dropout, stack=stack
+        )

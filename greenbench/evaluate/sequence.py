@@ -35,10 +35,17 @@ class SequenceSchedule:
 
 
 class SequenceHead(nn.Module):
-    """A softmax-weighted sum of standardised layers, then linear, or bidirectional GRU and linear."""
+    """A softmax-weighted sum of standardised layers, then linear, or bidirectional GRU and linear.
 
-    def __init__(self, layers: int, width: int, classes: int, *, recurrent: bool, hidden: int, dropout: float) -> None:
+    ``stack`` frames side by side make one step: 2 halves the steps for text, where 50 a second are more than CTC needs.
+    """
+
+    def __init__(
+        self, layers: int, width: int, classes: int, *, recurrent: bool, hidden: int, dropout: float, stack: int = 1
+    ) -> None:
         super().__init__()
+        self.stack = stack
+        width *= stack
         self.layer_logits = nn.Parameter(torch.zeros(layers))
         self.dropout = nn.Dropout(dropout)
         self.recurrent = nn.GRU(width, hidden, batch_first=True, bidirectional=True) if recurrent else None
@@ -46,8 +53,10 @@ class SequenceHead(nn.Module):
 
     def forward(self, data: Standardised, rows: list[np.ndarray]) -> Tensor:
         """Return logits (B, T, C) of utterances given by their rows, from long to short."""
-        lengths = [len(r) for r in rows]
+        rows = [r[: self.steps(len(r)) * self.stack] for r in rows]
+        lengths = [self.steps(len(r)) for r in rows]
         flat = data.weighted(np.concatenate(rows), self.layer_logits)
+        flat = flat.reshape(sum(lengths), -1)
         inputs = self.dropout(pad_sequence(list(flat.split(lengths)), batch_first=True))
         if self.recurrent is not None and lengths[0] == lengths[-1]:
             inputs = self.dropout(self.recurrent(inputs)[0])
@@ -55,6 +64,10 @@ class SequenceHead(nn.Module):
             packed = pack_padded_sequence(inputs, lengths, batch_first=True)
             inputs = self.dropout(pad_packed_sequence(self.recurrent(packed)[0], batch_first=True)[0])
         return self.classify(inputs)
+
+    def steps(self, frames: int) -> int:
+        """Return the number of outputs for so many frames."""
+        return frames // self.stack
 
     @property
     def layer_weights(self) -> list[float]:
@@ -155,7 +168,7 @@ def log_probabilities(head: SequenceHead, data: Standardised, frames: Frames, ba
             rows = [frames.rows([u]) for u in group]
             logits = F.log_softmax(head(data, rows), dim=-1).numpy()
             for u, piece, r in zip(group, logits, rows, strict=True):
-                found[u] = piece[: len(r)]
+                found[u] = piece[: head.steps(len(r))]
     return found
 
 
@@ -165,7 +178,7 @@ def _others(head: SequenceHead) -> list[nn.Parameter]:
 
 def _loss_of(head: SequenceHead, data: Standardised, frames: Frames, loss: Loss, group: list[int]) -> Tensor:
     rows = [frames.rows([u]) for u in group]
-    return loss(head(data, rows), group, [len(r) for r in rows])
+    return loss(head(data, rows), group, [head.steps(len(r)) for r in rows])
 
 
 def _mean_loss(
