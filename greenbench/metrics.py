@@ -166,7 +166,7 @@ _ALL = (
         _si("gCO2e"),
         0.02,
         description="everything the trial burnt x PUE x grid intensity",
-    ),  # fmt: skip
+    ),
     Metric("co2e_low_g", "emissions, low", "gCO2e", "none", "modelled", _si("gCO2e")),
     Metric("co2e_high_g", "emissions, high", "gCO2e", "none", "modelled", _si("gCO2e")),
     Metric("carbon_intensity_g_per_kwh", "intensity", "g/kWh", "none", "declared", _fixed(0, "g/kWh")),
@@ -221,8 +221,8 @@ _ALL = (
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
 IDENTITY_COLUMNS = (
-    "schema_version", "suite", "model", "family", "size", "seed", "control", "status", "valid", "resumed", "device", "gpu",
-    "dtype", "budget_kind", "flops_method", "energy_source", "carbon_source", "data", "data_fingerprint", "run_dir",
+    "schema_version", "suite", "model", "family", "size", "seed", "control", "status", "valid", "resumed", "device",
+    "gpu", "dtype", "budget_kind", "flops_method", "energy_source", "carbon_source", "data", "data_fingerprint", "run_dir",
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def write(tmp_path: Path, text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("[suite]\nname = 'x'\nmdels = ['eco']\n[budget]\nseconds = 1", ["my.toml", "mdels", "did you mean 'models'"]),
+        ("[suite]\nmdels = ['eco']\n[budget]\nseconds = 1", ["my.toml", "mdels", "did you mean 'models'"]),
         ("[suit]\nname = 'x'", ["my.toml", "[suit]", "did you mean 'suite'"]),
         ("[suite]\n[budget]\nseconds = 0", ["[budget]", "seconds = 0", "above 0"]),
         ("[suite]\n[budget]\nseconds = -3", ["seconds = -3"]),
@@ -53,7 +53,11 @@ def test_a_mistake_is_one_line_with_file_key_and_remedy(tmp_path: Path, text: st
 
 @pytest.mark.parametrize(
     ("override", "part"),
-    [("budget", "section.key=value"), ("seconds=3", "section.key=value"), ("budgett.seconds=3", "did you mean 'budget'")],
+    [
+        ("budget", "section.key=value"),
+        ("seconds=3", "section.key=value"),
+        ("budgett.seconds=3", "did you mean 'budget'"),
+    ],
 )
 def test_a_bad_override_says_how_to_write_one(override: str, part: str) -> None:
     with pytest.raises(ConfigError, match=part.replace("[", r"\[")):
@@ -78,7 +82,9 @@ def test_naming_a_currency_on_the_command_line_replaces_the_files(currency: str)
 
 
 def test_overrides_take_lists_numbers_and_plain_words() -> None:
-    suite = load_suite("quickstart", ["suite.seeds=0,1,2", "suite.models=eco", "train.threads=1", "suite.data=folder:/a b"])
+    suite = load_suite(
+        "quickstart", ["suite.seeds=0,1,2", "suite.models=eco", "train.threads=1", "suite.data=folder:/a b"]
+    )
     assert suite.suite.seeds == (0, 1, 2)
     assert suite.suite.models == ("eco",)
     assert suite.train.threads == 1

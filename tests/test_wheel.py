@@ -39,14 +39,18 @@ def test_it_runs_from_another_folder(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     # -P and -S would hide the test environment's packages too; the checkout itself must not be found.
-    code = (
-        "import sys, json\nfrom pathlib import Path\nsys.path = [p for p in sys.path if Path(p).resolve() != Path(%r)]\n"
-        "sys.path.insert(0, %r)\nimport greenbench\nassert greenbench.__file__.startswith(%r), greenbench.__file__\n"
-        "from greenbench.cards import card_names\nfrom greenbench.config import builtin_suites\n"
-        "from greenbench.data.corpus import load_corpus\nfrom greenbench.data.waveforms import prepare_waveforms\n"
-        "corpus = load_corpus('mini')\n"
-        "print(json.dumps([sorted(card_names()), sorted(builtin_suites()), len(corpus.split('pretrain'))]))\n"
-    ) % (str(ROOT), str(site), str(site))
+    code = f"""
+import sys, json
+from pathlib import Path
+sys.path = [{str(site)!r}] + [p for p in sys.path if Path(p).resolve() != Path({str(ROOT)!r})]
+import greenbench
+assert greenbench.__file__.startswith({str(site)!r}), greenbench.__file__
+from greenbench.cards import card_names
+from greenbench.config import builtin_suites
+from greenbench.data.corpus import load_corpus
+corpus = load_corpus("mini")
+print(json.dumps([sorted(card_names()), sorted(builtin_suites()), len(corpus.split("pretrain"))]))
+"""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120,
         env={**os.environ, "GREENBENCH_CACHE": str(tmp_path / "cache")},

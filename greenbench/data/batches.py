@@ -77,7 +77,7 @@ class EpochPlan:
             raise DataError(f"no utterance of {len(num_samples)} is {MIN_CROP_S:g} s or longer; add longer recordings")
         lengths = np.minimum(num_samples[usable], crop) // ALIGNMENT * ALIGNMENT
         if languages is not None:
-            drawn = balanced_epoch([languages[int(i)] for i in usable], lengths, language_alpha, random)
+            drawn = balanced_epoch([languages[i] for i in usable.tolist()], lengths, language_alpha, random)
             usable, lengths = usable[drawn], lengths[drawn]
         order = _order(lengths, random)
         bounds, crops = _group(lengths[order], int(batch_seconds * SAMPLE_RATE))

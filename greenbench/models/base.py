@@ -71,7 +71,7 @@ class Upstream(nn.Module):
     def load_targets_state(self, state: dict[str, np.ndarray]) -> None:
         """Take back what ``targets_state`` returned."""
 
-    def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
+    def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:  # noqa: ARG002
         """Return the scalar loss and further figures for the log."""
         raise TypeError(f"{type(self).__name__} has no loss: it is evaluated, not trained")
 

@@ -69,7 +69,12 @@ class Hubert(Upstream):
         self._target_flops = 0.0
 
     def make_targets(
-        self, data: PretrainData, *, seed: int, device: torch.device, progress: Callable[[str, float], None]
+        self,
+        data: PretrainData,
+        *,
+        seed: int,
+        device: torch.device,  # noqa: ARG002 - clustering runs on the CPU
+        progress: Callable[[str, float], None],
     ) -> None:
         """Fit k-means to MFCCs with first and second differences; keep every second 10 ms label."""
 
@@ -97,16 +102,16 @@ class Hubert(Upstream):
 
     def frames(self, num_samples: int) -> int:
         """Return how many frames the convolutional front end gives for so many samples."""
-        return int(self.model._get_feat_extract_output_lengths(torch.tensor(num_samples)))
+        return int(self.model._get_feat_extract_output_lengths(num_samples))
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy over unit embeddings at masked frames."""
         if batch.waveform is None or self.labels is None:
             raise ValueError("Hubert needs the waveform and targets")
         frames = self.frames(batch.num_samples)
-        mask = span_mask(
-            batch.size, frames, prob=self.mask_prob, span=self.mask_span, generator=info.generator
-        ).to(batch.waveform.device)
+        mask = span_mask(batch.size, frames, prob=self.mask_prob, span=self.mask_span, generator=info.generator).to(
+            batch.waveform.device
+        )
         hidden = self.model(_normalise(batch.waveform), mask_time_indices=mask).last_hidden_state
         targets = self.labels.crop(batch.utterances, batch.starts, frames).to(mask.device)[mask]
         projected = F.normalize(self.project(hidden[mask]).float(), dim=-1)

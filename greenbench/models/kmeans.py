@@ -47,9 +47,7 @@ def fit_units(frames: np.ndarray, k: int, *, seed: int, passes: int = 8, batch: 
     # k-means++ draws 2 + log k candidates per centroid over the initial sample; each pass is one distance matrix.
     model.fit(data)
     start = (2 + np.log(k)) * k * min(len(data), model.init_size) * data.shape[1] * 2
-    return Units(
-        model.cluster_centers_.astype(np.float32), float(start + 2.0 * passes * len(data) * k * data.shape[1])
-    )
+    return Units(model.cluster_centers_.astype(np.float32), float(start + 2.0 * passes * len(data) * k * data.shape[1]))
 
 
 class UnitLabels:

@@ -71,7 +71,12 @@ class MelHubert(Upstream):
         return features[:, : frames // 2 * 2].reshape(batch, frames // 2, 2 * bins)
 
     def make_targets(
-        self, data: PretrainData, *, seed: int, device: torch.device, progress: Callable[[str, float], None]
+        self,
+        data: PretrainData,
+        *,
+        seed: int,
+        device: torch.device,  # noqa: ARG002 - clustering runs on the CPU
+        progress: Callable[[str, float], None],
     ) -> None:
         """Fit k-means to single 10 ms frames' pairs and keep the label of every second frame."""
 

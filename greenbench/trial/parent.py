@@ -186,19 +186,21 @@ class Tail:
     """Follows a trial's journals for the display, reading only what was added."""
 
     def __init__(self, folder: Path) -> None:
-        self._files: list[IO[bytes] | None] = [(folder / EVENTS).open("rb"), None]
+        events = (folder / EVENTS).open("rb")
+        events.seek(0, os.SEEK_END)
+        self._files: list[IO[bytes] | None] = [events, None]
         self._folder = folder
         self._live: LiveReader | None = None
         self._status: dict[str, Any] = {"phase": "starting"}
-        self._files[0].seek(0, os.SEEK_END)  # type: ignore[union-attr]
 
     def update(self) -> dict[str, Any]:
         """Return the newest phase, loss, budget, speed and power."""
         import json
 
         if self._files[1] is None and (self._folder / METRICS).exists():
-            self._files[1] = (self._folder / METRICS).open("rb")
-            self._files[1].seek(0, os.SEEK_END)
+            metrics = (self._folder / METRICS).open("rb")
+            metrics.seek(0, os.SEEK_END)
+            self._files[1] = metrics
         for file in self._files:
             for line in file or ():
                 with contextlib.suppress(ValueError):
