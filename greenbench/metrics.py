@@ -222,7 +222,8 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
 IDENTITY_COLUMNS = (
     "schema_version", "suite", "model", "family", "size", "seed", "control", "status", "valid", "resumed", "device",
-    "gpu", "dtype", "budget_kind", "flops_method", "energy_source", "carbon_source", "data", "data_fingerprint", "run_dir",
+    "gpu", "dtype", "budget_kind", "flops_method", "energy_source", "carbon_source", "data", "data_fingerprint",
+    "run_dir",
 )  # fmt: skip
 
 
