@@ -156,9 +156,10 @@ def languages(setting: Setting) -> TableView:
     found: dict[Arm, dict[str, list[float]]] = {}
     for arm in setting.arms:
         for trial in arm.counted:
-            task = ((trial.result or {}).get("tasks") or {}).get(name.partition("_")[0]) or {}
-            for language, value in (task.get("per_language") or {}).items():
-                figure = number(value.get(name) if isinstance(value, Mapping) else value)
+            kind, _, measure = name.removesuffix("_pct").partition("_")
+            task = ((trial.result or {}).get("tasks") or {}).get(kind) or {}
+            for language, value in (task.get(f"{measure}_by_language_pct") or {}).items():
+                figure = number(value)
                 if figure is not None:
                     found.setdefault(arm, {}).setdefault(str(language), []).append(figure)
     tongues = sorted({language for values in found.values() for language in values})

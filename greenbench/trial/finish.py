@@ -50,6 +50,7 @@ def finish(folder: Path) -> dict[str, Any]:
         "phases": phases,
         "energy": energy,
         "tasks": outcome.get("tasks", {}),
+        "transfer": outcome.get("tasks", {}).get("transfer", {}).get("results", []),
         "left_out": outcome.get("left_out", {}),
         "budget": outcome.get("budget"),
         "cost": outcome.get("cost"),

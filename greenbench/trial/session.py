@@ -226,7 +226,8 @@ def _evaluate(worker: Worker, setup: Setup, features: FeatureStore | None) -> No
     with autocast(setup.device, setup.dtype):
         evaluation = evaluate(
             model, setup.corpus, setup.stores, featurize, worker.suite.evaluate, seed=worker.seed, device=setup.device,
-            threads=torch.get_num_threads(), progress=worker.progress,
+            threads=torch.get_num_threads(), progress=worker.progress, joules=worker.live_joules(),
+            grams_per_joule=(worker.manifest.get("carbon") or {}).get("g_per_joule"),
         )  # fmt: skip
     worker.outcome |= {
         "metrics": evaluation.metrics, "tasks": evaluation.tasks, "left_out": evaluation.left_out,

@@ -223,7 +223,7 @@ def _result(
         }  # fmt: skip
     return {
         "schema_version": SCHEMA_VERSION, "status": "ok", "valid": True, "resumed": 0, "row": row, "phases": phases,
-        "tasks": {"phones": {"phones_per_pct": per, "per_language": {"en": per - 1, "fr": per + 1}}},
+        "tasks": {"phones": {"phones_per_pct": per, "per_by_language_pct": {"en": per - 1, "fr": per + 1}}},
         "left_out": {}, "warnings": list(o["warnings"]), "error": None, "cost": {},
         "budget": {"kind": "seconds", "limit": o["budget_s"], "spent": {"seconds": budgeted_s, "joules": budgeted_j}},
         "energy": {"total": {"energy_j": total_j, "energy_low_j": total_j * low, "energy_high_j": total_j * high,

@@ -101,7 +101,7 @@ def test_hostile_names_and_texts_are_shown_as_text(tmp_path: Path) -> None:
     result = json.loads((folder / RESULT).read_text())
     result["left_out"] = {SCRIPT: SCRIPT}
     result["status"], result["error"] = "failed", SCRIPT
-    result["tasks"]["phones"]["per_language"] = {SCRIPT: 3.0}
+    result["tasks"]["phones"]["per_by_language_pct"] = {SCRIPT: 3.0}
     (folder / RESULT).write_text(json.dumps(result))
     paths = write_report([run], tmp_path / "out")
     page = paths.html.read_text(encoding="utf-8")
