@@ -147,6 +147,11 @@ def check_settings(settings: EvaluateSection) -> None:
     for name in settings.transfer:
         if name not in STRATEGIES:
             raise ConfigError(f"[evaluate] transfer: unknown strategy {name!r}{did_you_mean(name, STRATEGIES)}")
+    if settings.transfer_budget.kind == "flops":
+        raise ConfigError(
+            "[evaluate] transfer_budget: flops are not counted for adaptations; "
+            "allowed: seconds, joules, audio_hours, steps, grams_co2e"
+        )
     for name in settings.transfer_tasks:
         if name not in TRANSFER_TASKS:
             raise ConfigError(f"[evaluate] transfer_tasks: unknown task {name!r}{did_you_mean(name, TRANSFER_TASKS)}")

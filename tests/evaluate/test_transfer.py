@@ -114,6 +114,11 @@ def test_a_budget_of_joules_without_a_meter_is_refused(toy: ToyCorpus, trunk: Ti
         transfer(trunk, toy, strategies=("full",), budget=BudgetSection(joules=60.0))
 
 
+def test_a_currency_that_nobody_counts_is_refused_before_anything_runs(toy: ToyCorpus, trunk: TinyTrunk) -> None:
+    with pytest.raises(ConfigError, match="flops are not counted"):
+        transfer(trunk, toy, budget=BudgetSection(flops=1e9))
+
+
 def test_clip_tasks_transfer_too(toy: ToyCorpus, trunk: TinyTrunk) -> None:
     rows, _ = transfer(trunk, toy, strategies=("full", "frozen"), tasks=("keywords",), budget=BudgetSection(steps=40))
     assert rows["full"]["error_pct"] <= 34
