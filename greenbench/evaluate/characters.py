@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 BLANK = 0
 STACK = 2
 """Frames of 20 ms side by side in one step of the head: 25 steps a second."""
-SCHEDULE = SequenceSchedule(epochs=36, batch=16, learning_rate=5e-3)
+WINDOW = 7
+SCHEDULE = SequenceSchedule(epochs=40, batch=16, learning_rate=3e-3)
+RECURRENT_SCHEDULE = SequenceSchedule(epochs=36, batch=16, learning_rate=5e-3)
 
 
 def normalise_text(text: str) -> str:
@@ -58,39 +61,61 @@ def greedy(log_probabilities: np.ndarray, alphabet: Alphabet) -> str:
     return " ".join(text.split())
 
 
+@dataclass
+class TextSplit:
+    """Utterances with normalised texts and frames."""
+
+    texts: list[str]
+    utterances: list[Utterance]
+    frames: Frames
+
+
 def characters(context: Context) -> TaskResult:
     """Score character recognition by CTC and greedy decoding without a language model.
 
-    The head is recurrent whatever ``heads`` says: with minutes of text a linear CTC head stays near 80 % for any
-    representation and ranks nothing.
+    The headline head is linear over a window of 280 ms: over single frames a linear CTC head stays near 80 % on
+    log-mel, and a recurrent head gives every representation the same figure. The recurrent one is in the details
+    where ``heads`` names it.
     """
-    train_texts, train, train_frames = _texts(context, context.train)
-    test_texts, test, test_frames = _texts(context, context.test)
-    alphabet = Alphabet(train_texts)
-    encoded = [alphabet.encode(text) for text in train_texts]
-    out = held_out(train)
-    fits = np.array([0 < _needed(e) <= n // STACK for e, n in zip(encoded, np.diff(train_frames.offsets), strict=True)])
+    train, test = _texts(context, context.train), _texts(context, context.test)
+    result = _recognise(context, train, test, recurrent=False)
+    if "recurrent" in context.heads:
+        second = _recognise(context, train, test, recurrent=True)
+        result.details["recurrent"] = {**second.metrics, **second.details}
+    return result
+
+
+def _recognise(context: Context, train: TextSplit, test: TextSplit, *, recurrent: bool) -> TaskResult:
+    alphabet = Alphabet(train.texts)
+    encoded = [alphabet.encode(text) for text in train.texts]
+    out = held_out(train.utterances)
+    steps = np.diff(train.frames.offsets) // STACK
+    fits = np.array([0 < _needed(e) <= n for e, n in zip(encoded, steps, strict=True)])
     fitting, choosing = np.flatnonzero(~out & fits).tolist(), np.flatnonzero(out & fits).tolist()
     if not fitting:
         raise TaskLeftOut("every training text is longer than its audio has frames")
-    data = Standardised.fit(train_frames.layers, train_frames.rows(fitting))
-    head = build_head(train_frames.num_layers, train_frames.width, len(alphabet), context.seed, SCHEDULE, stack=STACK)
-    epoch = train_head(
-        head, data, train_frames, ctc_loss(encoded), fitting=fitting, choosing=choosing or fitting,
-        schedule=SCHEDULE, seed=context.seed, progress=context.progress,
+    schedule = RECURRENT_SCHEDULE if recurrent else SCHEDULE
+    data = Standardised.fit(train.frames.layers, train.frames.rows(fitting))
+    head = build_head(
+        train.frames.num_layers, train.frames.width, len(alphabet), context.seed, schedule,
+        recurrent=recurrent, stack=STACK, window=1 if recurrent else WINDOW,
     )  # fmt: skip
-    found = log_probabilities(head, data.with_layers(test_frames.layers), test_frames)
+    epoch = train_head(
+        head, data, train.frames, ctc_loss(encoded), fitting=fitting, choosing=choosing or fitting,
+        schedule=schedule, seed=context.seed, progress=context.progress,
+    )  # fmt: skip
+    found = log_probabilities(head, data.with_layers(test.frames.layers), test.frames)
     hypotheses = [greedy(piece, alphabet) for piece in found]
-    metrics, details = score_texts(test_texts, hypotheses, [u.language or "unknown" for u in test])
+    metrics, details = score_texts(test.texts, hypotheses, [u.language or "unknown" for u in test.utterances])
     details |= {
+        "head": "bidirectional GRU" if recurrent else f"linear over {WINDOW * STACK * 20} ms",
         "alphabet": len(alphabet) - 1,
         "train_utterances": len(fitting) + len(choosing),
-        "test_utterances": len(test),
-        "train_s": round(train_frames.seconds, 1),
-        "test_s": round(test_frames.seconds, 1),
+        "test_utterances": len(test.utterances),
+        "train_s": round(train.frames.seconds, 1),
+        "test_s": round(test.frames.seconds, 1),
         "too_long_for_ctc": int((~fits).sum()),
         "layer_weights": head.layer_weights,
-        "head": "bidirectional GRU",
         "best_epoch": epoch,
     }
     return TaskResult(metrics, details)
@@ -116,13 +141,14 @@ def score_texts(
     }
 
 
-def _texts(context: Context, side: Side) -> tuple[list[str], list[Utterance], Frames]:
+def _texts(context: Context, side: Side) -> TextSplit:
     chosen = context.choose(side, lambda u: u.task == "speech" and bool(normalise_text(u.text or "")))
     if len(chosen) < 2:
         split = "train" if side is context.train else "test"
         raise TaskLeftOut(f"the corpus has no texts in its {split} split")
     utterances = [side.utterances[i] for i in chosen]
-    return [normalise_text(u.text or "") for u in utterances], utterances, context.frames(side, chosen)
+    texts = [normalise_text(u.text or "") for u in utterances]
+    return TextSplit(texts, utterances, context.frames(side, chosen))
 
 
 def _needed(symbols: Sequence[int]) -> int:

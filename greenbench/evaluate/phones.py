@@ -63,7 +63,7 @@ def aligned_inventory(context: Context) -> Inventory:
     """Return the labels of the aligned training utterances, or say why there are none."""
     labelled = [u for u in context.train.utterances if u.task == "speech" and u.phones]
     if not labelled or not any(u.phones for u in context.test.utterances if u.task == "speech"):
-        raise TaskLeftOut("the corpus has no phone alignments; characters are scored instead")
+        raise TaskLeftOut("the corpus has no phone alignments")
     return Inventory(label for u in labelled for label, _, _ in u.phones or ())
 
 

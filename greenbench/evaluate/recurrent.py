@@ -68,10 +68,12 @@ def build_head(
     *,
     recurrent: bool = True,
     stack: int = 1,
+    window: int = 1,
 ) -> SequenceHead:
     """Return a head with weights drawn from ``seed``, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return SequenceHead(
-            layers, width, classes, recurrent=recurrent, hidden=HIDDEN, dropout=schedule.dropout, stack=stack
-        )
+            layers, width, classes, recurrent=recurrent, hidden=HIDDEN, dropout=schedule.dropout, stack=stack,
+            window=window,
+        )  # fmt: skip

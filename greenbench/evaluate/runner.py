@@ -112,6 +112,9 @@ def run_tasks(context: Context, tasks: Sequence[str]) -> Evaluation:
             continue
         evaluation.metrics.update(result.metrics)
         evaluation.tasks[name] = {**result.details, "evaluate_s": round(time.monotonic() - begin, 2)}
+    for name, fallback in FALLBACKS.items():
+        if name in evaluation.left_out and fallback in evaluation.tasks:
+            evaluation.left_out[name] += f"; {fallback} are scored instead"
     return evaluation
 
 

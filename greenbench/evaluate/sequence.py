@@ -35,13 +35,22 @@ class SequenceSchedule:
 
 
 class SequenceHead(nn.Module):
-    """A softmax-weighted sum of standardised layers, then linear, or bidirectional GRU and linear.
+    """A softmax-weighted sum of standardised layers, then linear (over a ``window`` of steps), or a GRU and linear.
 
     ``stack`` frames side by side make one step: 2 halves the steps for text, where 50 a second are more than CTC needs.
     """
 
     def __init__(
-        self, layers: int, width: int, classes: int, *, recurrent: bool, hidden: int, dropout: float, stack: int = 1
+        self,
+        layers: int,
+        width: int,
+        classes: int,
+        *,
+        recurrent: bool,
+        hidden: int,
+        dropout: float,
+        stack: int = 1,
+        window: int = 1,
     ) -> None:
         super().__init__()
         self.stack = stack
@@ -49,7 +58,7 @@ class SequenceHead(nn.Module):
         self.layer_logits = nn.Parameter(torch.zeros(layers))
         self.dropout = nn.Dropout(dropout)
         self.recurrent = nn.GRU(width, hidden, batch_first=True, bidirectional=True) if recurrent else None
-        self.classify = nn.Linear(2 * hidden if recurrent else width, classes)
+        self.classify = nn.Conv1d(2 * hidden if recurrent else width, classes, window, padding=window // 2)
 
     def forward(self, data: Standardised, rows: list[np.ndarray]) -> Tensor:
         """Return logits (B, T, C) of utterances given by their rows, from long to short."""
@@ -63,7 +72,7 @@ class SequenceHead(nn.Module):
         elif self.recurrent is not None:
             packed = pack_padded_sequence(inputs, lengths, batch_first=True)
             inputs = self.dropout(pad_packed_sequence(self.recurrent(packed)[0], batch_first=True)[0])
-        return self.classify(inputs)
+        return self.classify(inputs.transpose(1, 2)).transpose(1, 2)
 
     def steps(self, frames: int) -> int:
         """Return the number of outputs for so many frames."""

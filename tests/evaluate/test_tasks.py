@@ -75,7 +75,9 @@ def test_without_alignments_characters_are_scored_instead(toy: ToyCorpus) -> Non
     bare = replace(toy, splits={k: tuple(replace(u, phones=None) for u in v) for k, v in toy.splits.items()})
     result = run(bare, toy, tasks=("phones",))
     assert "characters are scored instead" in result.left_out["phones"]
-    assert result.metrics["characters_cer_pct"] < 25
+    shuffled = run(ShuffledCorpus(bare.splits, seed=1), toy, tasks=("phones",))
+    assert result.metrics["characters_cer_pct"] < 35
+    assert shuffled.metrics["characters_cer_pct"] > result.metrics["characters_cer_pct"] + 25
     assert "phones_per_pct" not in result.metrics
 
 
@@ -84,6 +86,7 @@ def test_tasks_without_labels_are_left_out_with_their_reason(toy: ToyCorpus) -> 
     nameless = replace(toy, splits={k: tuple(replace(u, **bare) for u in v) for k, v in toy.splits.items()})
     result = run(nameless, toy, tasks=("phones", *CLASSIFIED, "effective_rank"))
     assert set(result.left_out) == {"phones", "characters", *CLASSIFIED}
+    assert "instead" not in result.left_out["phones"]
     assert "texts" in result.left_out["characters"]
     assert set(result.metrics) == {"effective_rank"}
 
