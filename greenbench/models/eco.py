@@ -18,7 +18,7 @@ from greenbench.data.features import LOGMEL_80
 from greenbench.models.augment_mel import warp_bands
 from greenbench.models.base import Batch, PretrainData, StepInfo, Upstream
 from greenbench.models.kmeans import UnitLabels, cluster, sample_utterances
-from greenbench.models.layers import ConvBlock, build_trunk
+from greenbench.models.layers import ConvBlock, block_macs, build_trunk
 from greenbench.models.masking import span_mask
 
 HOP_SAMPLES = 320
@@ -154,6 +154,15 @@ class Eco(Upstream):
         if batch.features is None:
             raise ValueError("Eco needs features")
         return self.encode(batch.features[:, : batch.features.shape[1] // 2 * 2])
+
+    def analytic_macs(self, num_samples: int) -> float:
+        """Return the MACs of ``hidden_states`` by formula, the check of the counter."""
+        fine = num_samples // (2 * LOGMEL_80.hop_samples)
+        coarse = -(-fine // self.rate)
+        width = self.down.out_features
+        macs = fine * self.front.kernel_size[0] * LOGMEL_80.n_mels * width + 2.0 * coarse * self.rate * width**2
+        macs += sum(block_macs(block, fine) for block in (self.stem, *self.head))
+        return macs + sum(block_macs(block, coarse) for block in self.trunk)
 
     def trunk_layers(self) -> list[nn.Module]:
         """Return the trunk's and the head's blocks."""

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from greenbench.models.macs import attention_macs, feed_forward_macs, grouped_conv_macs
+
 
 class ConvBlock(nn.Module):
     """Depthwise convolution over time, then a two-layer perceptron per frame, added to the input.
@@ -58,6 +60,19 @@ class AttentionBlock(nn.Module):
         attended = F.scaled_dot_product_attention(query, key, value)
         frames = frames + self.out(attended.transpose(1, 2).reshape(batch, length, width))
         return frames + self.contract(F.gelu(self.expand(self.norm_feed_forward(frames))))
+
+
+def block_macs(block: nn.Module, frames: int) -> float:
+    """Return the multiply-accumulates of one block over so many frames, by formula."""
+    if isinstance(block, ConvBlock):
+        width, kernel = block.depthwise.in_channels, block.depthwise.kernel_size[0]
+        return grouped_conv_macs(frames, width, kernel, width) + feed_forward_macs(
+            frames, width, block.expand.out_features
+        )
+    if isinstance(block, AttentionBlock):
+        width = block.out.in_features
+        return attention_macs(frames, width) + feed_forward_macs(frames, width, block.expand.out_features)
+    raise TypeError(f"no formula for {type(block).__name__}")
 
 
 def rotate(x: Tensor) -> Tensor:
