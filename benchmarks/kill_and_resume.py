@@ -61,6 +61,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--out", type=Path, default=Path(tempfile.mkdtemp()))
+    parser.add_argument("--longest-s", type=float, default=14.0, help="longest time between a start and its kill")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     generator = random.Random(options.seed)
@@ -72,7 +73,7 @@ def main() -> int:
     kills = 0
     while True:
         process = subprocess.Popen(command(killed, options.steps), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_s = generator.uniform(3.0, max(6.0, whole_s / 4)) if kills < options.kills else 1e9
+        wait_s = generator.uniform(3.0, options.longest_s) if kills < options.kills else 1e9
         try:
             process.wait(timeout=min(wait_s, 3600))
         except subprocess.TimeoutExpired:

@@ -59,9 +59,10 @@ class Cpc(Upstream):
         self.predictor = nn.TransformerEncoderLayer(
             width, heads, feed_forward, dropout=dropout, activation="gelu", batch_first=True, norm_first=True
         )
-        # Started as the identity: a random layer would drown the still faint context, and the latents collapse.
+        # Started near the identity: a random layer would drown the still faint context, and the latents collapse. Not
+        # at it, or no gradient would reach the layers behind these two in the first step.
         for branch in (self.predictor.self_attn.out_proj, self.predictor.linear2):
-            nn.init.zeros_(branch.weight)
+            nn.init.normal_(branch.weight, std=1e-3)
         self.steps = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(steps))
         self.negatives = negatives
 

@@ -13,10 +13,10 @@ import pytest
 import soundfile as sf
 
 SMALL = [
-    "-o", "suite.models=eco", "-o", "suite.controls=", "-o", "models.eco.width=32", "-o", "models.eco.pattern=ca",
-    "-o", "models.eco.units=16", "-o", "train.batch_seconds=4", "-o", "train.crop_seconds=2",
-    "-o", "protocol.idle_seconds=0.2", "-o", "protocol.quiet_wait_seconds=0", "-o", "train.threads=1",
+    "suite.controls=", "train.batch_seconds=4", "train.crop_seconds=2", "train.threads=1",
+    "protocol.idle_seconds=0.2", "protocol.quiet_wait_seconds=0",
 ]  # fmt: skip
+SMALL_ECO = ["suite.models=eco", "models.eco.width=32", "models.eco.pattern=ca", "models.eco.units=16"]
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +47,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def command(speech_folder: Path) -> Callable[..., list[str]]:
     """Return the command line of a small run; further ``-o`` overrides may be given."""
 
-    def build(out: Path, *overrides: str) -> list[str]:
-        extra = [part for text in overrides for part in ("-o", text)]
-        data = ["-o", f"suite.data=folder:{speech_folder}"]
-        return [sys.executable, "-m", "greenbench", "run", "--out", str(out), *SMALL, *data, *extra]
+    def build(out: Path, *overrides: str, model: str = "") -> list[str]:
+        chosen = [f"suite.models={model}"] if model else SMALL_ECO
+        every = [*SMALL, *chosen, f"suite.data=folder:{speech_folder}", *overrides]
+        options = [part for text in every for part in ("-o", text)]
+        return [sys.executable, "-m", "greenbench", "run", "--out", str(out), *options]
 
     return build
 

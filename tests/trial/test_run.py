@@ -19,7 +19,7 @@ Command = Callable[..., list[str]]
 Call = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
 
 pytestmark = pytest.mark.slow
-STEPS = 60
+STEPS = 200
 
 
 def row(out: Path) -> dict[str, str]:
@@ -57,7 +57,7 @@ def worker_of(parent: int) -> psutil.Process | None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, command: Command, greenbench: Call) -> Path:
-    """Run sixty steps without interruption."""
+    """Run all steps without interruption."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     done = greenbench(command(out, f"budget.steps={STEPS}", "carbon.region=FRA"))
     assert done.returncode == 0, done.stderr
@@ -179,9 +179,6 @@ def test_ctrl_c_writes_a_checkpoint_exits_130_and_says_how_to_go_on(
     options = (f"budget.steps={STEPS}", "carbon.region=FRA", "train.log_seconds=0.01")
     process = started(out, *options)
     wait_for(lambda: steps_done(out) > STEPS // 4)
-    second = greenbench(command(out, *options))
-    assert second.returncode == 2
-    assert "another greenbench run works in this folder" in second.stderr
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 130, output + errors
@@ -192,6 +189,17 @@ def test_ctrl_c_writes_a_checkpoint_exits_130_and_says_how_to_go_on(
     assert done.returncode == 0, done.stderr
     assert row(out)["final_loss"] == row(finished)["final_loss"]
     assert row(out)["resumed"] == "1"
+
+
+def test_two_runs_in_one_folder_at_once_are_refused(
+    tmp_path: Path, started: Callable[..., subprocess.Popen[str]], command: Command, greenbench: Call
+) -> None:
+    out = tmp_path / "busy"
+    started(out, "budget.steps=1000000")
+    wait_for(lambda: steps_done(out) > 0)
+    second = greenbench(command(out, "budget.steps=1000000"))
+    assert second.returncode == 2
+    assert "another greenbench run works in this folder" in second.stderr
 
 
 def test_an_own_model_from_a_file_that_fails_marks_the_trial_and_exits_4(
@@ -206,7 +214,7 @@ def test_an_own_model_from_a_file_that_fails_marks_the_trial_and_exits_4(
         "    def hidden_states(self, batch):\n        return [batch.waveform[:, ::320, None].repeat(1, 1, 4)]\n"
     )
     out = tmp_path / "out"
-    done = greenbench(command(out, "budget.steps=5", f"suite.models=mine={own}:Mine", "models={}"))
+    done = greenbench(command(out, "budget.steps=5", model=f"mine={own}:Mine"))
     assert done.returncode == 4, done.stderr
     assert "diverged" in done.stderr
     assert "Traceback" not in done.stderr
