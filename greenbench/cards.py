@@ -32,7 +32,6 @@ class Recipe:
     decay_fraction: float = 0.5
     final_lr_ratio: float = 0.0
     grad_clip: float = 1.0
-    ema_decay: float = 0.0
 
 
 @dataclass(frozen=True)

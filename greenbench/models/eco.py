@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from greenbench.data.features import LOGMEL_80
 from greenbench.models.augment_mel import warp_bands
-from greenbench.models.base import Batch, PretrainData, StepInfo, Upstream
-from greenbench.models.kmeans import UnitLabels, cluster, sample_utterances
+from greenbench.models.base import Batch, PretrainData, StepInfo
+from greenbench.models.kmeans import cluster, sample_utterances
 from greenbench.models.layers import ConvBlock, block_macs, build_trunk
 from greenbench.models.masking import span_mask
+from greenbench.models.unit_model import UnitModel
 
 HOP_SAMPLES = 320
 STEM_HZ = 50
@@ -27,7 +28,7 @@ BANDS_POOLED = 4
 """Mel bands averaged for the targets: harmonics of the voice are no phones, and 20 bands cluster as well as 80."""
 
 
-class Eco(Upstream):
+class Eco(UnitModel):
     """Prediction of context units from distorted, partly masked log-mel frames."""
 
     frame_hz = float(STEM_HZ)
@@ -67,8 +68,6 @@ class Eco(Upstream):
         self.predict = nn.Linear(width, units)
         self.target_context, self.target_dims, self.target_seconds = target_context, target_dims, target_seconds
         self.mask_prob, self.mask_span, self.unmasked_weight, self.warp = mask_prob, mask_span, unmasked_weight, warp
-        self.labels: UnitLabels | None = None
-        self._target_flops = 0.0
 
     # -- targets ----------------------------------------------------------------------------------------------------
 
@@ -84,11 +83,11 @@ class Eco(Upstream):
         chosen = sample_utterances(data.num_samples, self.target_seconds, seed=seed)
         sample = np.concatenate([self._context(data.features(int(i))) for i in chosen[::4]])
         basis, flops = _half_whitened_basis(sample, self.target_dims)
-        self.labels, self._target_flops = cluster(
+        self.labels, self.target_flops = cluster(
             lambda index: self._context(data.features(index)), data.num_samples, k=self.predict.out_features,
             hop_samples=HOP_SAMPLES, seed=seed, fit_seconds=self.target_seconds, progress=progress, projection=basis,
         )  # fmt: skip
-        self._target_flops += flops
+        self.target_flops += flops
 
     def _context(self, features: np.ndarray) -> np.ndarray:
         """Return utterance-normalised coarse bands with their neighbours, (T, F) -> (T // 2, (2 c + 1) F / 4)."""
@@ -98,18 +97,6 @@ class Eco(Upstream):
         padded = np.pad(frames, ((reach, reach), (0, 0)), mode="edge")
         windows = [padded[shift : shift + length : 2] for shift in range(2 * reach + 1)]
         return np.concatenate([w[: length // 2] for w in windows], axis=1)
-
-    def targets_state(self) -> dict[str, np.ndarray]:
-        """Return the unit labels."""
-        return self.labels.state() if self.labels else {}
-
-    def load_targets_state(self, state: dict[str, np.ndarray]) -> None:
-        """Restore the unit labels."""
-        self.labels = UnitLabels.from_state(state)
-
-    def extra_flops(self) -> float:
-        """Return the FLOPs of PCA and k-means."""
-        return self._target_flops
 
     # -- encoder ----------------------------------------------------------------------------------------------------
 

@@ -15,15 +15,16 @@ from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel
 
 from greenbench.data.features import FeatureSpec
-from greenbench.models.base import Batch, PretrainData, StepInfo, Upstream
-from greenbench.models.kmeans import UnitLabels, cluster
+from greenbench.models.base import Batch, PretrainData, StepInfo
+from greenbench.models.kmeans import cluster
 from greenbench.models.masking import span_mask
+from greenbench.models.unit_model import UnitModel
 
 HOP_SAMPLES = 320
 MFCC_13 = FeatureSpec(kind="mfcc", n_mels=23, n_mfcc=13)
 
 
-class Hubert(Upstream):
+class Hubert(UnitModel):
     """Masked prediction of MFCC units from the waveform at 50 Hz."""
 
     frame_hz = 50.0
@@ -65,8 +66,6 @@ class Hubert(Upstream):
         self.unit_embeddings = nn.Parameter(torch.empty(units, projection).uniform_())
         self.temperature, self.mask_prob, self.mask_span = temperature, mask_prob, mask_span
         self.target_seconds = target_seconds
-        self.labels: UnitLabels | None = None
-        self._target_flops = 0.0
 
     def make_targets(
         self,
@@ -83,22 +82,10 @@ class Hubert(Upstream):
         def frames_of(index: int) -> np.ndarray:
             return with_differences(cepstra(index).astype(np.float32))[::2]
 
-        self.labels, self._target_flops = cluster(
+        self.labels, self.target_flops = cluster(
             frames_of, data.num_samples, k=len(self.unit_embeddings), hop_samples=HOP_SAMPLES, seed=seed,
             fit_seconds=self.target_seconds, progress=progress,
         )  # fmt: skip
-
-    def targets_state(self) -> dict[str, np.ndarray]:
-        """Return the unit labels."""
-        return self.labels.state() if self.labels else {}
-
-    def load_targets_state(self, state: dict[str, np.ndarray]) -> None:
-        """Restore the unit labels."""
-        self.labels = UnitLabels.from_state(state)
-
-    def extra_flops(self) -> float:
-        """Return the FLOPs of k-means."""
-        return self._target_flops
 
     def frames(self, num_samples: int) -> int:
         """Return how many frames the convolutional front end gives for so many samples."""

@@ -17,15 +17,16 @@ from transformers import HubertConfig
 from transformers.models.hubert.modeling_hubert import HubertEncoder
 
 from greenbench.data.features import KALDI_FBANK_40
-from greenbench.models.base import Batch, PretrainData, StepInfo, Upstream
+from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.capture import layer_outputs
-from greenbench.models.kmeans import UnitLabels, cluster
+from greenbench.models.kmeans import cluster
 from greenbench.models.masking import span_mask
+from greenbench.models.unit_model import UnitModel
 
 HOP_SAMPLES = 320
 
 
-class MelHubert(Upstream):
+class MelHubert(UnitModel):
     """Masked prediction of k-means units of log-mel frames at 50 Hz."""
 
     frame_hz = 50.0
@@ -61,8 +62,6 @@ class MelHubert(Upstream):
         self.predict = nn.Linear(width, units)
         self.dropout = nn.Dropout(dropout)
         self.mask_prob, self.mask_span, self.target_seconds = mask_prob, mask_span, target_seconds
-        self.labels: UnitLabels | None = None
-        self._target_flops = 0.0
 
     @staticmethod
     def _stack(features: Tensor) -> Tensor:
@@ -84,22 +83,10 @@ class MelHubert(Upstream):
             features = torch.from_numpy(np.asarray(data.features(index), dtype=np.float32))
             return self._stack(features[None])[0].numpy()
 
-        self.labels, self._target_flops = cluster(
+        self.labels, self.target_flops = cluster(
             frames_of, data.num_samples, k=self.predict.out_features, hop_samples=HOP_SAMPLES, seed=seed,
             fit_seconds=self.target_seconds, progress=progress,
         )  # fmt: skip
-
-    def targets_state(self) -> dict[str, np.ndarray]:
-        """Return the unit labels."""
-        return self.labels.state() if self.labels else {}
-
-    def load_targets_state(self, state: dict[str, np.ndarray]) -> None:
-        """Restore the unit labels."""
-        self.labels = UnitLabels.from_state(state)
-
-    def extra_flops(self) -> float:
-        """Return the FLOPs of k-means."""
-        return self._target_flops
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy of the units of masked frames."""

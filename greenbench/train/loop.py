@@ -20,6 +20,7 @@ from greenbench.models.base import SAMPLE_RATE, Batch, StepInfo, Upstream
 from greenbench.records import Journal
 from greenbench.schedule import learning_rate_factor
 from greenbench.train.checkpoint import CheckpointStore
+from greenbench.train.memory import checkpoint_activations
 from greenbench.train.optimizer import OptimizerSet, build_optimizer
 from greenbench.train.precision import attention_backend, autocast
 
@@ -83,6 +84,8 @@ class Pretraining:
         self.journal, self.checkpoints = journal, checkpoints
         self.stop_requested, self.checkpoint_phase = stop_requested, checkpoint_phase
         self.optimizer: OptimizerSet = build_optimizer(model, recipe)
+        if settings.activation_checkpointing:
+            checkpoint_activations(model)
         self.generator = torch.Generator().manual_seed(seed)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
         self.state = LoopState()
