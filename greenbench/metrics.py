@@ -144,7 +144,7 @@ _ALL = (
         description="seconds from start to result",
     ),
     _energy("energy_budgeted_j", "energy", "features, targets, compilation and pretraining"),
-    _energy("energy_total_j", "energy, all", "everything the trial burnt, evaluation and crashes included"),
+    _energy("energy_total_j", "total energy", "everything the trial burnt, evaluation and crashes included"),
     _energy("energy_wasted_j", "energy wasted", "thrown away by crashes between the last checkpoint and the crash"),
     _energy("energy_uncertainty_j", "energy ±", "half-width of the meter's uncertainty", "none"),
     Metric("mean_power_w", "power", "W", "none", "measured", _fixed(1, "W")),
@@ -159,7 +159,7 @@ _ALL = (
     ),
     Metric(
         "co2e_g",
-        "emissions, all",
+        "total emissions",
         "gCO2e",
         "lower",
         "modelled",

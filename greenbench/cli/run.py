@@ -42,7 +42,7 @@ def run(
         folder = out or default_out(loaded)
     display = pick_display(loaded.budget.kind, loaded.budget.limit, quiet=quiet)
     try:
-        summary = run_suite(loaded, folder, sys.argv, display)
+        summary = run_suite(loaded, folder, ["greenbench", *sys.argv[1:]], display)
     finally:
         display.close()
     finished = [*summary.trained, *summary.skipped]

@@ -48,7 +48,7 @@ def _tradeoff(setting: Setting, cost: str, name: str) -> Figure | None:
             _points(axes, arm, cost, quality, tips)
         points = standing(arms, cost, quality)
         _front(axes, arms, cost, quality, points)
-        _references(axes, setting, cost, quality)
+        _references(axes, setting, arms, cost, quality)
         axes.set_xlabel(f"energy, features to pretraining ({_kinds(arms)})" if cost == ENERGY else METRICS[cost].label)
         arrow = {"lower": "lower is better", "higher": "higher is better"}.get(metric.direction, "")
         axes.set_ylabel(f"{metric.label} ({metric.unit or '1'}), {arrow}")
@@ -133,16 +133,26 @@ def _front(axes: Any, arms: Sequence[Arm], cost: str, quality: str, points: dict
     axes.step([x for x, _ in best], [y for _, y in best], where="post", color="#57606b", linewidth=1.1, zorder=1)
 
 
-def _references(axes: Any, setting: Setting, cost: str, quality: str) -> None:
+def _right_is_free(axes: Any, value: float, means: Sequence[tuple[float, float]]) -> bool:
+    """Return whether no model's mark stands beside a line's right end; its label goes to the other end then."""
+    low, high = axes.get_ylim()
+    beside = [x for x, y in means if abs(y - value) < 0.08 * abs(high - low)]
+    middle = sum((min(x for x, _ in means), max(x for x, _ in means))) / 2
+    return not any(x >= middle for x in beside)
+
+
+def _references(axes: Any, setting: Setting, arms: Sequence[Arm], cost: str, quality: str) -> None:
     """Draw controls as horizontal lines (they burn no pretraining joules) and a budget in joules as a vertical one."""
     values = {control: v for control in setting.controls if (v := control.mean(quality)) is not None}
     for control, value in values.items():
         above = value == max(values.values())
+        right = _right_is_free(axes, value, [_means(arm, cost, quality) for arm in arms])
         axes.axhline(value, color="#57606b", linestyle=(0, (2, 2)), linewidth=1, zorder=0)
         axes.annotate(
-                control_name(control), (1, value), xycoords=("axes fraction", "data"), xytext=(-2, 2 if above else -3),
-                textcoords="offset points", ha="right", va="bottom" if above else "top", fontsize=9, color="#57606b",
-            )  # fmt: skip
+            control_name(control), (1 if right else 0, value), xycoords=("axes fraction", "data"),
+            xytext=(-2 if right else 3, 2 if above else -3), textcoords="offset points",
+            ha="right" if right else "left", va="bottom" if above else "top", fontsize=9, color="#57606b",
+        )  # fmt: skip
     limit = setting.keys.get("budget_limit")
     if cost == ENERGY and setting.keys.get("budget_kind") == "joules" and limit:
         axes.axvline(float(limit), color="#1b1f23", linewidth=1.1, zorder=0)
