@@ -60,7 +60,7 @@ def evaluate(
     ``stores`` maps ``train`` and ``test`` to the audio of the corpus' splits; ``featurize`` turns waveforms (B, S)
     into the normalised features (B, T, F) the model was trained on (unused where it reads the waveform). Extraction
     runs on ``device``, probes on the CPU with ``threads`` threads (0: as torch is set). The same seed gives the same
-    figures. A task that the labels do not allow is left out with its reason; phones fall back to characters.
+    figures. A task that the labels do not allow is left out with its reason; see :data:`FALLBACKS`.
 
     Where ``settings.transfer`` names more than ``frozen``, ``tasks["transfer"]`` holds one result per task and
     strategy; ``joules`` returns the machine's cumulative energy for them, None where there is no meter.
@@ -114,7 +114,7 @@ def run_tasks(context: Context, tasks: Sequence[str]) -> Evaluation:
         evaluation.tasks[name] = {**result.details, "evaluate_s": round(time.monotonic() - begin, 2)}
     for name, fallback in FALLBACKS.items():
         if name in evaluation.left_out and fallback in evaluation.tasks:
-            evaluation.left_out[name] += f"; {fallback} are scored instead"
+            evaluation.left_out[name] += f"; scored instead: {fallback}"
     return evaluation
 
 

@@ -37,4 +37,5 @@ TASKS: dict[str, Task] = {
     "effective_rank": rank_task,
 }
 
-FALLBACKS = {"phones": "characters"}
+FALLBACKS = {"phones": "characters", "characters": "keywords", "keywords": "speaker"}
+"""What is scored where the labels do not allow a task: the nearest one that needs less."""
