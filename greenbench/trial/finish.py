@@ -75,6 +75,16 @@ def _sessions(events: list[dict[str, Any]]) -> list[tuple[int, int]]:
     return sessions or [(0, 0)]
 
 
+def _burning(sessions: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the stretches in which a trial burnt energy: from each session's begin to the next one's.
+
+    A killed session writes no last event, but its sampler reads on for a moment; what it recorded counts. Where
+    nothing was recorded, between two sessions, nothing is added.
+    """
+    begins = [begin for begin, _ in sessions]
+    return list(zip(begins, [*begins[1:], sessions[-1][1]], strict=True))
+
+
 def _charged(events: list[dict[str, Any]], span: PhaseSpan) -> bool:
     for event in events:
         if event.get("event") == "begin" and int(event["t_mono_ns"]) == span.begin_ns:
@@ -99,10 +109,10 @@ def _energy(
     budgeted = [
         w for span in spans if _charged(events, span) for w in _useful_windows(trace, span, spans, events, sessions)
     ]
-    totals = [trace.window(begin, end) for begin, end in sessions]
+    totals = [trace.window(begin, end, across_holes=True) for begin, end in _burning(sessions)]
     # The idle baseline is measured before the trial's own process exists; it is reported, not part of the total.
     idle = [trace.window(s.begin_ns, s.end_ns) for s in spans if s.phase == "idle"]
-    wasted = [trace.window(begin, end) for begin, end in _wasted_windows(events, sessions)]
+    wasted = [trace.window(begin, end, across_holes=True) for begin, end in _wasted_windows(events, sessions)]
     idle_s = sum(s.duration_s for s in spans if s.phase == "idle")
     return {
         "total": _sum(totals), "budgeted": _sum(budgeted), "wasted": _sum(wasted), "idle": _sum(idle), "idle_s": idle_s,
@@ -128,8 +138,8 @@ def _useful_windows(
 def _wasted_windows(events: list[dict[str, Any]], sessions: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return, per crashed session, the stretch from its last checkpoint (or begin) to its last sign of life."""
     windows = []
-    for begin, end in sessions[:-1]:
-        inside = [e for e in events if begin <= int(e["t_mono_ns"]) <= end]
+    for begin, end in _burning(sessions)[:-1]:
+        inside = [e for e in events if begin <= int(e["t_mono_ns"]) < end]
         if any(e.get("event") == "interrupted" for e in inside):
             continue
         saved = [int(e["t_mono_ns"]) for e in inside if e.get("event") == "checkpoint"]
