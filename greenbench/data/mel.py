@@ -27,6 +27,12 @@ def _hertz(mel: np.ndarray, scale: str) -> np.ndarray:
     return 700.0 * np.expm1(mel / 1127.0)
 
 
+def band_centres(spec: FeatureSpec) -> np.ndarray:
+    """Return the centre frequency of each band in Hz, (n_mels,)."""
+    low, high = mel_frequencies(np.array([spec.f_min, spec.f_max]), spec.mel_scale)
+    return _hertz(np.linspace(low, high, spec.n_mels + 2), spec.mel_scale)[1:-1]
+
+
 def mel_bank(spec: FeatureSpec) -> np.ndarray:
     """Return the bands' weights, (n_fft // 2 + 1, n_mels) float64.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,15 +16,14 @@ from torch import Tensor, nn
 from greenbench.data.features import LOGMEL_80
 from greenbench.models.augment_mel import warp_bands
 from greenbench.models.base import Batch, PretrainData, StepInfo
-from greenbench.models.kmeans import cluster, sample_utterances
+from greenbench.models.context_units import ContextSpec, context_units
+from greenbench.models.kmeans import UnitLabels, sample_utterances
 from greenbench.models.layers import ConvBlock, block_macs, build_trunk
 from greenbench.models.masking import span_mask
 from greenbench.models.unit_model import UnitModel
 
 HOP_SAMPLES = 320
 STEM_HZ = 50
-BANDS_POOLED = 4
-"""Mel bands averaged for the targets: harmonics of the voice are no phones, and 20 bands cluster as well as 80."""
 
 
 class Eco(UnitModel):
@@ -47,6 +45,9 @@ class Eco(UnitModel):
         units: int = 200,
         target_context: int = 3,
         target_dims: int = 24,
+        target_pool: int = 4,
+        target_warps: int = 11,
+        target_normalise: bool = True,
         target_seconds: float = 900.0,
         mask_prob: float = 0.1,
         mask_span: int = 4,
@@ -66,7 +67,10 @@ class Eco(UnitModel):
         self.head = build_trunk(head_pattern, width, heads=heads, kernel=kernel, expansion=2.0)
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, units)
-        self.target_context, self.target_dims, self.target_seconds = target_context, target_dims, target_seconds
+        self.target_spec = ContextSpec(
+            pool=target_pool, reach=target_context, dims=target_dims, normalise=target_normalise, warps=target_warps
+        )
+        self.target_seconds = target_seconds
         self.mask_prob, self.mask_span, self.unmasked_weight, self.warp = mask_prob, mask_span, unmasked_weight, warp
 
     # -- targets ----------------------------------------------------------------------------------------------------
@@ -79,24 +83,17 @@ class Eco(UnitModel):
         device: torch.device,  # noqa: ARG002 - clustering runs on the CPU
         progress: Callable[[str, float], None],
     ) -> None:
-        """Cluster log-mel context: normalised per utterance (what a voice and a room add), then PCA, then k-means."""
+        """Cluster log-mel context freed of voice and room; see :mod:`greenbench.models.context_units`."""
+        found = context_units(self.target_spec, LOGMEL_80)
+        progress("context units: fitting", 0.0)
         chosen = sample_utterances(data.num_samples, self.target_seconds, seed=seed)
-        sample = np.concatenate([self._context(data.features(int(i))) for i in chosen[::4]])
-        basis, flops = _half_whitened_basis(sample, self.target_dims)
-        self.labels, self.target_flops = cluster(
-            lambda index: self._context(data.features(index)), data.num_samples, k=self.predict.out_features,
-            hop_samples=HOP_SAMPLES, seed=seed, fit_seconds=self.target_seconds, progress=progress, projection=basis,
-        )  # fmt: skip
-        self.target_flops += flops
-
-    def _context(self, features: np.ndarray) -> np.ndarray:
-        """Return utterance-normalised coarse bands with their neighbours, (T, F) -> (T // 2, (2 c + 1) F / 4)."""
-        frames = np.asarray(features, dtype=np.float32).reshape(len(features), -1, BANDS_POOLED).mean(axis=2)
-        frames = (frames - frames.mean(axis=0)) / (frames.std(axis=0) + 0.1)
-        reach, length = self.target_context, len(frames)
-        padded = np.pad(frames, ((reach, reach), (0, 0)), mode="edge")
-        windows = [padded[shift : shift + length : 2] for shift in range(2 * reach + 1)]
-        return np.concatenate([w[: length // 2] for w in windows], axis=1)
+        found.fit(data.features, chosen, k=self.predict.out_features, seed=seed)
+        labels = []
+        for index in range(len(data.num_samples)):
+            if index % 256 == 0:
+                progress("context units: labelling", index / len(data.num_samples))
+            labels.append(found.label(data.features(index)))
+        self.labels, self.target_flops = UnitLabels.build(labels, HOP_SAMPLES), found.flops
 
     # -- encoder ----------------------------------------------------------------------------------------------------
 
@@ -154,16 +151,3 @@ class Eco(UnitModel):
     def trunk_layers(self) -> list[nn.Module]:
         """Return the trunk's and the head's blocks."""
         return [*self.trunk, *self.head]
-
-
-def _half_whitened_basis(sample: np.ndarray, dims: int) -> tuple[np.ndarray, float]:
-    """Return a projection (D, dims) onto principal axes scaled by their deviation to the power -1/2, and its FLOPs.
-
-    Full whitening would blow up noise, none lets energy dominate; half was best in unit purity on held-out speech.
-    """
-    count, width = sample.shape
-    centred = sample - sample.mean(axis=0)
-    variances, axes = np.linalg.eigh(centred.T @ centred / count)
-    top = np.argsort(variances)[::-1][: min(dims, width)]
-    basis = axes[:, top] / np.maximum(variances[top], 1e-8) ** 0.25
-    return basis.astype(np.float32), 2.0 * count * width**2 + 9.0 * width**3
