@@ -98,9 +98,11 @@ class EvaluateSection:
     """Which downstream tasks measure the representation, and how it is transferred to them.
 
     ``tasks`` are scored on the frozen model with ``heads``. Where ``transfer`` names more than ``frozen``, every
-    strategy in it adapts the model to each of ``transfer_tasks`` under ``transfer_budget``.
+    strategy in it adapts the model to each of ``transfer_tasks`` under ``transfer_budget``. ``data`` names the corpus
+    whose labels are used; empty, it is the one that was pretrained on.
     """
 
+    data: str = ""
     tasks: tuple[str, ...] = ("phones",)
     heads: tuple[str, ...] = ("linear",)
     transfer: tuple[str, ...] = ("frozen",)

@@ -51,12 +51,16 @@ def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> Run
     """
     plans = expand(suite)
     factor = carbon_factor(suite)
-    corpus = load_corpus(suite.suite.data, progress=lambda text, _: display.note(text))
+    corpora = [
+        load_corpus(spec, progress=lambda text, _: display.note(text))
+        for spec in dict.fromkeys((suite.suite.data, suite.evaluate.data or suite.suite.data))
+    ]
     _check_trials(suite, plans)
     _open_folder(out, suite)
     summary = RunSummary(out)
     with _lock(out):
-        _prepare_audio(corpus, display)
+        for corpus in corpora:
+            _prepare_audio(corpus, display)
         waiting = [plan for plan in plans if not _finished(out / plan.folder_name)]
         summary.skipped = [plan.folder_name for plan in plans if plan not in waiting]
         if summary.skipped:
@@ -65,7 +69,7 @@ def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> Run
             )
         for number, plan in enumerate(waiting, start=1):
             display.trial(plan.folder_name, number, len(waiting))
-            _run_trial(out, plan, suite, corpus, factor, argv, display, summary)
+            _run_trial(out, plan, suite, corpora, factor, argv, display, summary)
             if suite.protocol.cooldown_seconds and number < len(waiting):
                 time.sleep(suite.protocol.cooldown_seconds)
     return summary
@@ -82,7 +86,7 @@ def _run_trial(
     out: Path,
     plan: TrialPlan,
     suite: Suite,
-    corpus: Corpus,
+    corpora: list[Corpus],
     factor: Factor | None,
     argv: list[str],
     display: Display,
@@ -91,7 +95,7 @@ def _run_trial(
     folder = out / plan.folder_name
     folder.mkdir(exist_ok=True)
     if not (folder / MANIFEST).exists():
-        write_manifest(folder, plan, suite, corpus, factor, argv)
+        write_manifest(folder, plan, suite, corpora, factor, argv)
     try:
         result = execute(folder, suite, display.update)
     except TrialFailed as error:

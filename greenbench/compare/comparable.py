@@ -17,6 +17,7 @@ _REMEDY = {
     "device": "run both with the same -o train.device",
     "dtype": "run both with the same -o train.dtype",
     "data_fingerprint": "train both on the same data",
+    "evaluate_fingerprint": "score both on the same [evaluate] data",
     "budget": "give both the same [budget]",
     "evaluate": "give both the same [evaluate] limits",
 }
@@ -38,6 +39,7 @@ def identity(trial: Trial) -> dict[str, Any]:
         "device": manifest.get("device"),
         "dtype": manifest.get("dtype"),
         "data_fingerprint": _table(manifest.get("data")).get("fingerprint"),
+        "evaluate_fingerprint": _table(manifest.get("evaluate_data") or manifest.get("data")).get("fingerprint"),
         "budget": dict(_table(config.get("budget"))),
         "evaluate": {key: evaluate[key] for key in _EVALUATION if key in evaluate},
     }

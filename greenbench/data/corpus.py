@@ -57,12 +57,17 @@ class Corpus:
 def load_corpus(spec: str, *, progress: Progress | None = None) -> Corpus:
     """Load what a suite's ``data`` names: ``mini``, ``folder:PATH``, ``manifest:FILE``, ``librispeech:SUBSET``, ….
 
-    ``progress(text, fraction)`` reports a long scan. Raises :class:`DataError` for an unknown name, a missing path and
-    where nothing usable is found.
+    ``A + B`` joins corpora, each with the splits it has alone. ``progress(text, fraction)`` reports a long scan.
+    Raises :class:`DataError` for an unknown name, a missing path and where nothing usable is found.
     """
     from greenbench.data.readers import READERS
     from greenbench.data.readers.mini import load_mini
 
+    parts = [part.strip() for part in spec.split(" + ")]
+    if len(parts) > 1:
+        from greenbench.data.joined import join
+
+        return join(spec, [load_corpus(part, progress=progress) for part in parts])
     kind, separator, argument = spec.partition(":")
     if spec == "mini":
         return load_mini()

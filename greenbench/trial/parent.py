@@ -47,18 +47,25 @@ Watcher = Callable[[dict[str, Any]], None]
 
 
 def write_manifest(
-    folder: Path, plan: TrialPlan, suite: Suite, corpus: Corpus, factor: Factor | None, argv: list[str]
+    folder: Path, plan: TrialPlan, suite: Suite, corpora: list[Corpus], factor: Factor | None, argv: list[str]
 ) -> None:
-    """Write ``manifest.json``, the first file of a trial."""
+    """Write ``manifest.json``, the first file of a trial.
+
+    ``corpora`` holds the corpus to pretrain on and, where it is another one, the corpus to score on.
+    """
     spec = asdict(contestant(plan, suite))
     write_json(folder / MANIFEST, {
         "schema_version": SCHEMA_VERSION, "suite": suite.suite.name, "label": plan.label, "card": spec["card"],
         "family": plan.family, "size": plan.size, "seed": plan.seed,
         "control": plan.control, "folder": folder.name, "argv": argv, "config": as_table(suite), "spec": spec,
         "config_hash": plan.config_hash, "git": git_state(), "packages": package_versions(), "host": describe_host(),
-        "gpu": [], "data": {**corpus.describe(), "spec": suite.suite.data, "fingerprint": corpus.fingerprint},
+        "gpu": [], "data": _data_table(corpora[0]), "evaluate_data": _data_table(corpora[-1]),
         "carbon": _carbon_table(factor, suite.carbon.pue), "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     })  # fmt: skip
+
+
+def _data_table(corpus: Corpus) -> dict[str, Any]:
+    return {**corpus.describe(), "spec": corpus.spec, "fingerprint": corpus.fingerprint}
 
 
 def contestant(plan: TrialPlan, suite: Suite) -> ModelSpec:

@@ -39,6 +39,9 @@ class Setup:
     dtype: str
     corpus: Corpus
     stores: dict[str, WaveformStore]
+    scored: Corpus
+    """The corpus whose labels score the representation; mostly the one that was pretrained on."""
+    scored_stores: dict[str, WaveformStore]
     model: Upstream
     checkpoints: CheckpointStore
     flops: BatchFlops | None
@@ -95,6 +98,9 @@ def _set_up(worker: Worker) -> Setup:
     dtype = pick_dtype(settings.dtype, device)
     corpus = load_corpus(worker.suite.suite.data)
     stores = prepare_waveforms(corpus, workers=threads, progress=None)
+    scored_spec = worker.suite.evaluate.data or corpus.spec
+    scored = corpus if scored_spec == corpus.spec else load_corpus(scored_spec)
+    scored_stores = stores if scored is corpus else prepare_waveforms(scored, workers=threads, progress=None)
     if len(stores["pretrain"].num_samples) == 0:
         raise DataError(f"data {worker.suite.suite.data!r}: no audio to pretrain on")
     torch.manual_seed(worker.seed)
@@ -107,7 +113,9 @@ def _set_up(worker: Worker) -> Setup:
         "code": source_fingerprint(worker.spec), "model_facts": model.export_config(),
     }  # fmt: skip
     flops = _count_costs(worker, model)
-    return Setup(device, dtype, corpus, stores, model, CheckpointStore(worker.folder / CHECKPOINTS), flops)
+    return Setup(
+        device, dtype, corpus, stores, scored, scored_stores, model, CheckpointStore(worker.folder / CHECKPOINTS), flops
+    )
 
 
 def _count_costs(worker: Worker, model: Upstream) -> BatchFlops | None:
@@ -225,8 +233,9 @@ def _evaluate(worker: Worker, setup: Setup, features: FeatureStore | None) -> No
 
     with autocast(setup.device, setup.dtype):
         evaluation = evaluate(
-            model, setup.corpus, setup.stores, featurize, worker.suite.evaluate, seed=worker.seed, device=setup.device,
-            threads=torch.get_num_threads(), progress=worker.progress, joules=worker.live_joules(),
+            model, setup.scored, setup.scored_stores, featurize, worker.suite.evaluate, seed=worker.seed,
+            device=setup.device, threads=torch.get_num_threads(), progress=worker.progress,
+            joules=worker.live_joules(),
             grams_per_joule=(worker.manifest.get("carbon") or {}).get("g_per_joule"),
         )  # fmt: skip
     worker.outcome |= {

@@ -309,3 +309,18 @@ def test_real_recordings_load_with_texts(folder: str, utterances: int, speech: P
     assert all((u.text or "#" in u.id) and u.language == "en" and u.speaker for u in corpus.split("test"))
     keywords = {u.keyword for u in corpus.utterances}
     assert len(keywords) == (10 if folder == "fsdd" else 1)
+
+
+def test_joined_corpora_keep_their_splits_and_their_speakers_apart(tmp_path: Path) -> None:
+    first, second = librispeech(tmp_path / "a"), librispeech(tmp_path / "b")
+    alone, joined = load_corpus(first), load_corpus(f"{first} + {second}")
+    for name in ("pretrain", "train", "test"):
+        assert len(joined.split(name)) == 2 * len(alone.split(name))
+    assert {u.id for u in joined.split("test")}.isdisjoint(u.id for u in joined.split("pretrain"))
+    assert len({u.speaker for u in joined.utterances}) == 2 * len({u.speaker for u in alone.utterances})
+    assert joined.fingerprint != alone.fingerprint
+
+
+def test_joined_corpora_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="two corpora are called"):
+        load_corpus(f"{librispeech(tmp_path)} + folder:{tmp_path}")

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -123,6 +124,33 @@ def test_a_finished_folder_trains_nothing_and_says_so(finished: Path, command: C
     assert done.returncode == 0, done.stderr
     assert "nothing to train" in done.stdout
     assert {p: p.stat().st_mtime_ns for p in finished.glob("eco-*/*")} == before
+
+
+def test_a_model_pretrained_on_two_folders_is_scored_on_a_third_corpus(
+    command: Command, greenbench: Call, speech_folder: Path, tmp_path: Path
+) -> None:
+    """The scored corpus has other labels and speakers; its manifest stands beside the one that was trained on."""
+    other = tmp_path / "other"
+    shutil.copytree(speech_folder, other)
+    digits = tmp_path / "digits"
+    digits.mkdir()
+    rows = ["path\tspeaker\tkeyword"]
+    for number, source in enumerate(sorted(speech_folder.glob("*.wav"))):
+        shutil.copy(source, digits / source.name)
+        rows.append(f"{source.name}\ts{number % 3}\t{'yes' if number % 2 else 'no'}")
+    (digits / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    out = tmp_path / "run"
+    data = f"folder:{speech_folder} + folder:{other}"
+    done = greenbench(
+        command(
+            out, "budget.steps=3", f"suite.data={data}", f"evaluate.data=folder:{digits}", "evaluate.tasks=keywords"
+        )
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(row(out)["keywords_error_pct"]) >= 0
+    manifest = json.loads(next(out.glob("eco-*/manifest.json")).read_text())
+    assert manifest["data"]["fingerprint"] != manifest["evaluate_data"]["fingerprint"]
+    assert manifest["evaluate_data"]["spec"] == f"folder:{digits}"
 
 
 def test_another_budget_in_the_same_folder_is_refused_with_the_key(
