@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from greenbench.cost.describe import describe, format_cost
 from greenbench.cost.model_cost import Cost, count
-from greenbench.cost.steps import BatchFlops
+from greenbench.cost.steps import BatchFlops, PassFlops
 
-__all__ = ["BatchFlops", "Cost", "count", "describe", "format_cost"]
+__all__ = ["BatchFlops", "Cost", "PassFlops", "count", "describe", "format_cost"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from greenbench.cost.counter import LiveMemory, OperationCounter, counting
@@ -20,7 +21,7 @@ from greenbench.cost.subject import (
 )
 
 if TYPE_CHECKING:
-    from greenbench.models.base import Upstream
+    from greenbench.models.base import Batch, Upstream
 
 # A loss that looks at values (``.item()``, an unpredictable shape) cannot run on shapes: torch raises one of these.
 SHAPES_ONLY_FAILED = (NotImplementedError, RuntimeError, TypeError)
@@ -55,6 +56,19 @@ def count_forward(model: Upstream, batch: int, num_samples: int) -> ForwardCount
     Raises what the model raises when neither works.
     """
     return _virtual_or_real(model, lambda subject, device: _forward(subject, batch, num_samples, device))
+
+
+def count_call(model: Upstream, call: Callable[[Upstream, Batch], Any], batch: int, num_samples: int) -> float:
+    """Count the FLOPs of ``call(model, batch)`` in evaluation mode without gradients, on shapes or on the CPU."""
+
+    def run(subject: Upstream, device: str) -> float:
+        subject.eval()
+        crop = make_batch(subject, batch, num_samples, device)
+        with torch.no_grad(), counting(virtual=device == "meta") as counter:
+            call(subject, crop)
+        return counter.flops
+
+    return float(_virtual_or_real(model, run))
 
 
 def count_training(model: Upstream, batch: int, num_samples: int, *, fraction: float = 0.0) -> TrainCount:

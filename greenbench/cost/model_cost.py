@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from greenbench.cost.analytic import analytic_macs
 from greenbench.cost.measure import SHAPES_ONLY_FAILED, count_forward, count_training
 from greenbench.cost.steps import BatchFlops
-from greenbench.cost.subject import SAMPLE_RATE, make_batch, stage_fractions, trains, twin
+from greenbench.cost.subject import SAMPLE_RATE, at_stage, make_batch, stage_fractions, trains, twin
 from greenbench.units import FLOPS_PER_MAC
 
 if TYPE_CHECKING:
@@ -108,7 +108,10 @@ def _resolve(model: ModelSpec | Upstream) -> tuple[Upstream, str]:
 def _training(model: Upstream, batch: int, samples: int, optimizer: str) -> tuple[float, int]:
     """Return FLOPs of a step, averaged over the stages of training, and the largest memory of any stage."""
     fractions = stage_fractions(model)
-    counts = [count_training(model, batch, samples, fraction=f) for f in fractions]
+    counts = []
+    for stage, fraction in enumerate(fractions):
+        with at_stage(model, stage):
+            counts.append(count_training(model, batch, samples, fraction=fraction))
     lengths = [b - a for a, b in zip(fractions, (*fractions[1:], 1.0), strict=True)]
     flops = sum(c.flops * length for c, length in zip(counts, lengths, strict=True)) / sum(lengths)
     weights = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))

@@ -1,4 +1,4 @@
-"""FLOPs of a training step of any batch shape, in microseconds, after counting three lengths once."""
+"""FLOPs of a training step, or of a pass, of any batch shape in microseconds, after counting three lengths once."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from greenbench.cost.measure import count_training
-from greenbench.cost.subject import SAMPLE_RATE, stage_fractions
+from greenbench.cost.measure import count_call, count_training
+from greenbench.cost.subject import SAMPLE_RATE, at_stage, stage_fractions
 
 if TYPE_CHECKING:
     from greenbench.models.base import Upstream
@@ -36,14 +36,45 @@ class BatchFlops:
         curve = self._curves.get(stage)
         if curve is None:
             curve = self._curves[stage] = self._fit(stage)
-        constant, linear, quadratic = curve
-        return batch * (constant + num_samples * (linear + num_samples * quadratic))
+        return _at(curve, batch, num_samples)
+
+    def prepare(self) -> None:
+        """Count all stages now, so that no step waits for it."""
+        for stage in range(len(self._fractions)):
+            self._curves[stage] = self._curves.get(stage) or self._fit(stage)
 
     def _fit(self, stage: int) -> tuple[float, float, float]:
         fraction = self._fractions[stage]
-        counts = [count_training(self._model, 1, n, fraction=fraction) for n in self._lengths]
+        with at_stage(self._model, stage):
+            counts = [count_training(self._model, 1, n, fraction=fraction) for n in self._lengths]
         self.virtual = all(count.virtual for count in counts)
-        lengths = np.array(self._lengths, dtype=np.float64) / self._lengths[-1]
-        solved = np.linalg.solve(np.vander(lengths, 3, increasing=True), [count.flops for count in counts])
-        scale = float(self._lengths[-1])
-        return float(solved[0]), float(solved[1]) / scale, float(solved[2]) / scale**2
+        return _curve(self._lengths, [count.flops for count in counts])
+
+
+class PassFlops:
+    """FLOPs of ``target_features`` of one batch, without gradients; counted when first needed, like a step's."""
+
+    def __init__(self, model: Upstream, *, fit_seconds: tuple[float, float, float] = FIT_SECONDS) -> None:
+        self._model = model
+        self._lengths = [round(seconds * SAMPLE_RATE) for seconds in fit_seconds]
+        self._found: tuple[float, float, float] | None = None
+
+    def __call__(self, batch: int, num_samples: int) -> float:
+        """Return the FLOPs of one pass of ``batch`` crops of ``num_samples`` samples."""
+        if self._found is None:
+            call = lambda model, crop: model.target_features(crop)  # noqa: E731
+            self._found = _curve(self._lengths, [count_call(self._model, call, 1, n) for n in self._lengths])
+        return _at(self._found, batch, num_samples)
+
+
+def _curve(lengths: list[int], flops: list[float]) -> tuple[float, float, float]:
+    """Return constant, linear and quadratic part through three counts."""
+    scale = float(lengths[-1])
+    relative = np.array(lengths, dtype=np.float64) / scale
+    solved = np.linalg.solve(np.vander(relative, 3, increasing=True), flops)
+    return float(solved[0]), float(solved[1]) / scale, float(solved[2]) / scale**2
+
+
+def _at(curve: tuple[float, float, float], batch: int, num_samples: int) -> float:
+    constant, linear, quadratic = curve
+    return batch * (constant + num_samples * (linear + num_samples * quadratic))

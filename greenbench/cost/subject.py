@@ -127,6 +127,21 @@ def stage_fractions(model: Upstream) -> tuple[float, ...]:
 
 
 @contextmanager
+def at_stage(model: Upstream, stage: int) -> Iterator[None]:
+    """Let a model that trains in stages stand in one of them, as far as its attribute ``stage`` says where it is."""
+    if len(stage_fractions(model)) == 1:
+        yield
+        return
+    staged: Any = model
+    kept = staged.stage
+    staged.stage = stage
+    try:
+        yield
+    finally:
+        staged.stage = kept
+
+
+@contextmanager
 def untouched_randomness() -> Iterator[None]:
     """Leave torch's CPU generator as it was: counting must not change the training it counts for."""
     with torch.random.fork_rng(devices=[]):

@@ -64,6 +64,33 @@ class Upstream(nn.Module):
         ``progress(text, fraction)`` reports. The default needs nothing.
         """
 
+    relabel_at: tuple[float, ...] = ()
+    """Fractions of the budget, rising, at which ``remake_targets`` is called; each begins a stage."""
+
+    restarts: bool = False
+    """Whether each stage begins with fresh weights, a fresh optimizer and a learning-rate schedule of its own."""
+
+    def remake_targets(
+        self,
+        data: PretrainData,
+        *,
+        seed: int,
+        device: torch.device,
+        progress: Callable[[str, float], None],
+        flops_of_pass: Callable[[int, int], float],
+    ) -> None:
+        """Make targets anew from ``target_features`` in mid-training. Booked as phase ``targets`` too.
+
+        Called without gradients in evaluation mode. ``flops_of_pass(batch, num_samples)`` says what the features of a
+        batch cost; the sum belongs into ``extra_flops``. ``targets_state`` must then hold the new targets.
+        """
+        raise NotImplementedError(f"{type(self).__name__} names relabel_at and must implement remake_targets")
+
+    def target_features(self, batch: Batch) -> Tensor:
+        """Return what later stages make their targets from, (B, T, D); the middle of ``hidden_states`` by default."""
+        states = self.hidden_states(batch)
+        return states[len(states) // 2]
+
     def targets_state(self) -> dict[str, np.ndarray]:
         """Return what ``make_targets`` made, as arrays, so that a resumed trial does not pay for it again."""
         return {}

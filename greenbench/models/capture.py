@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,3 +31,15 @@ def layer_outputs(layers: Iterable[nn.Module], run: Callable[[], Any]) -> list[T
         for handle in handles:
             handle.remove()
     return captured
+
+
+@contextmanager
+def only_layers(encoder: nn.Module, count: int) -> Iterator[nn.ModuleList]:
+    """Let an encoder run its first ``count`` layers only (``encoder.layers``); give those."""
+    every: Any = encoder.layers
+    first: nn.ModuleList = every[:count]
+    encoder.layers = first
+    try:
+        yield first
+    finally:
+        encoder.layers = every

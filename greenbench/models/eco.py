@@ -7,7 +7,7 @@ It predicts k-means units of speaker-normalised log-mel context from distorted a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,9 +20,9 @@ from greenbench.models.context_units import ContextSpec, context_units
 from greenbench.models.kmeans import UnitLabels, sample_utterances
 from greenbench.models.layers import ConvBlock, block_macs, build_trunk
 from greenbench.models.masking import span_mask
-from greenbench.models.unit_model import UnitModel
+from greenbench.models.relabel import Relabelling
+from greenbench.models.unit_model import HOP_SAMPLES, UnitModel
 
-HOP_SAMPLES = 320
 STEM_HZ = 50
 
 
@@ -53,6 +53,9 @@ class Eco(UnitModel):
         mask_span: int = 4,
         unmasked_weight: float = 1.0,
         warp: float = 0.15,
+        relabel_at: Sequence[float] = (),
+        relabel_layer: int = 0,
+        relabel_seconds: float = 900.0,
     ) -> None:
         super().__init__()
         if STEM_HZ % trunk_hz:
@@ -72,6 +75,11 @@ class Eco(UnitModel):
         )
         self.target_seconds = target_seconds
         self.mask_prob, self.mask_span, self.unmasked_weight, self.warp = mask_prob, mask_span, unmasked_weight, warp
+        self.relabelling = Relabelling(
+            tuple(relabel_at), units, layer=relabel_layer, seconds=relabel_seconds, restart=False
+        )
+        self.predict_later = nn.ModuleList(nn.Linear(width, units) for _ in self.relabel_at)
+        self.relabelled_layer()
 
     # -- targets ----------------------------------------------------------------------------------------------------
 
@@ -124,7 +132,8 @@ class Eco(UnitModel):
         frames = features.shape[1] // 2
         mask = span_mask(batch.size, frames, prob=self.mask_prob, span=self.mask_span, generator=info.generator)
         hidden_input = features.masked_fill(mask.repeat_interleave(2, dim=1).unsqueeze(-1).to(features.device), 0.0)
-        logits = self.predict(self.encode(hidden_input)[-1]).flatten(0, 1).float()
+        predict = self.predict_later[self.stage - 1] if self.stage else self.predict
+        logits = predict(self.encode(hidden_input)[-1]).flatten(0, 1).float()
         targets = self.labels.crop(batch.utterances, batch.starts, frames).flatten().to(logits.device)
         weight = torch.where(mask, 1.0, self.unmasked_weight).flatten().to(logits.device)
         losses = F.cross_entropy(logits, targets, reduction="none")
@@ -138,6 +147,10 @@ class Eco(UnitModel):
         if batch.features is None:
             raise ValueError("Eco needs features")
         return self.encode(batch.features[:, : batch.features.shape[1] // 2 * 2])
+
+    def target_features(self, batch: Batch) -> Tensor:
+        """Return the stage that is clustered; the stem is number 0 of ``hidden_states``."""
+        return self.hidden_states(batch)[self.relabelled_layer()]
 
     def analytic_macs(self, num_samples: int) -> float:
         """Return the MACs of ``hidden_states`` by formula, the check of the counter."""

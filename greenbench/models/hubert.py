@@ -1,12 +1,13 @@
-"""HuBERT with the encoder of ``transformers``, trained as in its first iteration (arXiv 2106.07447).
+"""HuBERT with the encoder of ``transformers``, trained as published (arXiv 2106.07447).
 
 Targets are k-means units of 39-dimensional MFCCs; the loss is the cross-entropy of cosine similarities between
-projected frames and unit embeddings at temperature 0.1, on masked frames only.
+projected frames and unit embeddings at temperature 0.1, on masked frames only. With ``iterations = 2`` a second model,
+fresh, predicts 500 units of the first one's middle layer; the first gets 250k of the 650k updates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -16,11 +17,12 @@ from transformers import HubertConfig, HubertModel
 
 from greenbench.data.features import FeatureSpec
 from greenbench.models.base import Batch, PretrainData, StepInfo
+from greenbench.models.capture import layer_outputs, only_layers
 from greenbench.models.kmeans import cluster
 from greenbench.models.masking import span_mask
-from greenbench.models.unit_model import UnitModel
+from greenbench.models.relabel import Relabelling
+from greenbench.models.unit_model import HOP_SAMPLES, UnitModel
 
-HOP_SAMPLES = 320
 MFCC_13 = FeatureSpec(kind="mfcc", n_mels=23, n_mfcc=13)
 
 
@@ -50,6 +52,12 @@ class Hubert(UnitModel):
         mask_prob: float = 0.8,
         mask_span: int = 10,
         target_seconds: float = 1200.0,
+        iterations: int = 1,
+        relabel_at: Sequence[float] = (250 / 650,),
+        relabel_units: int = 500,
+        relabel_layer: int = 0,
+        relabel_seconds: float = 1200.0,
+        reinitialise: bool = True,
     ) -> None:
         super().__init__()
         config = HubertConfig(
@@ -66,6 +74,14 @@ class Hubert(UnitModel):
         self.unit_embeddings = nn.Parameter(torch.empty(units, projection).uniform_())
         self.temperature, self.mask_prob, self.mask_span = temperature, mask_prob, mask_span
         self.target_seconds = target_seconds
+        self.relabelling = Relabelling.of_stages(
+            "iterations", iterations, relabel_at, units=relabel_units, layer=relabel_layer, seconds=relabel_seconds,
+            restart=reinitialise,
+        )  # fmt: skip
+        self.later_embeddings = nn.ParameterList(
+            nn.Parameter(torch.empty(relabel_units, projection).uniform_()) for _ in self.relabel_at
+        )
+        self.relabelled_layer()
 
     def make_targets(
         self,
@@ -102,7 +118,8 @@ class Hubert(UnitModel):
         hidden = self.model(_normalise(batch.waveform), mask_time_indices=mask).last_hidden_state
         targets = self.labels.crop(batch.utterances, batch.starts, frames).to(mask.device)[mask]
         projected = F.normalize(self.project(hidden[mask]).float(), dim=-1)
-        logits = projected @ F.normalize(self.unit_embeddings.float(), dim=-1).T / self.temperature
+        embeddings = self.later_embeddings[self.stage - 1] if self.stage else self.unit_embeddings
+        logits = projected @ F.normalize(embeddings.float(), dim=-1).T / self.temperature
         loss = F.cross_entropy(logits, targets)
         return loss, {"accuracy": (logits.argmax(-1) == targets).float().mean().detach()}
 
@@ -111,6 +128,14 @@ class Hubert(UnitModel):
         if batch.waveform is None:
             raise ValueError("Hubert needs the waveform")
         return list(self.model(_normalise(batch.waveform), output_hidden_states=True).hidden_states)
+
+    def target_features(self, batch: Batch) -> Tensor:
+        """Return the output of the layer that is clustered; later ones do not run."""
+        if batch.waveform is None:
+            raise ValueError("Hubert needs the waveform")
+        wave = _normalise(batch.waveform)
+        with only_layers(self.model.encoder, self.relabelled_layer()) as layers:
+            return layer_outputs(layers, lambda: self.model(wave))[-1]
 
     def trunk_layers(self) -> list[nn.Module]:
         """Return the encoder layers."""

@@ -1,13 +1,14 @@
-"""MelHuBERT: a HuBERT that reads log-mel frames, trained as published (arXiv 2211.09944, stage 1).
+"""MelHuBERT: a HuBERT that reads log-mel frames, trained as published (arXiv 2211.09944).
 
 Recipe: 40-dim Kaldi filter bank, two 10 ms frames concatenated; k-means units of the same frames as targets; masked
 input frames set to zero before the projection; plain cross-entropy on masked frames only; no front-end network. The
-encoder is the one of ``transformers``' HuBERT.
+encoder is the one of ``transformers``' HuBERT. With ``stages = 2`` a second model, fresh, predicts units of the first
+one's hidden states.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,12 +19,11 @@ from transformers.models.hubert.modeling_hubert import HubertEncoder
 
 from greenbench.data.features import KALDI_FBANK_40
 from greenbench.models.base import Batch, PretrainData, StepInfo
-from greenbench.models.capture import layer_outputs
+from greenbench.models.capture import layer_outputs, only_layers
 from greenbench.models.kmeans import cluster
 from greenbench.models.masking import span_mask
-from greenbench.models.unit_model import UnitModel
-
-HOP_SAMPLES = 320
+from greenbench.models.relabel import Relabelling
+from greenbench.models.unit_model import HOP_SAMPLES, UnitModel
 
 
 class MelHubert(UnitModel):
@@ -47,10 +47,13 @@ class MelHubert(UnitModel):
         mask_span: int = 5,
         target_seconds: float = 1200.0,
         stages: int = 1,
+        relabel_at: Sequence[float] = (0.5,),
+        relabel_units: int = 0,
+        relabel_layer: int = 0,
+        relabel_seconds: float = 1200.0,
+        reinitialise: bool = True,
     ) -> None:
         super().__init__()
-        if stages != 1:
-            raise ValueError(f"stages = {stages}: only stage 1 (units of log-mel frames) is built; set stages = 1")
         config = HubertConfig(
             hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=feed_forward,
             hidden_dropout=dropout, attention_dropout=dropout, activation_dropout=dropout, layerdrop=0.0,
@@ -61,6 +64,12 @@ class MelHubert(UnitModel):
         self.encoder = HubertEncoder(config)
         self.predict = nn.Linear(width, units)
         self.dropout = nn.Dropout(dropout)
+        self.relabelling = Relabelling.of_stages(
+            "stages", stages, relabel_at, units=relabel_units or units, layer=relabel_layer, seconds=relabel_seconds,
+            restart=reinitialise,
+        )  # fmt: skip
+        self.predict_later = nn.ModuleList(nn.Linear(width, self.relabelling.units) for _ in self.relabel_at)
+        self.relabelled_layer()
         self.mask_prob, self.mask_span, self.target_seconds = mask_prob, mask_span, target_seconds
 
     @staticmethod
@@ -98,7 +107,8 @@ class MelHubert(UnitModel):
         ).to(frames.device)
         hidden = self.encoder(self.dropout(self.project(frames.masked_fill(mask.unsqueeze(-1), 0.0))))[0]
         targets = self.labels.crop(batch.utterances, batch.starts, frames.shape[1]).to(frames.device)
-        logits = self.predict(hidden[mask])
+        predict = self.predict_later[self.stage - 1] if self.stage else self.predict
+        logits = predict(hidden[mask])
         loss = F.cross_entropy(logits.float(), targets[mask])
         return loss, {"accuracy": (logits.argmax(-1) == targets[mask]).float().mean().detach()}
 
@@ -108,6 +118,14 @@ class MelHubert(UnitModel):
             raise ValueError("MelHubert needs features")
         projected = self.project(self._stack(batch.features))
         return layer_outputs(self.encoder.layers, lambda: self.encoder(projected))
+
+    def target_features(self, batch: Batch) -> Tensor:
+        """Return the output of the layer that is clustered; later ones do not run."""
+        if batch.features is None:
+            raise ValueError("MelHubert needs features")
+        projected = self.project(self._stack(batch.features))
+        with only_layers(self.encoder, self.relabelled_layer()) as layers:
+            return layer_outputs(layers, lambda: self.encoder(projected))[-1]
 
     def trunk_layers(self) -> list[nn.Module]:
         """Return the encoder layers."""

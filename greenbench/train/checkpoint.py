@@ -1,7 +1,8 @@
 """Checkpoints in safetensors and JSON, written atomically; never pickle.
 
 A checkpoint is a folder ``checkpoints/step-N`` with ``tensors.safetensors`` (model, optimizer, generators) and
-``state.json`` (step, data position, ledger). ``targets.safetensors`` beside it holds what target making made.
+``state.json`` (step, data position, ledger). ``targets.safetensors`` beside it holds what target making made; what a
+model made anew in mid-training is in ``targets-1.safetensors`` and so on, since a checkpoint belongs to one of them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from greenbench.errors import OutputError
 from greenbench.records import read_json, write_json
 
-TENSORS, STATE, TARGETS = "tensors.safetensors", "state.json", "targets.safetensors"
+TENSORS, STATE = "tensors.safetensors", "state.json"
 
 
 class CheckpointStore:
@@ -63,23 +64,37 @@ class CheckpointStore:
             groups.setdefault(group, {})[name] = value
         return groups, read_json(complete[-1] / STATE)
 
-    def save_targets(self, arrays: dict[str, np.ndarray]) -> None:
+    def save_targets(self, arrays: dict[str, np.ndarray], *, stage: int = 0) -> None:
         """Write the arrays of target making (atomically); nothing is written where there are none."""
         if not arrays:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{TARGETS}.{os.getpid()}"
+        path = self._targets(stage)
+        temporary = self.folder / f".{path.name}.{os.getpid()}"
         try:
             save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary)
-            temporary.replace(self.folder / TARGETS)
+            temporary.replace(path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise OutputError(f"{self.folder / TARGETS}: cannot be written ({error.strerror}); free space") from error
+            raise OutputError(f"{path}: cannot be written ({error.strerror}); free space") from error
 
-    def load_targets(self) -> dict[str, np.ndarray]:
-        """Return the arrays of target making, or nothing."""
-        path = self.folder / TARGETS
+    def load_targets(self, *, stage: int = 0) -> dict[str, np.ndarray]:
+        """Return the arrays of target making at a stage, or nothing.
+
+        Raises :class:`OutputError` where a later stage's are missing: they cannot be made again without its past.
+        """
+        path = self._targets(stage)
+        if stage and not path.exists():
+            raise OutputError(f"{path}: missing, but the checkpoint needs it; remove the trial's folder")
         return load_arrays(path) if path.exists() else {}
+
+    def drop_targets(self, *, before: int) -> None:
+        """Remove the targets of earlier stages, once a checkpoint of stage ``before`` is complete."""
+        for stage in range(before):
+            self._targets(stage).unlink(missing_ok=True)
+
+    def _targets(self, stage: int) -> Path:
+        return self.folder / (f"targets-{stage}.safetensors" if stage else "targets.safetensors")
 
     def save_model(self, state: dict[str, torch.Tensor]) -> None:
         """Write the finished model's weights as ``model.safetensors``."""

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -53,6 +53,10 @@ class LoopState:
     audio_s: float = 0.0
     steady_audio_s: float = 0.0
     steady_s: float = 0.0
+    stage: int = 0
+    """How often the model's targets were made anew."""
+    stage_began: float | None = 0.0
+    """The fraction of the budget at which this stage's first step was taken; None before it."""
 
 
 class Diverged(Exception):  # noqa: N818 - it says what happened
@@ -94,21 +98,49 @@ class Pretraining:
         self._saved_at = time.monotonic()
         self._in_flight: deque[Any] = deque()
 
-    def run(self) -> bool:
-        """Train until the budget ends; return False where a stop was requested first (a checkpoint is written)."""
+    def run(self) -> Literal["finished", "stopped", "targets"]:
+        """Train until the budget ends, a stop is requested (a checkpoint is written) or targets are to be made anew.
+
+        After ``targets`` the caller makes them, calls :meth:`begin_stage` and runs on.
+        """
         self.model.train()
+        if self.state.stage_began is None:
+            self.state.stage_began = self.ledger.fraction
         with attention_backend(self.settings.sdpa):
             while (share := self._next_share()) > 0:
                 if self.stop_requested():
                     self.save("interrupted")
-                    return False
+                    return "stopped"
+                if self._stage_is_over():
+                    if self.device.type == "cuda":
+                        torch.cuda.synchronize(self.device)
+                    return "targets"
                 self._step(share)
                 if time.monotonic() - self._saved_at >= self.settings.checkpoint_seconds:
                     self.save("interval")
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         self._log(force=True)
-        return True
+        return "finished"
+
+    def _stage_is_over(self) -> bool:
+        ends = self.model.relabel_at
+        return self.state.stage < len(ends) and self.ledger.fraction >= ends[self.state.stage]
+
+    def begin_stage(self, fresh: Upstream | None = None) -> None:
+        """Go on with new targets: with the weights of ``fresh`` and a new optimizer, or with the old ones."""
+        self.state.stage += 1
+        self.state.stage_began = None
+        if fresh is not None:
+            self.model.load_state_dict(fresh.state_dict())
+            self.optimizer = build_optimizer(self.model, self.recipe)
+
+    def _schedule_position(self, fraction: float) -> float:
+        """Return where the learning rate's schedule stands: in the stage, where each begins with fresh weights."""
+        if not self.model.restarts:
+            return fraction
+        begin, end = self.state.stage_began or 0.0, (*self.model.relabel_at, 1.0)[self.state.stage]
+        return 1.0 if end <= begin else min(1.0, (fraction - begin) / (end - begin))
 
     def _next_share(self) -> float:
         """Ask the ledger for the next step, telling it what a whole one costs in audio and FLOPs."""
@@ -125,7 +157,7 @@ class Pretraining:
     def _step(self, share: float) -> None:
         began_ns = time.monotonic_ns()
         info = StepInfo(self.state.step, min(1.0, self.ledger.fraction), self.generator)
-        factor = learning_rate_factor(info.fraction, self.recipe)
+        factor = learning_rate_factor(self._schedule_position(info.fraction), self.recipe)
         parts = max(1, self.settings.grad_accumulation)
         audio_s, flops, loss_sum, extras = 0.0, 0.0, torch.zeros((), device=self.device), {}
         for _ in range(parts):
@@ -222,6 +254,7 @@ class Pretraining:
                 "step": self.state.step, "position": list(self.loader.position), "ledger": self.ledger.state(),
                 "losses": list(self.state.losses), "audio_s": self.state.audio_s,
                 "steady_audio_s": self.state.steady_audio_s, "steady_s": self.state.steady_s,
+                "stage": self.state.stage, "stage_began": self.state.stage_began,
                 "scaler": self.scaler.state_dict(), "numpy": _plain(numpy_state), "reason": reason,
             })  # fmt: skip
         self._saved_at = time.monotonic()
@@ -241,6 +274,8 @@ class Pretraining:
             state["audio_s"],
             state["steady_audio_s"],
             state["steady_s"],
+            state.get("stage", 0),
+            state.get("stage_began", 0.0),
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from greenbench.budget import Ledger
-from greenbench.cost import BatchFlops, count
+from greenbench.cost import BatchFlops, PassFlops, count
 from greenbench.cost.model_cost import feature_flops_per_audio_s
 from greenbench.data.corpus import Corpus, load_corpus
 from greenbench.data.feature_store import FeatureStore
@@ -45,6 +45,7 @@ class Setup:
     model: Upstream
     checkpoints: CheckpointStore
     flops: BatchFlops | None
+    pass_flops: PassFlops | None
 
 
 @dataclass
@@ -112,27 +113,30 @@ def _set_up(worker: Worker) -> Setup:
         "params": sum(p.numel() for p in model.pretraining_parameters()), "frame_hz": model.frame_hz,
         "code": source_fingerprint(worker.spec), "model_facts": model.export_config(),
     }  # fmt: skip
-    flops = _count_costs(worker, model)
-    return Setup(
-        device, dtype, corpus, stores, scored, scored_stores, model, CheckpointStore(worker.folder / CHECKPOINTS), flops
-    )
+    counters = _count_costs(worker, model)
+    checkpoints = CheckpointStore(worker.folder / CHECKPOINTS)
+    return Setup(device, dtype, corpus, stores, scored, scored_stores, model, checkpoints, *counters)
 
 
-def _count_costs(worker: Worker, model: Upstream) -> BatchFlops | None:
-    """Count what the model costs, before the budget's clock runs; return the counter of training steps."""
+def _count_costs(worker: Worker, model: Upstream) -> tuple[BatchFlops | None, PassFlops | None]:
+    """Count what the model costs, before the budget's clock runs; return the counters of steps and of passes."""
     if worker.control == "logmel":
-        return None
+        return None, None
     cost = count(model, seconds=worker.suite.train.crop_seconds, fvcore=False)
     worker.outcome |= {
         "cost": asdict(cost), "flops_method": cost.method,
         "flops_forward_per_audio_s": cost.flops_forward_per_audio_s,
     }  # fmt: skip
     if worker.control:
-        return None
+        return None, None
     worker.outcome |= {"flops_train_per_audio_s": cost.flops_train_per_audio_s}
     flops = BatchFlops(model)
-    flops(1, SAMPLE_RATE)
-    return flops
+    flops.prepare()
+    if not model.relabel_at:
+        return flops, None
+    passes = PassFlops(model)
+    passes(1, SAMPLE_RATE)
+    return flops, passes
 
 
 def _features(worker: Worker, setup: Setup, *, charged: bool) -> FeatureStore | None:
@@ -155,7 +159,8 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
     )
     fresh = saved is None
     features = _features(worker, setup, charged=fresh)
-    _targets(worker, setup, features, charged=fresh)
+    data = TargetData(setup.stores["pretrain"], features, setup.stores["pretrain"].num_samples)
+    _targets(worker, setup, data, stage=saved[1].get("stage", 0) if saved else None)
     if fresh:
         ledger.charge(flops=_preparation_flops(setup), origin="features and targets")
     reset_peak_rss()
@@ -175,16 +180,20 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
     if saved:
         training.restore(*saved)
         worker.events.write(event="resume", step=training.state.step)
-    with worker.phase("pretrain"):
-        try:
-            finished = training.run()
-        except Diverged as error:
-            raise DataError(f"model {worker.spec.label!r} diverged: {error}") from error
-    if finished:
+    while True:
+        with worker.phase("pretrain"):
+            try:
+                pause = training.run()
+            except Diverged as error:
+                raise DataError(f"model {worker.spec.label!r} diverged: {error}") from error
+        if pause != "targets":
+            break
+        _remake_targets(worker, setup, training, data)
+    if pause == "finished":
         training.save("final")
         setup.checkpoints.save_model(dict(model.state_dict()))
     worker.outcome |= _training_facts(training, loader, ledger, setup)
-    return features, finished
+    return features, pause == "finished"
 
 
 def _preparation_flops(setup: Setup) -> float:
@@ -193,18 +202,40 @@ def _preparation_flops(setup: Setup) -> float:
     return feature_flops_per_audio_s(setup.model) * audio_s + setup.model.extra_flops()
 
 
-def _targets(worker: Worker, setup: Setup, features: FeatureStore | None, *, charged: bool) -> None:
+def _targets(worker: Worker, setup: Setup, data: TargetData, *, stage: int | None) -> None:
+    """Make the first targets, or take back those of the stage that a resumed trial stands in."""
     model = setup.model
-    made = setup.checkpoints.load_targets() if not charged else {}
+    made = {} if stage is None else setup.checkpoints.load_targets(stage=stage)
     if made:
         model.load_targets_state(made)
         return
     if type(model).make_targets is Upstream.make_targets:
         return
-    with worker.phase("targets", charged=charged):
-        data = TargetData(setup.stores["pretrain"], features, setup.stores["pretrain"].num_samples)
+    with worker.phase("targets", charged=stage is None):
         model.make_targets(data, seed=worker.seed, device=setup.device, progress=worker.progress)
     setup.checkpoints.save_targets(model.targets_state())
+
+
+def _remake_targets(worker: Worker, setup: Setup, training: Pretraining, data: TargetData) -> None:
+    """Make targets anew from the model's own hidden states, charged, and write a checkpoint that holds them.
+
+    A crash in between finds the last checkpoint with the targets of its own stage.
+    """
+    model, stage = setup.model, training.state.stage + 1
+    assert worker.ledger is not None
+    assert setup.pass_flops is not None
+    with worker.phase("targets", stage=stage):
+        before = model.extra_flops()
+        model.eval()
+        with torch.no_grad(), autocast(setup.device, setup.dtype):
+            model.remake_targets(
+                data, seed=worker.seed, device=setup.device, progress=worker.progress, flops_of_pass=setup.pass_flops
+            )
+        worker.ledger.charge(flops=model.extra_flops() - before, origin="targets made anew")
+        training.begin_stage(build(worker.spec) if model.restarts else None)
+    setup.checkpoints.save_targets(model.targets_state(), stage=stage)
+    training.save("targets")
+    setup.checkpoints.drop_targets(before=stage)
 
 
 def _training_facts(training: Pretraining, loader: BatchLoader, ledger: Ledger, setup: Setup) -> dict[str, Any]:

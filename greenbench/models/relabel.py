@@ -1,0 +1,146 @@
+"""Units of a model's own hidden states: the targets of a second stage, made in batches of crops of equal length.
+
+Every utterance passes through the model once. Those that k-means is fitted on go first, so that their features are at
+hand when the units are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from greenbench.data.batch import SAMPLE_RATE, Batch
+from greenbench.data.batches import MIN_CROP_S, BatchPlan
+from greenbench.models.base import PretrainData, Upstream
+from greenbench.models.kmeans import UnitLabels, fit_units, sample_utterances
+
+ALIGNMENT = 640
+"""Pieces begin and end at whole frames of 25 Hz, the coarsest trunk that gives 50 Hz here."""
+
+LONGEST_PIECE_S = 16.0
+BATCH_S = 48.0
+_SPREAD = 0.02
+"""A batch is cut to its shortest piece; so much of a longer one at most takes over the label before it."""
+
+
+@dataclass(frozen=True)
+class Relabelling:
+    """When a model's targets are made anew, and how.
+
+    ``at`` are fractions of the budget in rising order, ``units`` the number of clusters, ``layer`` the encoder layer
+    that is clustered (0: the middle one), ``seconds`` the audio that k-means is fitted on. With ``restart`` each stage
+    begins with fresh weights, optimizer and schedule.
+    """
+
+    at: tuple[float, ...]
+    units: int
+    layer: int = 0
+    seconds: float = 1200.0
+    restart: bool = True
+
+    def __post_init__(self) -> None:
+        if not all(a < b for a, b in pairwise((0.0, *self.at, 1.0))):
+            raise ValueError(f"relabel_at = {list(self.at)} must rise and lie between 0 and 1")
+
+    @classmethod
+    def of_stages(cls, name: str, count: int, at: Sequence[float], **options: float) -> Relabelling:
+        """Build from an option ``name`` that gives the number of stages; ``at`` says where the later ones begin."""
+        if count < 1:
+            raise ValueError(f"{name} = {count} must be 1 or more")
+        if count > 1 and len(at) != count - 1:
+            raise ValueError(f"{name} = {count} needs {count - 1} value(s) in relabel_at, found {list(at)}")
+        return cls(at=tuple(at) if count > 1 else (), **options)  # type: ignore[arg-type]
+
+
+def plan_pieces(num_samples: np.ndarray, utterances: np.ndarray) -> list[BatchPlan]:
+    """Return batches that cover the utterances given, each once; the shortest (< 0.1 s) are left out.
+
+    Longer ones are cut into equal pieces. What a piece loses to alignment and to the batch's shortest is at its end.
+    """
+    utterances = utterances[num_samples[utterances] >= int(MIN_CROP_S * SAMPLE_RATE)]
+    counts = -(-num_samples[utterances] // int(LONGEST_PIECE_S * SAMPLE_RATE))
+    lengths = num_samples[utterances] // counts // ALIGNMENT * ALIGNMENT
+    number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    owners, lengths = np.repeat(utterances, counts), np.repeat(lengths, counts)
+    order = np.argsort(-lengths, kind="stable")
+    batches, begin = [], 0
+    while begin < len(order):
+        longest = int(lengths[order[begin]])
+        alike = int(np.searchsorted(-lengths[order], -(1 - _SPREAD) * longest, side="right"))
+        end = min(alike, begin + max(1, int(BATCH_S * SAMPLE_RATE) // longest))
+        chosen = order[begin:end]
+        batches.append(BatchPlan(owners[chosen], number[chosen] * lengths[chosen], int(lengths[chosen[-1]])))
+        begin = end
+    return batches
+
+
+def read_batch(data: PretrainData, model: Upstream, plan: BatchPlan, device: torch.device) -> Batch:
+    """Read the crops of a plan as the model asks for them."""
+    spec = model.feature_spec
+    hop = 1 if spec is None else spec.hop_samples * spec.stack
+    frames = plan.num_samples // hop
+    read = data.waveform if spec is None else data.features
+    rows = [
+        np.asarray(read(int(u))[s // hop : s // hop + frames], dtype=np.float32)
+        for u, s in zip(plan.utterances, plan.starts, strict=True)
+    ]
+    values = torch.from_numpy(np.stack(rows)).to(device)
+    return Batch(
+        values if spec is None else None, None if spec is None else values, plan.num_samples, plan.utterances,
+        plan.starts,
+    )  # fmt: skip
+
+
+def relabel(
+    model: Upstream,
+    data: PretrainData,
+    *,
+    k: int,
+    fit_seconds: float,
+    hop_samples: int,
+    seed: int,
+    device: torch.device,
+    progress: Callable[[str, float], None],
+    flops_of_pass: Callable[[int, int], float],
+) -> tuple[UnitLabels, float]:
+    """Cluster ``model.target_features`` fitted on ``fit_seconds`` of random utterances; label all of them.
+
+    Returns labels at ``hop_samples`` and the FLOPs of passes, fit and assignment. ``flops_of_pass(batch, num_samples)``
+    says what the features of a batch cost. A frame that no piece covers takes the label before it.
+    """
+    lengths = np.asarray(data.num_samples)
+    offsets = np.concatenate([[0], np.cumsum(np.maximum(1, lengths // hop_samples))])
+    labels = np.full(offsets[-1], -1, dtype=np.int64)
+    chosen = sample_utterances(lengths, fit_seconds, seed=seed)
+    first = plan_pieces(lengths, chosen)
+    rest = plan_pieces(lengths, np.setdiff1d(np.arange(len(lengths)), chosen))
+    done, flops = 0, 0.0
+
+    def features(plans: list[BatchPlan]) -> Iterator[Tensor]:
+        nonlocal done, flops
+        for plan in plans:
+            progress("own features", done / (len(first) + len(rest)))
+            yield model.target_features(read_batch(data, model, plan, device)).float()
+            flops += flops_of_pass(len(plan.utterances), plan.num_samples)
+            done += 1
+
+    def place(plan: BatchPlan, found: np.ndarray) -> None:
+        begins = offsets[plan.utterances] + plan.starts // hop_samples
+        for begin, end, row in zip(begins, offsets[plan.utterances + 1], found, strict=True):
+            labels[begin : begin + len(row)] = row[: end - begin]
+
+    sample = [block.cpu() for block in features(first)]
+    progress("k-means on own features: fitting", 0.0)
+    units = fit_units(torch.cat([block.flatten(0, 1) for block in sample]).numpy(), k, seed=seed)
+    for plans, blocks in ((first, iter(sample)), (rest, features(rest))):
+        for plan, block in zip(plans, blocks, strict=True):
+            place(plan, units.assign(block.flatten(0, 1)).reshape(block.shape[:2]).cpu().numpy())
+    labelled = int((labels >= 0).sum())
+    labels[offsets[:-1]] = np.maximum(labels[offsets[:-1]], 0)
+    filled = labels[np.maximum.accumulate(np.where(labels >= 0, np.arange(len(labels)), 0))]
+    return UnitLabels(filled, offsets, hop_samples), flops + units.fit_flops + units.assign_flops(labelled)
