@@ -87,11 +87,11 @@ def test_a_second_stage_is_booked_charged_and_the_same_after_a_kill(
         process.communicate(timeout=120)
     finally:
         process.kill()
-    if not list(killed.glob("*/result.json")):
-        done = greenbench(command(killed, *options(name), model=name))
-        assert done.returncode == 0, done.stderr
-        assert row(killed)["resumed"] == "1"
-        assert len([e for e in events(killed) if e.get("event") == "begin" and e["phase"] == "targets"]) == 2
+    assert not list(killed.glob("*/result.json")), "the kill came too late"
+    done = greenbench(command(killed, *options(name), model=name))
+    assert done.returncode == 0, done.stderr
+    assert row(killed)["resumed"] == "1"
+    assert len([e for e in events(killed) if e.get("event") == "begin" and e["phase"] == "targets"]) == 2
     for key in ("final_loss", "characters_cer_pct", "pretrain_flops", "steps"):
         assert row(killed)[key] == row(whole)[key], key
 
@@ -100,8 +100,10 @@ def test_a_kill_while_targets_are_made_anew_makes_them_again(
     tmp_path: Path, command: Command, greenbench: Call, environment: dict[str, str]
 ) -> None:
     out = tmp_path / "killed"
+    # So many clusters that finding them takes long enough to be killed in it.
+    slow = [*options("melhubert"), "models.melhubert.relabel_units=1500"]
     process = subprocess.Popen(
-        command(out, *options("melhubert"), model="melhubert"),
+        command(out, *slow, model="melhubert"),
         env=environment,
         text=True,
         stdout=subprocess.PIPE,
@@ -109,7 +111,7 @@ def test_a_kill_while_targets_are_made_anew_makes_them_again(
     )
     try:
         deadline = time.monotonic() + 120
-        while not [e for e in events(out) if e.get("text", "").startswith("own features")]:
+        while not [e for e in events(out) if e.get("text", "").startswith("k-means on own features")]:
             assert time.monotonic() < deadline
             assert process.poll() is None, process.communicate()
             time.sleep(0.001)
@@ -119,9 +121,12 @@ def test_a_kill_while_targets_are_made_anew_makes_them_again(
         process.communicate(timeout=120)
     finally:
         process.kill()
-    done = greenbench(command(out, *options("melhubert"), model="melhubert"))
+    begun = [e for e in events(out) if e.get("event") == "begin" and e["phase"] == "targets"]
+    ended = [e for e in events(out) if e.get("event") == "end" and e["phase"] == "targets"]
+    assert (len(begun), len(ended)) == (2, 1), "the kill came too late"
+    done = greenbench(command(out, *slow, model="melhubert"))
     assert done.returncode == 0, done.stderr
     whole = tmp_path / "whole"
-    assert greenbench(command(whole, *options("melhubert"), model="melhubert")).returncode == 0
+    assert greenbench(command(whole, *slow, model="melhubert")).returncode == 0
     for key in ("final_loss", "characters_cer_pct", "pretrain_flops"):
         assert row(out)[key] == row(whole)[key], key
