@@ -1,6 +1,6 @@
 """Units of what is said rather than of who says it: clustered context of normalised, coarse log-mel frames.
 
-Three cheap steps take the voice and the room out before k-means: each band is normalised over the utterance, pairs
+Three cheap steps take the voice and the room out before k-means: each band is normalised over the utterance, groups
 of bands lose the harmonics, and each utterance is warped along the frequency axis to the vocal tract length under
 which it is nearest to the units (maximum-likelihood normalisation as in Lee and Rose 1996, with k-means for the model).
 """
@@ -20,8 +20,8 @@ from greenbench.models.kmeans import Units, fit_units
 
 _FLOOR = 0.1
 """Added to a band's deviation: digital silence must not be blown up."""
-_CHOOSING_STRIDE = 2
-"""A warp is one number for hundreds of frames: every second one decides as well."""
+_CHOOSING_STRIDE = 4
+"""A warp is one number for hundreds of frames: every fourth one decides as well."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,9 @@ class ContextSpec:
     pool: int = 4
     reach: int = 3
     dims: int = 24
-    normalise: bool = True
-    warps: int = 11
+    warps: int = 9
     widest: float = 1.35
-    rounds: int = 3
+    rounds: int = 2
 
     @property
     def factors(self) -> np.ndarray:
@@ -83,8 +82,7 @@ class ContextUnits:
         """Return warped coarse bands with their neighbours, (T, F) -> (T // 2, (2 reach + 1) F / pool)."""
         frames = np.asarray(features, dtype=np.float32) @ self.pools[warp]
         self.flops += 2.0 * len(frames) * self.pools[warp].size
-        if self.spec.normalise:
-            frames = (frames - frames.mean(axis=0)) / (frames.std(axis=0) + _FLOOR)
+        frames = (frames - frames.mean(axis=0)) / (frames.std(axis=0) + _FLOOR)
         reach, length = self.spec.reach, len(frames)
         padded = np.pad(frames, ((reach, reach), (0, 0)), mode="edge")
         windows = [padded[shift : shift + length : 2] for shift in range(2 * reach + 1)]

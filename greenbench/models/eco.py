@@ -8,7 +8,9 @@ It predicts k-means units of speaker-normalised log-mel context from distorted a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ from greenbench.data.features import LOGMEL_80
 from greenbench.models.augment_mel import warp_bands
 from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.context_units import ContextSpec, context_units
-from greenbench.models.kmeans import UnitLabels, sample_utterances
+from greenbench.models.kmeans import UnitLabels, cluster, sample_utterances
 from greenbench.models.layers import ConvBlock, block_macs, build_trunk
 from greenbench.models.masking import span_mask
 from greenbench.models.relabel import Relabelling
@@ -27,7 +29,11 @@ STEM_HZ = 50
 
 
 class Eco(UnitModel):
-    """Prediction of context units from distorted, partly masked log-mel frames."""
+    """Prediction of context units from distorted, partly masked log-mel frames.
+
+    ``targets``: ``context`` units, or units of plain log-mel ``frames`` (pairs of 10 ms frames, as MelHuBERT's).
+    ``fine_path``: the stem block, its skip and the head at 50 Hz; without them the trunk alone makes the frames.
+    """
 
     frame_hz = float(STEM_HZ)
     feature_spec = LOGMEL_80
@@ -42,12 +48,12 @@ class Eco(UnitModel):
         kernel: int = 7,
         expansion: float = 4.0,
         trunk_hz: int = 25,
+        fine_path: bool = True,
         units: int = 200,
+        targets: Literal["context", "frames"] = "context",
         target_context: int = 3,
         target_dims: int = 24,
-        target_pool: int = 4,
-        target_warps: int = 11,
-        target_normalise: bool = True,
+        target_warps: int = 9,
         target_seconds: float = 900.0,
         mask_prob: float = 0.1,
         mask_span: int = 4,
@@ -60,19 +66,22 @@ class Eco(UnitModel):
         super().__init__()
         if STEM_HZ % trunk_hz:
             raise ValueError(f"trunk_hz = {trunk_hz} must divide {STEM_HZ}")
+        if targets not in ("context", "frames"):
+            raise ValueError(f"targets = {targets!r} must be 'context' or 'frames'")
         self.rate = STEM_HZ // trunk_hz
+        self.fine_path, self.targets = fine_path, targets
         self.front = nn.Conv1d(LOGMEL_80.n_mels, width, 5, stride=2, padding=2)
         self.front_norm = nn.LayerNorm(width)
-        self.stem = ConvBlock(width, kernel=5, expansion=2.0, scale=0.5)
+        self.stem = ConvBlock(width, kernel=5, expansion=2.0, scale=0.5) if fine_path else nn.Identity()
         self.down = nn.Linear(self.rate * width, width)
         self.trunk = build_trunk(pattern, width, heads=heads, kernel=kernel, expansion=expansion)
         self.up = nn.Linear(width, self.rate * width)
-        self.head = build_trunk(head_pattern, width, heads=heads, kernel=kernel, expansion=2.0)
+        self.head = nn.ModuleList()
+        if fine_path:
+            self.head = build_trunk(head_pattern, width, heads=heads, kernel=kernel, expansion=2.0)
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, units)
-        self.target_spec = ContextSpec(
-            pool=target_pool, reach=target_context, dims=target_dims, normalise=target_normalise, warps=target_warps
-        )
+        self.target_spec = ContextSpec(reach=target_context, dims=target_dims, warps=target_warps)
         self.target_seconds = target_seconds
         self.mask_prob, self.mask_span, self.unmasked_weight, self.warp = mask_prob, mask_span, unmasked_weight, warp
         self.relabelling = Relabelling(
@@ -91,11 +100,18 @@ class Eco(UnitModel):
         device: torch.device,  # noqa: ARG002 - clustering runs on the CPU
         progress: Callable[[str, float], None],
     ) -> None:
-        """Cluster log-mel context freed of voice and room; see :mod:`greenbench.models.context_units`."""
+        """Cluster context freed of voice and room (:mod:`greenbench.models.context_units`), or frames as they are."""
+        k = self.predict.out_features
+        if self.targets == "frames":
+            self.labels, self.target_flops = cluster(
+                lambda index: _frame_pairs(data.features(index)), data.num_samples, k=k, hop_samples=HOP_SAMPLES,
+                seed=seed, fit_seconds=self.target_seconds, progress=progress,
+            )  # fmt: skip
+            return
         found = context_units(self.target_spec, LOGMEL_80)
         progress("context units: fitting", 0.0)
         chosen = sample_utterances(data.num_samples, self.target_seconds, seed=seed)
-        found.fit(data.features, chosen, k=self.predict.out_features, seed=seed)
+        found.fit(data.features, chosen, k=k, seed=seed)
         labels = []
         for index in range(len(data.num_samples)):
             if index % 256 == 0:
@@ -117,7 +133,9 @@ class Eco(UnitModel):
         for block in self.trunk:
             coarse = block(coarse)
             states.append(coarse.repeat_interleave(self.rate, dim=1)[:, :length])
-        fine = self.up(coarse).reshape(batch, -1, width)[:, :length] + stem
+        fine = self.up(coarse).reshape(batch, -1, width)[:, :length]
+        if self.fine_path:
+            fine = fine + stem
         for block in self.head:
             fine = block(fine)
         return [*states, fine, self.norm(fine)]
@@ -158,9 +176,16 @@ class Eco(UnitModel):
         coarse = -(-fine // self.rate)
         width = self.down.out_features
         macs = fine * self.front.kernel_size[0] * LOGMEL_80.n_mels * width + 2.0 * coarse * self.rate * width**2
-        macs += sum(block_macs(block, fine) for block in (self.stem, *self.head))
+        if self.fine_path:
+            macs += sum(block_macs(block, fine) for block in (self.stem, *self.head))
         return macs + sum(block_macs(block, coarse) for block in self.trunk)
 
     def trunk_layers(self) -> list[nn.Module]:
         """Return the trunk's and the head's blocks."""
         return [*self.trunk, *self.head]
+
+
+def _frame_pairs(features: np.ndarray) -> np.ndarray:
+    """Return pairs of neighbouring frames as they are, (T, F) -> (T // 2, 2 F)."""
+    frames = np.asarray(features, dtype=np.float32)
+    return frames[: len(frames) // 2 * 2].reshape(len(frames) // 2, -1)
