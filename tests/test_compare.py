@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from greenbench.compare import compare, print_comparisons
+from greenbench.compare import compare, ladder, print_comparisons, print_ladder
 from greenbench.errors import DataError, IncomparableError
 from greenbench.records import MANIFEST, RESULT, Trial, load_trial, write_json
 
@@ -196,3 +197,47 @@ def _printed(result: dict[str, Any]) -> str:
     with console.capture() as captured:
         print_comparisons(result, console)
     return captured.get()
+
+
+LADDER = {"config": {**CONFIG, "suite": {"models": ["low=eco", "mid=eco", "top=eco"]}}}
+
+
+def rungs(folder: Path, **errors: Sequence[float]) -> list[Trial]:
+    return [
+        write_trial(folder, label, seed, {"phones_per_pct": error, "audio_h": 0.5, "pretrain_flops": 1e12}, **LADDER)
+        for label, values in errors.items()
+        for seed, error in enumerate(values)
+    ]
+
+
+def test_a_ladder_holds_each_model_against_the_one_before_it_in_the_suite(tmp_path: Path) -> None:
+    trials = rungs(tmp_path, top=[40.0, 41, 42, 40.5, 41.5], low=[60.0, 61, 62, 60.5, 61.5], mid=[60.1, 61, 62, 60, 61])
+    result = ladder(trials)
+    assert [rung["label"] for rung in result["rungs"]] == ["low", "mid", "top"]
+    steps = [{c["metric"]: c for c in rung["comparisons"]} for rung in result["rungs"]]
+    assert steps[0] == {}
+    assert steps[1]["phones_per_pct"]["verdict"] == "no difference shown"
+    assert steps[2]["phones_per_pct"]["verdict"] == "better"
+    pair = entry(compare(trials[10:], trials[:5]), "phones_per_pct")
+    assert steps[2]["phones_per_pct"] == pair
+    assert result["rungs"][2]["means"]["phones_per_pct"] == pytest.approx(41.0)
+
+
+def test_a_ladder_prints_one_row_a_rung_with_its_verdict(tmp_path: Path) -> None:
+    result = ladder(rungs(tmp_path, low=[60.0, 61, 62, 60.5, 61.5], top=[40.0, 41, 42, 40.5, 41.5]))
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_ladder(result, console)
+    text = console.export_text()
+    assert "better, -20.0 %" in text
+    assert "1.00 TFLOP" in text
+    assert "0.50 h" in text
+
+
+def test_a_ladder_says_which_rung_is_missing_and_needs_two(tmp_path: Path) -> None:
+    trials = rungs(tmp_path, low=[60.0], mid=[50.0], top=[40.0])
+    (trials[1].path / RESULT).unlink()
+    result = ladder([load_trial(t.path) for t in trials])
+    assert [rung["label"] for rung in result["rungs"]] == ["low", "top"]
+    assert result["notes"] == ["mid: no complete run, left out"]
+    with pytest.raises(DataError, match="two models"):
+        ladder(trials[:1])

@@ -35,13 +35,25 @@ def report(
 
 def compare(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="Run folder, or FOLDER:MODEL for one model of it.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="Run folder, or FOLDER:MODEL for one model of it.")],
+    new: Annotated[
+        Optional[Path], typer.Argument(metavar="NEW", help="Run folder, or FOLDER:MODEL for one model of it.")
+    ] = None,
+    along: Annotated[
+        bool, typer.Option("--ladder", help="Hold each model of BASE against the one before it in its suite.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare two runs metric by metric, paired by seed: better, worse, no difference shown, not enough runs."""
     from greenbench.compare import compare as compare_trials
-    from greenbench.compare import print_comparisons
+    from greenbench.compare import ladder, print_comparisons, print_ladder
+    from greenbench.errors import ConfigError
 
+    if along == (new is not None):
+        raise ConfigError("compare: give BASE and NEW, or one run folder and --ladder")
+    if new is None:
+        result = ladder(_select(base))
+        emit(result) if as_json else print_ladder(result)
+        return
     result = compare_trials(_select(base), _select(new))
     emit(result) if as_json else print_comparisons(result)
 

@@ -15,6 +15,7 @@ from greenbench.records import Trial
 from greenbench.stats.verdicts import practical_threshold
 
 ALPHA = 0.05
+CORRECTION = "Holm, over the quality metrics and over the costs of each pair of models"
 COSTS = ("energy_budgeted_j", "energy_total_j", "pretrain_s", "audio_s_per_s", "peak_memory_bytes")
 """Measured costs that are tested by default. Emissions are energy times a constant: a second test of the same thing
 would only cost power. Counted figures need no test."""
@@ -97,7 +98,7 @@ def compare(
     return {
         "comparisons": [asdict(c) for c in found],
         "alpha": alpha,
-        "correction": "Holm, over the quality metrics and over the costs of each pair of models",
+        "correction": CORRECTION,
         "notes": notes,
     }
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from greenbench.compare.ladder import FIGURES
 from greenbench.metrics import METRICS, format_value
 from greenbench.stats.verdicts import BETTER, NOT_ENOUGH, WORSE
+from greenbench.units import format_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +36,45 @@ def print_comparisons(result: Mapping[str, Any], console: Console | None = None)
     )
     for note in result["notes"]:
         console.print(f"Note: {note}")
+
+
+def print_ladder(result: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print what :func:`greenbench.compare.ladder` returned, one row a rung, to stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = console or Console()
+    quality = next((name for name, m in METRICS.items() if m.quality and name in result["rungs"][-1]["means"]), None)
+    shown = [name for name in (quality, *FIGURES) if name]
+    table = Table(title="Each rung against the one below it", title_justify="left")
+    table.add_column("rung")
+    for name in shown:
+        table.add_column(METRICS[name].label + _ARROW.get(METRICS[name].direction, ""), justify="right")
+    table.add_column("memory, one crop", justify="right")
+    table.add_column("n", justify="right")
+    table.add_column("against the rung below")
+    for rung in result["rungs"]:
+        figures = [format_value(name, rung["means"].get(name)) for name in shown]
+        step = next((c for c in rung["comparisons"] if c["metric"] == quality), None)
+        memory = format_bytes(rung["memory_counted_bytes"])
+        table.add_row(rung["label"], *figures, memory, str(rung["n"]), _step(step))
+    console.print(table)
+    console.print(
+        f"Verdicts on {METRICS[quality].label if quality else 'quality'}: p ≤ {result['alpha']:g} (exact permutation "
+        f"test, {result['correction']}) and a difference above the practical threshold. All metrics: --json. Memory "
+        "is counted, not measured.",
+        style="dim",
+    )
+    for note in result["notes"]:
+        console.print(f"Note: {note}")
+
+
+def _step(c: Mapping[str, Any] | None) -> str:
+    if c is None:
+        return ""
+    style = _STYLE.get(c["verdict"], "")
+    verdict = f"[{style}]{c['verdict']}[/{style}]" if style else c["verdict"]
+    return f"{verdict}, {_difference(c)}\n{c['reason']}"
 
 
 def _table(title: str, rows: list[Mapping[str, Any]]) -> Table:
