@@ -73,7 +73,11 @@ class BudgetSection:
 
 @dataclass(frozen=True)
 class TrainSection:
-    """How every model is trained; what a model's own recipe decides is in its card."""
+    """How every model is trained; what a model's own recipe decides is in its card.
+
+    An arm may differ: ``[models.LABEL.train]`` holds the keys that are its own. ``layer_drop`` is the probability that
+    a step skips an encoder layer, ``ema_decay`` above 0 evaluates the exponential moving average of the weights.
+    """
 
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -84,6 +88,10 @@ class TrainSection:
     activation_checkpointing: bool = False
     sdpa: Literal["auto", "math", "efficient", "flash"] = "auto"
     compile: bool = False
+    fused_optimizer: bool = True
+    ema_decay: float = 0.0
+    layer_drop: float = 0.0
+    features: Literal["stored", "on-the-fly"] = "stored"
     checkpoint_seconds: float = 60.0
     log_seconds: float = 0.5
 
@@ -91,6 +99,9 @@ class TrainSection:
         for key in ("batch_seconds", "crop_seconds", "checkpoint_seconds", "grad_accumulation"):
             if not getattr(self, key) > 0:
                 raise ValueError(f"{key} = {getattr(self, key)} must be above 0")
+        for key in ("ema_decay", "layer_drop"):
+            if not 0 <= getattr(self, key) < 1:
+                raise ValueError(f"{key} = {getattr(self, key):g} must lie in 0 (off) to below 1")
 
 
 @dataclass(frozen=True)
@@ -153,7 +164,10 @@ class ProtocolSection:
 
 @dataclass(frozen=True)
 class Suite:
-    """A complete, checked suite. ``models`` maps a label to options that override its card."""
+    """A complete, checked suite. ``models`` maps a label to options that override its card.
+
+    The option ``train`` of a label is a table of its own: what this arm's [train] has other than the suite's.
+    """
 
     suite: SuiteSection
     budget: BudgetSection
@@ -163,6 +177,15 @@ class Suite:
     power: PowerSection = field(default_factory=PowerSection)
     protocol: ProtocolSection = field(default_factory=ProtocolSection)
     models: dict[str, Any] = field(default_factory=dict)
+
+    def options_of(self, label: str) -> dict[str, Any]:
+        """Return what overrides the card of one entry of ``suite.models``."""
+        return {key: value for key, value in self.models.get(label, {}).items() if key != "train"}
+
+    def train_of(self, label: str) -> TrainSection:
+        """Return how one entry of ``suite.models`` is trained: [train] with [models.LABEL.train] laid over it."""
+        own = self.models.get(label, {}).get("train")
+        return _own_train(as_table(self.train), own, f"[models.{label}.train]") if own else self.train
 
     def to_toml(self) -> str:
         """Return the TOML text that loads to this very suite."""
@@ -220,12 +243,20 @@ def suite_from_table(table: Mapping[str, Any], where: str) -> Suite:
             raise ConfigError(f"{where}: [models.{label}] fits no model of the suite{did_you_mean(label, labels)}")
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: [models.{label}] must be a table, found {value!r}")
+        if "train" in value:
+            _own_train(table.get("train", {}), value["train"], f"{where} [models.{label}.train]")
     baseline = parts["suite"].baseline
     if baseline and baseline not in labels:
         raise ConfigError(
             f"{where} [suite] baseline: {baseline!r} is no model of the suite{did_you_mean(baseline, labels)}"
         )
     return Suite(**parts, models={k: dict(v) for k, v in options.items()})
+
+
+def _own_train(shared: Mapping[str, Any], own: Any, where: str) -> TrainSection:
+    if not isinstance(own, Mapping):
+        raise ConfigError(f"{where}: expected a table, found {own!r}")
+    return build(TrainSection, {**shared, **own}, where)
 
 
 def digest(value: Any, length: int = 8) -> str:

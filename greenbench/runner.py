@@ -137,7 +137,8 @@ def _check_trials(suite: Suite, plans: Sequence[TrialPlan]) -> None:
     from greenbench.models.registry import check_options
     from greenbench.train.precision import pick_device
 
-    pick_device(suite.train.device)
+    for device in {plan.train.device for plan in plans}:
+        pick_device(device)
     check_settings(suite.evaluate)
     for spec in {plan.label: plan.spec for plan in plans if plan.spec}.values():
         check_options(spec)

@@ -46,18 +46,28 @@ def identity(trial: Trial) -> dict[str, Any]:
 
 
 def check_comparable(trials: Sequence[Trial]) -> None:
-    """Raise :class:`IncomparableError` naming the first key that differs, both values and the remedy."""
-    if not trials:
-        return
-    first = identity(trials[0])
-    for other in trials[1:]:
-        found = identity(other)
-        for key, value in first.items():
-            if json.dumps(found[key], sort_keys=True) != json.dumps(value, sort_keys=True):
+    """Raise :class:`IncomparableError` naming the first key that differs, both values and the remedy.
+
+    What an arm sets for itself in ``[models.LABEL.train]`` is what its suite asks about: there it must agree with the
+    other trials of its label only.
+    """
+    first: dict[tuple[str, str], tuple[Trial, Any]] = {}
+    for trial in trials:
+        own = own_train_keys(trial)
+        for key, value in identity(trial).items():
+            group = (key, str(trial.manifest.get("label")) if key in own else "")
+            other, wanted = first.setdefault(group, (trial, value))
+            if json.dumps(value, sort_keys=True) != json.dumps(wanted, sort_keys=True):
                 raise IncomparableError(
-                    f"{key} differs: {_show(value)} in {trials[0].path} but {_show(found[key])} in {other.path}; "
-                    f"{_REMEDY[key]}"
+                    f"{key} differs: {_show(wanted)} in {other.path} but {_show(value)} in {trial.path}; {_REMEDY[key]}"
                 )
+
+
+def own_train_keys(trial: Trial) -> dict[str, Any]:
+    """Return the keys of [train] in which a trial's arm differs from its suite, with the arm's values."""
+    shared = _table(_table(trial.manifest.get("config")).get("train"))
+    own = _table(trial.manifest.get("train"))
+    return {key: value for key, value in own.items() if shared.get(key) != value}
 
 
 def _table(value: Any) -> Mapping[str, Any]:

@@ -58,13 +58,25 @@ class Cost:
     by_module: dict[str, float] = field(default_factory=dict)
 
 
-def count(model: ModelSpec | Upstream, *, seconds: float = 10.0, batch: int = 1, fvcore: bool = True) -> Cost:
+def count(
+    model: ModelSpec | Upstream,
+    *,
+    seconds: float = 10.0,
+    batch: int = 1,
+    fvcore: bool = True,
+    layer_drop: float = 0.0,
+) -> Cost:
     """Count a contestant (built on the meta device, so size does not matter) or a module that exists.
 
+    ``layer_drop`` is the probability that training skips a layer, for a contestant; it is counted in expectation.
     Raises :class:`~greenbench.errors.ConfigError` for options the model does not take, and what the model raises
     where neither shapes nor a CPU run get through its code.
     """
     subject, optimizer = _resolve(model)
+    if layer_drop and trains(subject):
+        from greenbench.models.layer_drop import drop_layers
+
+        drop_layers(subject, layer_drop)
     samples = round(seconds * SAMPLE_RATE)
     audio_s = batch * samples / SAMPLE_RATE
     forward = count_forward(subject, batch, samples)

@@ -14,6 +14,7 @@ from greenbench.data.batch import Batch
 from greenbench.data.batches import BatchPlan, EpochPlan
 from greenbench.data.feature_store import FeatureStore
 from greenbench.data.features import extract
+from greenbench.data.features_on_the_fly import FeaturesOnTheFly
 from greenbench.data.waveforms import WaveformStore, to_float
 
 Augment = Callable[[torch.Tensor, int, int], torch.Tensor]
@@ -31,7 +32,7 @@ class BatchLoader:
     def __init__(
         self,
         store: WaveformStore,
-        features: FeatureStore | None,
+        features: FeatureStore | FeaturesOnTheFly | None,
         *,
         seed: int,
         fingerprint: str,
@@ -49,6 +50,7 @@ class BatchLoader:
         self.device = torch.device(device)
         self.waveform = features is None if waveform is None else waveform
         self.augment = augment
+        self._extracts = augment is not None or isinstance(features, FeaturesOnTheFly)
         is_cuda = self.device.type == "cuda"
         self._stream = torch.cuda.Stream(self.device) if is_cuda else None
         self._pool = ThreadPoolExecutor(1, "greenbench-loader") if is_cuda or prefetch else None
@@ -121,7 +123,7 @@ class BatchLoader:
     def _load(self, epoch_plan: EpochPlan, epoch: int, index: int) -> Batch:
         plan = epoch_plan.batch(index)
         with torch.cuda.stream(self._stream) if self._stream is not None else contextlib.nullcontext():
-            waveform = self._waveforms(plan) if self.waveform or self.augment is not None else None
+            waveform = self._waveforms(plan) if self.waveform or self._extracts else None
             if waveform is not None and self.augment is not None:
                 waveform = self.augment(waveform, epoch, index)
             features = self._features(plan, waveform) if self.features is not None else None
@@ -139,9 +141,10 @@ class BatchLoader:
         store = self.features
         if store is None:
             raise ValueError("the loader was built without features")
-        if self.augment is not None and waveform is not None:
+        if waveform is not None and (self.augment is not None or isinstance(store, FeaturesOnTheFly)):
             # Stored features are those of the recordings as they are; changed ones are computed on the device.
             return store.normalise(extract(waveform, store.spec))
+        assert isinstance(store, FeatureStore)
         hop = store.spec.hop_samples * store.spec.stack
         frames = plan.num_samples // hop
         block = np.empty((len(plan.utterances), frames, store.spec.dim), np.float16)

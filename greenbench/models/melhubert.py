@@ -24,10 +24,14 @@ from greenbench.models.kmeans import cluster
 from greenbench.models.masking import span_mask
 from greenbench.models.relabel import Relabelling
 from greenbench.models.unit_model import HOP_SAMPLES, UnitModel
+from greenbench.models.visible import VisibleOnly, equal_counts
 
 
 class MelHubert(UnitModel):
-    """Masked prediction of k-means units of log-mel frames at 50 Hz."""
+    """Masked prediction of k-means units of log-mel frames at 50 Hz.
+
+    With ``drop_masked`` (not in the publication) the encoder's layers see the visible frames only.
+    """
 
     frame_hz = 50.0
     feature_spec = KALDI_FBANK_40
@@ -52,6 +56,7 @@ class MelHubert(UnitModel):
         relabel_layer: int = 0,
         relabel_seconds: float = 1200.0,
         reinitialise: bool = True,
+        drop_masked: bool = False,
     ) -> None:
         super().__init__()
         config = HubertConfig(
@@ -63,6 +68,7 @@ class MelHubert(UnitModel):
         self.project = nn.Linear(2 * KALDI_FBANK_40.n_mels, width)
         self.encoder = HubertEncoder(config)
         self.predict = nn.Linear(width, units)
+        self.visible = VisibleOnly(width, heads=heads) if drop_masked else None
         self.dropout = nn.Dropout(dropout)
         self.relabelling = Relabelling.of_stages(
             "stages", stages, relabel_at, units=relabel_units or units, layer=relabel_layer, seconds=relabel_seconds,
@@ -104,13 +110,31 @@ class MelHubert(UnitModel):
         frames = self._stack(batch.features)
         mask = span_mask(
             len(frames), frames.shape[1], prob=self.mask_prob, span=self.mask_span, generator=info.generator
-        ).to(frames.device)
-        hidden = self.encoder(self.dropout(self.project(frames.masked_fill(mask.unsqueeze(-1), 0.0))))[0]
+        )
+        if self.visible is not None:
+            mask = equal_counts(mask, info.generator)
+        hidden = self._encode(frames, mask)
+        mask = mask.to(frames.device)
         targets = self.labels.crop(batch.utterances, batch.starts, frames.shape[1]).to(frames.device)
         predict = self.predict_later[self.stage - 1] if self.stage else self.predict
         logits = predict(hidden[mask])
         loss = F.cross_entropy(logits.float(), targets[mask])
         return loss, {"accuracy": (logits.argmax(-1) == targets[mask]).float().mean().detach()}
+
+    def _encode(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """Return the encoder's output for frames (B, T, 2 F) of which those in ``mask`` (B, T) are hidden."""
+        hidden = self.dropout(self.project(frames.masked_fill(mask.to(frames.device).unsqueeze(-1), 0.0)))
+        if self.visible is None:
+            return self.encoder(hidden)[0]
+        hidden = self.encoder.layer_norm(hidden + self.encoder.pos_conv_embed(hidden))
+        return self.visible(self.encoder.dropout(hidden), mask, self._layers)
+
+    def _layers(self, hidden: Tensor) -> Tensor:
+        rate = self.encoder.config.layerdrop
+        for layer in self.encoder.layers:
+            if not (self.training and rate and float(torch.rand(())) < rate):
+                hidden = layer(hidden, attention_mask=None)
+        return hidden
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
         """Return the projected input and each layer's output."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -102,10 +102,11 @@ def predict(
     costs: dict[str, Cost | None] = {}
     trials = []
     for plan in plans:
+        own = replace(suite, train=plan.train)
         if plan.label not in costs:
             spec = _spec(plan, suite)
-            costs[plan.label] = _cost(spec, suite) if spec else None
-        trials.append(_trial(plan, suite, costs[plan.label], speed, grams_per_joule, pretrain_audio_s))
+            costs[plan.label] = _cost(spec, own) if spec else None
+        trials.append(_trial(plan, own, costs[plan.label], speed, grams_per_joule, pretrain_audio_s))
     summed = ("seconds", "flops", "evaluate_seconds", "energy_kwh", "co2e_g")
     total = {key: _sum([t[key] for t in trials if t[key] is not None or not t["control"]]) for key in summed}
     return {
@@ -200,7 +201,7 @@ def _cost(spec: ModelSpec, suite: Suite) -> Cost:
     from greenbench.cost import count
 
     crops = max(1, round(suite.train.batch_seconds / suite.train.crop_seconds))
-    return count(spec, seconds=suite.train.crop_seconds, batch=crops, fvcore=False)
+    return count(spec, seconds=suite.train.crop_seconds, batch=crops, fvcore=False, layer_drop=suite.train.layer_drop)
 
 
 def _measured(suite: Suite) -> Throughput:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from greenbench import cards
-from greenbench.config import Suite, digest
+from greenbench.config import Suite, TrainSection, digest
 from greenbench.errors import ConfigError, did_you_mean
 from greenbench.schema import as_table
 
@@ -20,7 +20,8 @@ _NO_EFFECT = ("checkpoint_seconds", "log_seconds")
 class TrialPlan:
     """One trial to run: a contestant or a control, with one seed.
 
-    ``spec`` is None for the control ``logmel``, which has no model. ``control`` is empty for contestants.
+    ``spec`` is None for the control ``logmel``, which has no model. ``control`` is empty for contestants. ``train`` is
+    the suite's [train], with an arm's own keys laid over it.
     """
 
     label: str
@@ -29,6 +30,7 @@ class TrialPlan:
     seed: int
     folder_name: str
     config_hash: str
+    train: TrainSection = field(default_factory=TrainSection)
 
     @property
     def trains(self) -> bool:
@@ -48,22 +50,17 @@ class TrialPlan:
 
 @dataclass(frozen=True)
 class Arm:
-    """One row of the matrix: a contestant or a control, before seeds are given."""
+    """One row of the matrix: a contestant or a control, before seeds are given; no ``train`` means the suite's."""
 
     label: str
     spec: cards.ModelSpec | None
     control: str = ""
+    train: TrainSection | None = None
 
 
 def arms(suite: Suite) -> tuple[Arm, ...]:
     """Return the contestants in the suite's order, then the controls."""
-    contestants = tuple(
-        Arm(spec.label, spec)
-        for spec in (
-            cards.resolve(entry, suite.suite.size, suite.models.get(entry.partition("=")[0]))
-            for entry in suite.suite.models
-        )
-    )
+    contestants = tuple(_contestant(suite, entry) for entry in suite.suite.models)
     return _distinct(contestants + tuple(_control(text, contestants) for text in suite.suite.controls))
 
 
@@ -91,7 +88,7 @@ def config_hash(suite: Suite, arm: Arm, seed: int) -> str:
     Model, seed, budget, training, evaluation and data count. The label does not (the same model under two names has
     one hash), nor do carbon, power and protocol, nor how often something is logged or saved.
     """
-    train = {key: value for key, value in as_table(suite.train).items() if key not in _NO_EFFECT}
+    train = {key: value for key, value in as_table(arm.train or suite.train).items() if key not in _NO_EFFECT}
     return digest(
         {
             "spec": None if arm.spec is None else as_table(replace(arm.spec, label="")),
@@ -108,7 +105,14 @@ def config_hash(suite: Suite, arm: Arm, seed: int) -> str:
 
 def _trial(suite: Suite, arm: Arm, seed: int) -> TrialPlan:
     found = config_hash(suite, arm, seed)
-    return TrialPlan(arm.label, arm.spec, arm.control, seed, f"{arm.label}-s{seed}-{found}", found)
+    folder_name = f"{arm.label}-s{seed}-{found}"
+    return TrialPlan(arm.label, arm.spec, arm.control, seed, folder_name, found, arm.train or suite.train)
+
+
+def _contestant(suite: Suite, entry: str) -> Arm:
+    key = entry.partition("=")[0]
+    spec = cards.resolve(entry, suite.suite.size, suite.options_of(key))
+    return Arm(spec.label, spec, train=suite.train_of(key))
 
 
 def _control(text: str, contestants: tuple[Arm, ...]) -> Arm:

@@ -19,6 +19,7 @@ from greenbench.config import TrainSection
 from greenbench.models.base import SAMPLE_RATE, Batch, StepInfo, Upstream
 from greenbench.records import Journal
 from greenbench.schedule import learning_rate_factor
+from greenbench.train.averaging import WeightAverage
 from greenbench.train.checkpoint import CheckpointStore
 from greenbench.train.memory import checkpoint_activations
 from greenbench.train.optimizer import OptimizerSet, build_optimizer
@@ -87,7 +88,9 @@ class Pretraining:
         self.device, self.dtype, self.flops_of_batch = device, dtype, flops_of_batch
         self.journal, self.checkpoints = journal, checkpoints
         self.stop_requested, self.checkpoint_phase = stop_requested, checkpoint_phase
-        self.optimizer: OptimizerSet = build_optimizer(model, recipe)
+        self.optimizer: OptimizerSet = build_optimizer(model, recipe, fused=settings.fused_optimizer)
+        parameters = model.pretraining_parameters()
+        self.average = WeightAverage(parameters, settings.ema_decay) if settings.ema_decay else None
         if settings.activation_checkpointing:
             checkpoint_activations(model)
         self.generator = torch.Generator().manual_seed(seed)
@@ -133,7 +136,9 @@ class Pretraining:
         self.state.stage_began = None
         if fresh is not None:
             self.model.load_state_dict(fresh.state_dict())
-            self.optimizer = build_optimizer(self.model, self.recipe)
+            self.optimizer = build_optimizer(self.model, self.recipe, fused=self.settings.fused_optimizer)
+            if self.average is not None:
+                self.average = WeightAverage(self.model.pretraining_parameters(), self.settings.ema_decay)
 
     def _schedule_position(self, fraction: float) -> float:
         """Return where the learning rate's schedule stands: in the stage, where each begins with fresh weights."""
@@ -141,6 +146,11 @@ class Pretraining:
             return fraction
         begin, end = self.state.stage_began or 0.0, (*self.model.relabel_at, 1.0)[self.state.stage]
         return 1.0 if end <= begin else min(1.0, (fraction - begin) / (end - begin))
+
+    def adopt_average(self) -> None:
+        """Put the weights' moving average in their place, where there is one: it is what gets evaluated."""
+        if self.average is not None:
+            self.average.adopt()
 
     def _next_share(self) -> float:
         """Ask the ledger for the next step, telling it what a whole one costs in audio and FLOPs."""
@@ -169,6 +179,8 @@ class Pretraining:
             audio_s += batch.audio_s
             flops += self.flops_of_batch(batch.size, batch.num_samples)
         self._update(factor)
+        if self.average is not None:
+            self.average.update(self.state.step)
         self.model.after_step(info)
         self._bound_queue()
         self.state.step += 1
@@ -249,6 +261,8 @@ class Pretraining:
                 "optimizer": self.optimizer.state_tensors(),
                 "generators": {"loop": self.generator.get_state(), "torch": torch.get_rng_state()},
             }
+            if self.average is not None:
+                tensors["average"] = self.average.state_tensors()
             numpy_state = np.random.get_state(legacy=False)
             self.checkpoints.save(tensors, {
                 "step": self.state.step, "position": list(self.loader.position), "ledger": self.ledger.state(),
@@ -263,6 +277,8 @@ class Pretraining:
         """Continue from a checkpoint, to the bit: weights, optimizer, generators, data position."""
         self.model.load_state_dict(tensors["model"])
         self.optimizer.load_state_tensors(tensors.get("optimizer", {}))
+        if self.average is not None:
+            self.average.load_state_tensors(tensors["average"])
         self.generator.set_state(tensors["generators"]["loop"])
         torch.set_rng_state(tensors["generators"]["torch"])
         np.random.set_state(_numpy_state(state["numpy"]))

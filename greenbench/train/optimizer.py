@@ -53,20 +53,23 @@ class OptimizerSet:
             optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
-def build_optimizer(model: Upstream, recipe: Recipe) -> OptimizerSet:
-    """Build the recipe's optimizers. Biases, norms and other vectors get no weight decay."""
+def build_optimizer(model: Upstream, recipe: Recipe, *, fused: bool = True) -> OptimizerSet:
+    """Build the recipe's optimizers. Biases, norms and other vectors get no weight decay.
+
+    ``fused`` updates all parameters in one kernel where the device has it; Muon has none, its AdamW part has.
+    """
     parameters = model.pretraining_parameters()
     if recipe.optimizer == "muon":
-        return _muon(model, recipe, parameters)
+        return _muon(model, recipe, parameters, fused=fused)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     optimizer = kind(
         _decay_groups(parameters, recipe.weight_decay), lr=recipe.learning_rate, betas=_betas(recipe), eps=recipe.eps,
-        fused=_fused(parameters),
+        fused=fused and _fused(parameters),
     )  # fmt: skip
     return OptimizerSet([optimizer], [recipe.learning_rate], parameters)
 
 
-def _muon(model: Upstream, recipe: Recipe, parameters: list[nn.Parameter]) -> OptimizerSet:
+def _muon(model: Upstream, recipe: Recipe, parameters: list[nn.Parameter], *, fused: bool) -> OptimizerSet:
     if not hasattr(torch.optim, "Muon"):
         raise ConfigError(f"optimizer = 'muon' needs torch 2.9 or newer, found {torch.__version__}; use 'adamw'")
     # Muon orthogonalises the update of hidden matrices; embeddings, heads and vectors stay with AdamW.
@@ -78,7 +81,7 @@ def _muon(model: Upstream, recipe: Recipe, parameters: list[nn.Parameter]) -> Op
     )
     adamw = torch.optim.AdamW(
         _decay_groups(others, recipe.weight_decay), lr=recipe.learning_rate, betas=_betas(recipe), eps=recipe.eps,
-        fused=_fused(others),
+        fused=fused and _fused(others),
     )  # fmt: skip
     return OptimizerSet([muon, adamw], [recipe.muon_learning_rate, recipe.learning_rate], parameters)
 

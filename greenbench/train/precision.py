@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -59,6 +60,25 @@ def autocast(device: torch.device, dtype: str) -> AbstractContextManager[object]
     return torch.autocast(device.type, dtype=DTYPES[dtype])
 
 
+def check_attention(name: str, device: torch.device, dtype: str) -> None:
+    """Raise :class:`DeviceError` where ``device`` has no such kernel for attention without a mask in ``dtype``."""
+    if name in ("auto", "math"):
+        return
+    probe = torch.zeros(1, 1, 8, 32, device=device, dtype=DTYPES[dtype])
+    try:
+        with sdpa_kernel(_SDPA[name][:1]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.nn.functional.scaled_dot_product_attention(probe, probe, probe)
+    except RuntimeError as error:
+        raise DeviceError(
+            f"[train] sdpa = {name!r}: no such attention kernel for {dtype} on {device}; use auto or math"
+            + (", or dtype = bfloat16" if dtype == "float32" and device.type == "cuda" else "")
+        ) from error
+
+
 def attention_backend(name: str) -> AbstractContextManager[object]:
-    """Return the context that restricts SDPA to a backend (``auto`` lets torch choose)."""
+    """Return the context that restricts SDPA to a backend (``auto`` lets torch choose).
+
+    A call that the backend cannot serve, such as one with a position bias in flash attention, falls back to plain math.
+    """
     return nullcontext() if name == "auto" else sdpa_kernel(_SDPA[name])

@@ -58,6 +58,7 @@ def write_manifest(
         "schema_version": SCHEMA_VERSION, "suite": suite.suite.name, "label": plan.label, "card": spec["card"],
         "family": plan.family, "size": plan.size, "seed": plan.seed,
         "control": plan.control, "folder": folder.name, "argv": argv, "config": as_table(suite), "spec": spec,
+        "train": as_table(plan.train),
         "config_hash": plan.config_hash, "git": git_state(), "packages": package_versions(), "host": describe_host(),
         "gpu": [], "data": _data_table(corpora[0]), "evaluate_data": _data_table(corpora[-1]),
         "carbon": _carbon_table(factor, suite.carbon.pue), "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

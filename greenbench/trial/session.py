@@ -16,19 +16,24 @@ from greenbench.cost.model_cost import feature_flops_per_audio_s
 from greenbench.data.corpus import Corpus, load_corpus
 from greenbench.data.feature_store import FeatureStore
 from greenbench.data.features import FeatureSpec, extract
+from greenbench.data.features_on_the_fly import FeaturesOnTheFly
 from greenbench.data.loader import BatchLoader
 from greenbench.data.waveforms import WaveformStore, prepare_waveforms
 from greenbench.errors import DataError
 from greenbench.models.base import SAMPLE_RATE, Upstream
+from greenbench.models.layer_drop import drop_layers
 from greenbench.models.registry import build, source_fingerprint
 from greenbench.records import CHECKPOINTS, OUTCOME, write_json
 from greenbench.train.checkpoint import CheckpointStore
 from greenbench.train.loop import Diverged, Pretraining
-from greenbench.train.precision import autocast, pick_device, pick_dtype
+from greenbench.train.precision import autocast, check_attention, pick_device, pick_dtype
 from greenbench.trial.worker import EXIT_INTERRUPTED, Worker, peak_rss_bytes, reset_peak_rss
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+Features = FeatureStore | FeaturesOnTheFly
 
 
 @dataclass
@@ -53,7 +58,7 @@ class TargetData:
     """The pretraining split as target makers see it."""
 
     store: WaveformStore
-    features_store: FeatureStore | None
+    features_store: Features | None
     num_samples: np.ndarray
 
     def waveform(self, index: int) -> np.ndarray:
@@ -97,6 +102,8 @@ def _set_up(worker: Worker) -> Setup:
     torch.set_flush_denormal(True)
     device = pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
+    if not worker.control:
+        check_attention(settings.sdpa, device, dtype)
     corpus = load_corpus(worker.suite.suite.data)
     stores = prepare_waveforms(corpus, workers=threads, progress=None)
     scored_spec = worker.suite.evaluate.data or corpus.spec
@@ -107,6 +114,8 @@ def _set_up(worker: Worker) -> Setup:
     torch.manual_seed(worker.seed)
     np.random.seed(worker.seed)
     model = build(worker.spec).to(device)
+    if settings.layer_drop and not worker.control:
+        drop_layers(model, settings.layer_drop)
     worker.outcome |= {
         "device": str(device), "dtype": dtype, "threads": threads,
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
@@ -139,15 +148,17 @@ def _count_costs(worker: Worker, model: Upstream) -> tuple[BatchFlops | None, Pa
     return flops, passes
 
 
-def _features(worker: Worker, setup: Setup, *, charged: bool) -> FeatureStore | None:
+def _features(worker: Worker, setup: Setup, *, charged: bool) -> Features | None:
     spec = setup.model.feature_spec
     if spec is None:
         return None
     with worker.phase("features", charged=charged):
+        if worker.suite.train.features == "on-the-fly" and not worker.control:
+            return FeaturesOnTheFly.prepare(setup.stores["pretrain"], spec, device=setup.device)
         return FeatureStore.compute(setup.stores["pretrain"], spec, device=setup.device, progress=worker.progress)
 
 
-def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
+def _pretrain(worker: Worker, setup: Setup) -> tuple[Features | None, bool]:
     """Features, targets, compilation and training under the ledger; False where a stop was requested."""
     suite, model = worker.suite, setup.model
     saved = setup.checkpoints.latest()
@@ -162,7 +173,7 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
     data = TargetData(setup.stores["pretrain"], features, setup.stores["pretrain"].num_samples)
     _targets(worker, setup, data, stage=saved[1].get("stage", 0) if saved else None)
     if fresh:
-        ledger.charge(flops=_preparation_flops(setup), origin="features and targets")
+        ledger.charge(flops=_preparation_flops(setup, features), origin="features and targets")
     reset_peak_rss()
     if setup.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(setup.device)
@@ -174,7 +185,7 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
     training = Pretraining(
         model, loader, ledger, worker.spec.recipe, suite.train, seed=worker.seed, device=setup.device,
         dtype=setup.dtype,
-        flops_of_batch=setup.flops, journal=worker.metrics, checkpoints=setup.checkpoints,
+        flops_of_batch=_step_flops(setup, features), journal=worker.metrics, checkpoints=setup.checkpoints,
         stop_requested=lambda: worker.stop, checkpoint_phase=worker.checkpoint_phase,
     )  # fmt: skip
     if saved:
@@ -191,15 +202,28 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[FeatureStore | None, bool]:
         _remake_targets(worker, setup, training, data)
     if pause == "finished":
         training.save("final")
+        training.adopt_average()
         setup.checkpoints.save_model(dict(model.state_dict()))
     worker.outcome |= _training_facts(training, loader, ledger, setup)
     return features, pause == "finished"
 
 
-def _preparation_flops(setup: Setup) -> float:
+def _preparation_flops(setup: Setup, features: Features | None) -> float:
     """Return the FLOPs of features and targets, which are part of pretraining."""
     audio_s = float(setup.stores["pretrain"].num_samples.sum()) / SAMPLE_RATE
+    if isinstance(features, FeaturesOnTheFly):
+        audio_s = features.computed_s
     return feature_flops_per_audio_s(setup.model) * audio_s + setup.model.extra_flops()
+
+
+def _step_flops(setup: Setup, features: Features | None) -> Callable[[int, int], float]:
+    """Return the FLOPs of a training step on (crops, samples a crop), with those of features made on the fly."""
+    flops = setup.flops
+    assert flops is not None
+    if not isinstance(features, FeaturesOnTheFly):
+        return flops
+    per_sample = feature_flops_per_audio_s(setup.model) / SAMPLE_RATE
+    return lambda crops, samples: flops(crops, samples) + per_sample * crops * samples
 
 
 def _targets(worker: Worker, setup: Setup, data: TargetData, *, stage: int | None) -> None:
@@ -250,7 +274,7 @@ def _training_facts(training: Pretraining, loader: BatchLoader, ledger: Ledger, 
     }  # fmt: skip
 
 
-def _evaluate(worker: Worker, setup: Setup, features: FeatureStore | None) -> None:
+def _evaluate(worker: Worker, setup: Setup, features: Features | None) -> None:
     from greenbench.evaluate import evaluate
 
     model = setup.model.eval()

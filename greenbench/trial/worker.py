@@ -15,15 +15,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from greenbench.budget import Ledger
 from greenbench.cards import ModelSpec, Recipe
-from greenbench.config import Suite, suite_from_table
+from greenbench.config import Suite, TrainSection, suite_from_table
 from greenbench.errors import DataError, GreenbenchError
 from greenbench.records import EVENTS, LIVE, MANIFEST, METRICS, OUTCOME, Journal, read_json, write_json
+from greenbench.schema import as_table, build
 from greenbench.trial.process import die_with_parent
 
 EXIT_INTERRUPTED = 130
@@ -35,7 +36,7 @@ class Worker:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = read_json(folder / MANIFEST)
-        self.suite: Suite = suite_from_table(self.manifest["config"], str(folder / MANIFEST))
+        self.suite: Suite = suite_of(self.manifest, str(folder / MANIFEST))
         self.seed = int(self.manifest["seed"])
         self.control = str(self.manifest["control"])
         self.spec = spec_from_manifest(self.manifest)
@@ -92,6 +93,12 @@ class Worker:
 
         reader = LiveReader(self.folder / LIVE)
         return lambda: reader.read().energy_j
+
+
+def suite_of(manifest: dict[str, Any], where: str) -> Suite:
+    """Return the suite of a trial, with the [train] that this arm has."""
+    suite = suite_from_table(manifest["config"], where)
+    return replace(suite, train=build(TrainSection, manifest.get("train", as_table(suite.train)), f"{where} train"))
 
 
 def spec_from_manifest(manifest: dict[str, Any]) -> ModelSpec:
