@@ -31,7 +31,8 @@ GROUPS = {
     "warp": {"warp"},
     "25hz": {"trunk_hz"},
     "fine-path": {"fine_path", "head_pattern"},
-    "eco": {"pattern", "kernel"},
+    "convolution": {"pattern", "kernel"},
+    "eco": {"target_warps"},
 }
 
 
