@@ -1,11 +1,14 @@
 """What metering costs: the sampler's own CPU time, and metered against unmetered steps beside an A/A run.
 
-    python benchmarks/meter_overhead.py [--own-cost-s 300] [--pairs 60] [--sources auto]
+    python benchmarks/meter_overhead.py [--own-cost-s 300] [--pairs 60] [--steps 100] [--threads 1] [--sources auto]
 
 The own cost is read from /proc: CPU seconds of the sampler per second while it watches a process with 31 threads.
 The steps are blocks of matrix products, run in the order A B B A; in B blocks the sampler runs and the live cell is
-read every step, in A blocks the sampler is suspended. The A/A run does the same without a sampler. Wall time on a
-shared machine differs between identical runs, so a ratio means nothing without the A/A ratio next to it.
+read every step, in A blocks the sampler is suspended. The A/A run does the same without a sampler. A block must last
+about a second: waking a suspended sampler costs it a flush, which weighs on shorter ones. By default the steps leave
+one core free, as a trainer that feeds a GPU does; with ``--threads`` of all cores the sampler's own cost must show,
+because nothing else can pay for it. Wall time on a shared machine differs between identical runs, so a ratio means
+nothing without the A/A ratio next to it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from greenbench.power.live import LiveReader
@@ -108,24 +112,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--own-cost-s", type=float, default=300.0)
     parser.add_argument("--pairs", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=max(1, len(os.sched_getaffinity(0)) - 1))
     parser.add_argument("--sources", default="auto")
     parser.add_argument("--hz", type=float, default=20.0)
     options = parser.parse_args()
     if options.own_cost_s:
         own_cost(options.own_cost_s, options.sources, options.hz)
     if options.pairs:
-        show("A/A (no sampler)", ratios(options.pairs, options.steps, None, lambda: None))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder)
-            with SamplerProcess(
-                path / "power.csv.gz", path / "live.bin", hz=options.hz, sources=options.sources
-            ) as sampler:
-                sampler.watch(os.getpid())
-                values = ratios(options.pairs, options.steps, sampler, LiveReader(sampler.live).read)
-                if sampler.pid is not None:
-                    os.kill(sampler.pid, signal.SIGCONT)
-        show("metered / unmetered", values)
+        with threadpool_limits(options.threads):
+            compare_steps(options.pairs, options.steps, options.sources, options.hz)
+
+
+def compare_steps(pairs: int, steps: int, sources: str, hz: float) -> None:
+    show("A/A (no sampler)", ratios(pairs, steps, None, lambda: None))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        with SamplerProcess(path / "power.csv.gz", path / "live.bin", hz=hz, sources=sources) as sampler:
+            sampler.watch(os.getpid())
+            values = ratios(pairs, steps, sampler, LiveReader(sampler.live).read)
+            if sampler.pid is not None:
+                os.kill(sampler.pid, signal.SIGCONT)
+    show("metered / unmetered", values)
 
 
 if __name__ == "__main__":
