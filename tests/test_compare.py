@@ -155,6 +155,25 @@ def test_runs_that_must_not_be_pooled_are_refused(tmp_path: Path, change: dict[s
     assert "\n" not in str(caught.value)
 
 
+def _own(dtype: str) -> dict[str, Any]:
+    """Return the manifest of an arm that sets its number format itself."""
+    return {"dtype": dtype, "train": {"dtype": dtype}, "config": {**CONFIG, "train": {"dtype": "float32"}}}
+
+
+def test_what_an_arm_sets_for_itself_is_what_is_compared(tmp_path: Path) -> None:
+    plain = {"config": _own("float32")["config"], "train": {"dtype": "float32"}}
+    base = [write_trial(tmp_path, "eco", s, {"phones_per_pct": 30.0 + s}, **plain) for s in range(2)]
+    new = [write_trial(tmp_path, "bf16", s, {"phones_per_pct": 30.0 + s}, **_own("bfloat16")) for s in range(2)]
+    assert entry(compare(base, new), "phones_per_pct")["n"] == 2
+    # Under one label it must still be one thing, and arms that set nothing must agree as ever.
+    other = write_trial(tmp_path / "later", "bf16", 0, {"phones_per_pct": 30.0}, **_own("float16"))
+    with pytest.raises(IncomparableError, match=r"^dtype differs: bfloat16 in .* but float16"):
+        compare(new, [other])
+    stray = write_trial(tmp_path / "stray", "eco", 0, {"phones_per_pct": 30.0}, dtype="float16")
+    with pytest.raises(IncomparableError, match=r"^dtype differs: float32"):
+        compare([*base, *new], [stray])
+
+
 def test_the_power_limit_of_a_gpu_is_part_of_the_hardware(tmp_path: Path) -> None:
     def on_gpu(label: str, limit_w: float, uuid: str) -> list[Trial]:
         gpu = [{**GPU[0], "power_limit_w": limit_w, "uuid": uuid}]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from greenbench.config import CURRENCIES, Suite, builtin_suites, digest, load_suite, suite_from_table
 from greenbench.errors import ConfigError
 
+ARM = "[suite]\n[budget]\nseconds = 1\n[models.eco.train]\n"
 MINIMAL = {"suite": {"name": "x"}, "budget": {"seconds": 5}}
 
 
@@ -38,6 +39,11 @@ def write(tmp_path: Path, text: str) -> str:
         ("[suite]\n[budget]\nseconds = 1\n[train]\ndtype = 'bf16'", ["dtype", "did you mean 'bfloat16'"]),
         ("[suite]\n[budget]\nseconds = 1\n[carbon]\npue = 0.5", ["pue = 0.5"]),
         ("[suite]\n[budget]\nseconds = 1\n[models.ecoo]\nwidth = 3", ["models.ecoo", "did you mean 'eco'"]),
+        (ARM + "dtyp = 'float32'", ["my.toml [models.eco.train]", "unknown key 'dtyp'", "did you mean 'dtype'"]),
+        (ARM + "dtype = 'bf16'", ["[models.eco.train] dtype", "did you mean 'bfloat16'"]),
+        (ARM + "batch_seconds = 'many'", ["[models.eco.train] batch_seconds", "expected float", "'many'"]),
+        (ARM + "layer_drop = 1.0", ["[models.eco.train]", "layer_drop = 1", "below 1"]),
+        ("[suite]\n[budget]\nseconds = 1\n[models.eco]\ntrain = 3", ["[models.eco.train]", "expected a table", "3"]),
         ("[suite]\nbaseline = 'nobody'\n[budget]\nseconds = 1", ["baseline", "nobody"]),
         ("[suite\n", ["my.toml", "not valid TOML"]),
     ],
@@ -94,6 +100,18 @@ def test_overrides_take_lists_numbers_and_plain_words() -> None:
 def test_a_table_of_model_options_reaches_only_that_model() -> None:
     suite = load_suite("quickstart", ["models.eco.width=64"])
     assert suite.models == {"eco": {"width": 64}}
+
+
+def test_an_arm_may_differ_in_training_and_the_others_stay(tmp_path: Path) -> None:
+    suite = load_suite("quickstart", ["models.eco.train.dtype=bfloat16", "models.eco.width=64"])
+    assert suite.train_of("eco").dtype == "bfloat16"
+    assert suite.train_of("eco").batch_seconds == suite.train.batch_seconds == 16
+    assert suite.train_of("hubert") == suite.train
+    assert suite.train.dtype == "auto"
+    assert suite.options_of("eco") == {"width": 64}
+    assert load_suite(write(tmp_path, suite.to_toml())) == suite
+    with pytest.raises(ConfigError, match=r"\[models\.eco\.train\]: unknown key 'dtyp'; did you mean 'dtype'"):
+        load_suite("quickstart", ["models.eco.train.dtyp=bfloat16"])
 
 
 @pytest.mark.parametrize("name", sorted(builtin_suites()))

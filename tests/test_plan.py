@@ -89,6 +89,26 @@ def test_the_hash_does_not_change_with_what_does_not(same: Suite) -> None:
     assert _hashes(same) == _hashes(make())
 
 
+def test_an_arms_own_training_is_in_its_plan_and_hash_and_in_no_others() -> None:
+    own = make(models={"hubert": {"train": {"batch_seconds": 8.0, "grad_accumulation": 4}}})
+    before, after = {p.folder_name: p for p in expand(make())}, expand(own)
+    assert [p.folder_name in before for p in after] == [p.label == "melhubert" for p in after]
+    assert {(p.label, p.train.batch_seconds) for p in after} == {("melhubert", 32.0), ("hubert", 8.0)}
+    # What an arm sets to the suite's own value changes nothing.
+    same = make(models={"hubert": {"train": {"batch_seconds": 32.0}}})
+    assert _hashes(same) == _hashes(make())
+
+
+def test_the_forecast_takes_each_arms_own_step() -> None:
+    suite = make({"steps": 100.0}, suite={"models": ("a=eco", "b=eco", "c=eco"), "seeds": (0,)}, models={
+        "b": {"train": {"batch_seconds": 8.0}}, "c": {"train": {"layer_drop": 0.5}},
+    })  # fmt: skip
+    a, b, c = predict(suite, throughput=SPEED)["trials"]
+    assert b["audio_hours"] == pytest.approx(a["audio_hours"] / 4)
+    assert b["peak_memory_bytes"] < 0.5 * a["peak_memory_bytes"]
+    assert c["flops"] < 0.8 * a["flops"]
+
+
 def test_one_model_under_two_names_has_one_hash_and_two_folders() -> None:
     plans = expand(make(suite={"models": ("a=melhubert", "b=melhubert"), "seeds": (0,)}))
     assert plans[0].config_hash == plans[1].config_hash
