@@ -52,6 +52,21 @@ class PublishedFigure:
 
 
 @dataclass(frozen=True)
+class Pretraining:
+    """The whole pretraining that a card is meant for: ``epochs`` over ``data_h`` hours of ``data``, and why so many."""
+
+    data: str
+    data_h: float
+    epochs: float
+    reason: str
+
+    @property
+    def audio_h(self) -> float:
+        """Return the hours of audio processed."""
+        return self.data_h * self.epochs
+
+
+@dataclass(frozen=True)
 class CardHead:
     """The ``[card]`` table."""
 
@@ -77,6 +92,7 @@ class Card:
     architecture: dict[str, Any] = field(default_factory=dict)
     sizes: dict[str, Any] = field(default_factory=dict)
     published: tuple[PublishedFigure, ...] = ()
+    pretraining: Pretraining | None = None
     path: str = ""
 
     @property
@@ -121,7 +137,7 @@ def load_card(name: str) -> Card:
 
 def card_from_table(table: Mapping[str, Any], where: str) -> Card:
     """Check a card given as plain tables."""
-    allowed = ("card", "recipe", "architecture", "sizes", "published")
+    allowed = ("card", "recipe", "architecture", "sizes", "pretraining", "published")
     for key in table:
         if key not in allowed:
             raise ConfigError(f"{where}: unknown table [{key}]{did_you_mean(key, allowed)}")
@@ -140,6 +156,9 @@ def card_from_table(table: Mapping[str, Any], where: str) -> Card:
         architecture=dict(table.get("architecture", {})),
         sizes={k: dict(v) for k, v in table.get("sizes", {}).items()},
         published=figures,
+        pretraining=build(Pretraining, table["pretraining"], f"{where} [pretraining]")
+        if "pretraining" in table
+        else None,
         path=where,
     )
 

@@ -110,17 +110,23 @@ class EvaluateSection:
 
     ``tasks`` are scored on the frozen model with ``heads``. Where ``transfer`` names more than ``frozen``, every
     strategy in it adapts the model to each of ``transfer_tasks`` under ``transfer_budget``. ``data`` names the corpus
-    whose labels are used; empty, it is the one that was pretrained on.
+    whose labels are used; empty, it is the one that was pretrained on. ``ctc_beam`` prefixes are kept when texts are
+    decoded; 1 is greedy.
     """
 
     data: str = ""
     tasks: tuple[str, ...] = ("phones",)
     heads: tuple[str, ...] = ("linear",)
+    ctc_beam: int = 1
     transfer: tuple[str, ...] = ("frozen",)
     transfer_tasks: tuple[str, ...] = ("phones", "keywords")
     transfer_budget: BudgetSection = BudgetSection(seconds=30.0)
     max_train_seconds: float = 1200.0
     max_test_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.ctc_beam < 1:
+            raise ValueError(f"ctc_beam = {self.ctc_beam} must be 1 (greedy) or more")
 
 
 @dataclass(frozen=True)

@@ -278,3 +278,33 @@ def test_two_billion_parameters_are_counted_in_little_time_and_memory() -> None:
     assert 2.0e9 < params < 2.2e9
     assert peak_bytes < 2 * 2**30
     assert seconds < 60  # under 20 s on a quiet machine
+
+
+def test_costs_of_others_are_multiples_of_the_first() -> None:
+    from greenbench.cost import against, format_against
+
+    table = against("eco", ["melhubert@tiny", "eco@tiny"], size="tiny", seconds=4.0, batch=2)
+    eco, mel, same = table["rows"]
+    for key, value in mel["ratios"].items():
+        if value is not None:
+            assert value == pytest.approx(mel[key] / eco[key])
+    assert same["ratios"]["flops_train_per_audio_s"] == same["ratios"]["peak_train_memory_bytes"] == 1.0
+    alone = cost.count(resolve("eco", "tiny"), seconds=4.0, batch=2, fvcore=False)
+    assert eco["peak_train_memory_bytes"] == alone.peak_train_memory_bytes
+    assert 0 < eco["train_state_bytes"] < eco["peak_train_memory_bytes"]
+    text = format_against(table)
+    assert "melhubert (tiny)" in text
+    assert "×" in text
+
+
+def test_eco_base_is_as_light_as_it_claims() -> None:
+    """At most 1/8 of MelHuBERT's FLOPs and 1/3 of its memory, and 1,000 times below HuBERT Large as a whole."""
+    from greenbench.cost import against
+
+    table = against("eco", ["melhubert", "hubert@large", "wav2vec2@large"], seconds=10.0, batch=16)
+    _, mel, hubert, wav2vec2 = (row["ratios"] for row in table["rows"])
+    assert mel["flops_forward_per_audio_s"] >= 8
+    assert mel["peak_train_memory_bytes"] >= 3
+    assert hubert["peak_train_memory_bytes"] >= 10
+    assert hubert["pretrain_flops"] >= 1000
+    assert wav2vec2["pretrain_flops"] >= 1000

@@ -112,12 +112,21 @@ def cost(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A card, package.module:Class or file.py:Class.")],
     size: Annotated[str, typer.Option("--size", help="Size of the card.")] = "base",
     seconds: Annotated[float, typer.Option("--seconds", min=0.5, help="Length of the audio counted.")] = 10.0,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Crops a batch, for the memory of training.")] = 1,
+    others: Annotated[
+        Optional[list[str]],
+        typer.Option("--against", metavar="NAME[@SIZE]", help="Set beside another model, with ratios; repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Count parameters, FLOPs and memory of a model without its weights."""
-    from greenbench.cost import describe, format_cost
+    from greenbench.cost import against, describe, format_against, format_cost
 
-    facts = describe(name, size, seconds)
+    if others:
+        table = against(name, others, size=size, seconds=seconds, batch=batch)
+        emit(table) if as_json else print(format_against(table))
+        return
+    facts = describe(name, size, seconds, batch=batch)
     emit(facts) if as_json else print(format_cost(facts))
 
 

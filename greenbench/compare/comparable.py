@@ -9,7 +9,9 @@ from typing import Any
 from greenbench.errors import IncomparableError
 from greenbench.records import Trial
 
-_EVALUATION = ("max_train_seconds", "max_test_seconds")
+_EVALUATION = ("max_train_seconds", "max_test_seconds", "ctc_beam")
+_BEFORE = {"ctc_beam": 1}
+"""What runs did that were made before there was a key for it."""
 _REMEDY = {
     "hardware.cpu": "run both on one machine",
     "hardware.cores": "run both on one machine with the same cores",
@@ -41,7 +43,7 @@ def identity(trial: Trial) -> dict[str, Any]:
         "data_fingerprint": _table(manifest.get("data")).get("fingerprint"),
         "evaluate_fingerprint": _table(manifest.get("evaluate_data") or manifest.get("data")).get("fingerprint"),
         "budget": dict(_table(config.get("budget"))),
-        "evaluate": {key: evaluate[key] for key in _EVALUATION if key in evaluate},
+        "evaluate": {**_BEFORE, **{key: evaluate[key] for key in _EVALUATION if key in evaluate}},
     }
 
 

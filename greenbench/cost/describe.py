@@ -17,8 +17,9 @@ SUPERB_SECONDS = 7.03
 def describe(name: str, size: str = "base", seconds: float = 10.0, *, batch: int = 1) -> dict[str, Any]:
     """Return the costs of a card, or of ``package.module:Class``, at a size and a crop length, as plain data.
 
-    ``pretrain_flops`` is what its published pretraining took: hours of audio processed times training FLOPs, with
-    ``pretrain_audio_h`` and its source; None where the card does not say how much audio was processed.
+    ``pretrain_flops`` is what its published pretraining took, or for a model of ours what its card configures: hours
+    of audio processed times training FLOPs, with ``pretrain_audio_h`` and its source; None where the card does not say
+    how much audio that is.
     """
     from greenbench.cards import load_card, resolve
     from greenbench.cost.model_cost import count
@@ -26,7 +27,7 @@ def describe(name: str, size: str = "base", seconds: float = 10.0, *, batch: int
     cost = count(resolve(name, size), seconds=seconds, batch=batch)
     short = cost if seconds == SUPERB_SECONDS else count(resolve(name, size), seconds=SUPERB_SECONDS, fvcore=False)
     card = None if ":" in name else load_card(name)
-    hours, source = _published_audio_h(card, size)
+    hours, source = whole_audio_h(card, size)
     pretrain = None
     if hours is not None and cost.flops_train_per_audio_s is not None:
         pretrain = hours * SECONDS_PER_HOUR * cost.flops_train_per_audio_s
@@ -38,10 +39,14 @@ def describe(name: str, size: str = "base", seconds: float = 10.0, *, batch: int
     }  # fmt: skip
 
 
-def _published_audio_h(card: Card | None, size: str) -> tuple[float | None, str]:
+def whole_audio_h(card: Card | None, size: str) -> tuple[float | None, str]:
+    """Return the hours of audio that a whole pretraining processes, published or configured, and the source."""
     for figure in card.published if card else ():
         if figure.metric == "audio_h_processed" and figure.variant in ("", size):
             return figure.value, figure.source
+    if card and card.pretraining:
+        plan = card.pretraining
+        return plan.audio_h, f"configured: {plan.epochs:g} epochs of {plan.data}; {plan.reason}"
     return None, ""
 
 
@@ -58,7 +63,7 @@ def format_cost(facts: dict[str, Any], *, modules: int = 12) -> str:
         ("input features / s", format_si(facts["flops_features_per_audio_s"], "FLOP")),
         ("training FLOPs / s", format_si(facts["flops_train_per_audio_s"], "FLOP") or "does not train"),
         ("training memory", format_bytes(facts["peak_train_memory_bytes"]) + f" at batch {facts['batch']}"),
-        ("published pretraining", _pretraining(facts)),
+        ("whole pretraining", _pretraining(facts)),
         ("not counted", _uncounted(facts["uncounted_ops"])),
     ]
     title = f"{facts['model']} ({facts['size']}), crops of {facts['seconds']:g} s"

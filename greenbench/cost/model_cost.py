@@ -56,6 +56,8 @@ class Cost:
     fvcore_flops_forward_per_audio_s: float | None
     fvcore_uncounted_ops: dict[str, int] = field(default_factory=dict)
     by_module: dict[str, float] = field(default_factory=dict)
+    train_state_bytes: int | None = None
+    """Of the training memory, what does not grow with the batch: weights, buffers and optimizer state."""
 
 
 def count(
@@ -80,7 +82,7 @@ def count(
     samples = round(seconds * SAMPLE_RATE)
     audio_s = batch * samples / SAMPLE_RATE
     forward = count_forward(subject, batch, samples)
-    train, peak = _training(subject, batch, samples, optimizer) if trains(subject) else (None, None)
+    train, peak, state = _training(subject, batch, samples, optimizer) if trains(subject) else (None, None, None)
     analytic = analytic_macs(subject, samples)
     traceable = fvcore and forward.flops / batch <= MAX_TRACED_FLOPS
     traced, missed = _fvcore(subject, samples) if traceable else (None, {})
@@ -103,6 +105,7 @@ def count(
         fvcore_flops_forward_per_audio_s=None if traced is None else traced * SAMPLE_RATE / samples,
         fvcore_uncounted_ops=missed,
         by_module={name: flops / audio_s for name, flops in forward.by_module.items()},
+        train_state_bytes=state,
     )
 
 
@@ -117,8 +120,8 @@ def _resolve(model: ModelSpec | Upstream) -> tuple[Upstream, str]:
     return twin(built, "meta"), model.recipe.optimizer
 
 
-def _training(model: Upstream, batch: int, samples: int, optimizer: str) -> tuple[float, int]:
-    """Return FLOPs of a step, averaged over the stages of training, and the largest memory of any stage."""
+def _training(model: Upstream, batch: int, samples: int, optimizer: str) -> tuple[float, int, int]:
+    """Return FLOPs of a step, averaged over the stages, the largest memory of any stage, and its constant part."""
     fractions = stage_fractions(model)
     counts = []
     for stage, fraction in enumerate(fractions):
@@ -128,7 +131,7 @@ def _training(model: Upstream, batch: int, samples: int, optimizer: str) -> tupl
     flops = sum(c.flops * length for c, length in zip(counts, lengths, strict=True)) / sum(lengths)
     weights = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
     state = OPTIMIZER_BYTES[optimizer] * sum(p.numel() for p in model.pretraining_parameters())
-    return flops, weights + state + max(c.peak_bytes for c in counts)
+    return flops, weights + state + max(c.peak_bytes for c in counts), weights + state
 
 
 def feature_flops_per_audio_s(model: Upstream) -> float:

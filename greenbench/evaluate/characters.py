@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from greenbench.evaluate.alignment import collapse
+from greenbench.evaluate.beam import prefix_beam
 from greenbench.evaluate.context import Context, Side, TaskLeftOut, TaskResult, held_out
 from greenbench.evaluate.linear import Standardised
 from greenbench.evaluate.recurrent import build_head
@@ -61,6 +62,11 @@ def greedy(log_probabilities: np.ndarray, alphabet: Alphabet) -> str:
     return " ".join(text.split())
 
 
+def beam_search(log_probabilities: np.ndarray, alphabet: Alphabet, width: int) -> str:
+    """Return the most probable text over its alignments, spaces single."""
+    return " ".join(alphabet.decode(prefix_beam(log_probabilities, width, blank=BLANK)).split())
+
+
 @dataclass
 class TextSplit:
     """Utterances with normalised texts and frames."""
@@ -71,7 +77,7 @@ class TextSplit:
 
 
 def characters(context: Context) -> TaskResult:
-    """Score character recognition by CTC and greedy decoding without a language model.
+    """Score character recognition by CTC without a language model: greedy, or with ``ctc_beam`` prefixes.
 
     The headline head is linear over a window of 280 ms: over single frames a linear CTC head stays near 80 % on
     log-mel, and a recurrent head gives every representation the same figure. The recurrent one is in the details
@@ -105,10 +111,12 @@ def _recognise(context: Context, train: TextSplit, test: TextSplit, *, recurrent
         schedule=schedule, seed=context.seed, progress=context.progress,
     )  # fmt: skip
     found = log_probabilities(head, data.with_layers(test.frames.layers), test.frames)
-    hypotheses = [greedy(piece, alphabet) for piece in found]
+    beam = context.ctc_beam
+    hypotheses = [beam_search(piece, alphabet, beam) if beam > 1 else greedy(piece, alphabet) for piece in found]
     metrics, details = score_texts(test.texts, hypotheses, [u.language or "unknown" for u in test.utterances])
     details |= {
         "head": "bidirectional GRU" if recurrent else f"linear over {WINDOW * STACK * 20} ms",
+        "decoder": f"beam of {beam}" if beam > 1 else "greedy",
         "alphabet": len(alphabet) - 1,
         "train_utterances": len(fitting) + len(choosing),
         "test_utterances": len(test.utterances),

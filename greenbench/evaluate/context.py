@@ -53,6 +53,7 @@ class Context:
     max_train_seconds: float
     max_test_seconds: float
     heads: tuple[str, ...] = ("linear",)
+    ctc_beam: int = 1
     progress: Progress = silent
 
     def choose(self, side: Side, keep: Callable[[Utterance], bool]) -> list[int]:

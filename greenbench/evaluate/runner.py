@@ -82,6 +82,7 @@ def evaluate(
         max_train_seconds=settings.max_train_seconds,
         max_test_seconds=settings.max_test_seconds,
         heads=settings.heads,
+        ctc_beam=settings.ctc_beam,
         progress=progress,
     )
     try:
