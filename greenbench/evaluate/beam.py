@@ -32,12 +32,11 @@ def prefix_beam(log_probabilities: np.ndarray, width: int, *, blank: int = 0) ->
             for symbol in symbols:
                 # The same symbol again is a new one only after a blank.
                 before = in_blank if prefix and prefix[-1] == symbol else whole
-                key: tuple[int, ...] = (*prefix, symbol)
-                longer = grown[key]
+                longer = grown[prefix + (symbol,)]  # noqa: RUF005 - mypy loses the type of a starred tuple
                 longer[1] = _add(longer[1], before + frame[symbol])
         best = sorted(grown.items(), key=lambda item: _add(*item[1]), reverse=True)[:width]
         beam = {prefix: (scores[0], scores[1]) for prefix, scores in best}
-    return list(max(beam, key=lambda prefix: _add(*beam[prefix])))
+    return list(max(beam.items(), key=lambda item: _add(*item[1]))[0])
 
 
 def _add(first: float, second: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -126,27 +127,36 @@ _TRANSFER = (
 
 
 def transfer(setting: Setting) -> TableView:
-    """Build the transfer table from the results' ``transfer`` lists: mean over seeds per model, task and strategy."""
+    """Build the transfer table from the results' ``transfer`` lists: mean over seeds per model, task and strategy.
+
+    Within a model and a task the strategy with the lowest error comes first.
+    """
     found: dict[tuple[int, str, str], list[Mapping[str, Any]]] = {}
     for arm in setting.arms:
         for trial in arm.counted:
             for entry in (trial.result or {}).get("transfer") or []:
                 key = (setting.arms.index(arm), str(entry.get("task", "")), str(entry.get("strategy", "")))
                 found.setdefault(key, []).append(entry)
+    means = {key: _mean([number(entry.get("error_pct")) for entry in entries]) for key, entries in found.items()}
+    order = sorted(found, key=lambda key: (key[0], key[1], math.inf if means[key] is None else means[key], key[2]))
     rows = []
-    for (index, task, strategy), entries in sorted(found.items()):
-        errors = [number(entry.get("error_pct")) for entry in entries]
-        costs = [metric_cell(shown, _mean([number(e.get(key)) for e in entries])) for key, _, shown in _TRANSFER]
-        error = _mean(errors)
+    for key in order:
+        (index, task, strategy), entries, error = key, found[key], means[key]
+        costs = [metric_cell(shown, _mean([number(e.get(name)) for e in entries])) for name, _, shown in _TRANSFER]
+        factor = _mean([number(entry.get("memory_factor")) for entry in entries])
         rows.append(
             Row(
                 (arm_cell(setting.arms[index]), Cell(task), Cell(strategy), Cell(str(len(entries)), len(entries)),
-                 Cell("" if error is None else f"{error:.1f} %", error), *costs)
+                 Cell("" if error is None else f"{error:.1f} %", error), *costs,
+                 Cell("" if factor is None else f"{factor:.2f} ×", factor))
             )
         )  # fmt: skip
     heads = (Head("Model"), Head("Task"), Head("Strategy"), Head("Runs"), Head("Error", "lower"))
     return TableView(
-        "Transfer", (*heads, *(Head(label, "lower") for _, label, _ in _TRANSFER)), tuple(rows), text=(0, 1, 2)
+        "Transfer",
+        (*heads, *(Head(label, "lower") for _, label, _ in _TRANSFER), Head("Less memory than full", "higher")),
+        tuple(rows),
+        text=(0, 1, 2),
     )
 
 

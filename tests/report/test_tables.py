@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 from greenbench.metrics import IDENTITY_COLUMNS, METRICS
@@ -112,3 +113,21 @@ def test_a_run_without_power_journals_has_no_energy_and_says_so(tmp_path: Path) 
     run = write_run(tmp_path / "r", arms=(ECO, LOGMEL), seeds=1, power=False, budget_s=9)
     page = write_report([run], tmp_path / "out").html.read_text(encoding="utf-8")
     assert "No power journal was found" in page
+
+
+def test_the_transfer_table_ranks_strategies_and_names_the_memory_they_save(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", arms=(ECO, LOGMEL), seeds=2)
+    rows = [("full", 30.0, 80e6, 1.0), ("read", 35.0, 27.5e6, 2.909), ("lora", 28.0, 53e6, 1.509)]
+    for path in run.glob(f"{ECO.label}-s*/{RESULT}"):
+        result = json.loads(path.read_text())
+        result["transfer"] = [
+            {"task": "phones", "strategy": name, "error_pct": error, "energy_j": 90.0, "duration_s": 20.0,
+             "peak_memory_bytes": memory, "trained_params": 1000, "memory_factor": factor}
+            for name, error, memory, factor in rows
+        ]  # fmt: skip
+        path.write_text(json.dumps(result))
+    page = write_report([run], tmp_path / "report").html.read_text()
+    table = page[page.index("Less memory than full") :]
+    assert table.index(">lora<") < table.index(">full<") < table.index(">read<")
+    assert "2.91 ×" in table
+    assert "1.51 ×" in table

@@ -55,13 +55,14 @@ class TransferResult:
     details: dict[str, Any]
 
     @property
-    def trained_pct(self) -> float:
-        """Return the trained share of the model's parameters in percent, the head apart."""
-        return 100.0 * self.trained_params / max(self.total_params, 1)
+    def trained_pct(self) -> float | None:
+        """Return the trained share of the model's parameters in percent, the head apart; None without any."""
+        return 100.0 * self.trained_params / self.total_params if self.total_params else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return {**asdict(self), "trained_pct": round(self.trained_pct, 3)}
+        share = self.trained_pct
+        return {**asdict(self), "trained_pct": None if share is None else round(share, 3)}
 
 
 class TransferHead(nn.Module):
