@@ -18,9 +18,11 @@ from greenbench.config import (
     Suite,
     SuiteSection,
     TrainSection,
+    load_suite,
 )
 from greenbench.errors import ConfigError
 from greenbench.plan import Throughput, expand, measure_matmul, predict, print_plan
+from greenbench.plan.matrix import arms
 
 SPEED = Throughput(flops_per_s=1e11, source="a test", power_w=50.0, power_source="a test")
 
@@ -205,3 +207,12 @@ def test_planning_does_not_load_torch() -> None:
         "import sys; import greenbench.plan, greenbench.compare, greenbench.budget; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_model_can_stand_beside_its_own_random_weights() -> None:
+    suite = load_suite("quickstart", ["suite.models=eco,big=eco,hubert", "suite.controls=logmel,random:*,random:eco"])
+    rows = arms(suite)
+    controls = {arm.label: arm for arm in rows if arm.control}
+    assert list(controls) == ["logmel", "random-eco", "random-big", "random-hubert"]
+    for arm in rows[:3]:
+        assert controls[f"random-{arm.label}"].spec == arm.spec

@@ -61,7 +61,12 @@ class Arm:
 def arms(suite: Suite) -> tuple[Arm, ...]:
     """Return the contestants in the suite's order, then the controls."""
     contestants = tuple(_contestant(suite, entry) for entry in suite.suite.models)
-    return _distinct(contestants + tuple(_control(text, contestants) for text in suite.suite.controls))
+    controls = dict.fromkeys(
+        f"random:{arm.label}" if text == "random:*" else text
+        for text in suite.suite.controls
+        for arm in (contestants if text == "random:*" else contestants[:1])
+    )
+    return _distinct(contestants + tuple(_control(text, contestants) for text in controls))
 
 
 def expand(suite: Suite) -> tuple[TrialPlan, ...]:
@@ -118,7 +123,9 @@ def _contestant(suite: Suite, entry: str) -> Arm:
 def _control(text: str, contestants: tuple[Arm, ...]) -> Arm:
     kind, _, target = text.partition(":")
     if kind not in CONTROLS or (target and kind != "random"):
-        raise ConfigError(f"[suite] controls: {text!r} is unknown{did_you_mean(text, CONTROLS)}, random:LABEL")
+        raise ConfigError(
+            f"[suite] controls: {text!r} is unknown{did_you_mean(text, CONTROLS)}, random:LABEL, random:*"
+        )
     if kind == "logmel":
         return Arm("logmel", None, "logmel")
     by_label = {arm.label: arm.spec for arm in contestants}
