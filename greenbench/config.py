@@ -71,6 +71,46 @@ class BudgetSection:
         return float(getattr(self, self.kind))
 
 
+GENERATED = "generated"
+"""In place of a folder: noise and rooms that are drawn, not recorded."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to how many crops. ``noise`` and ``reverb`` are a folder of audio, or ``generated``.
+
+    ``snr_db`` is the range of the ratio of the crop's to the noise's mean power; ``speeds`` are factors, 1.1 is faster
+    and higher; ``t60_s`` is the range of the generated rooms' reverberation time. Probabilities of 0 switch off.
+    """
+
+    noise_probability: float = 0.0
+    noise: str = GENERATED
+    snr_db: tuple[float, ...] = (5.0, 20.0)
+    speed_probability: float = 0.0
+    speeds: tuple[float, ...] = (0.9, 1.1)
+    reverb_probability: float = 0.0
+    reverb: str = GENERATED
+    t60_s: tuple[float, ...] = (0.1, 0.6)
+
+    def __post_init__(self) -> None:
+        for name in ("noise_probability", "speed_probability", "reverb_probability"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
+        if not self.speeds or not all(0.5 <= speed <= 2.0 for speed in self.speeds):
+            raise ValueError(f"speeds = {self.speeds} must lie between 0.5 and 2")
+        for name in ("snr_db", "t60_s"):
+            found = getattr(self, name)
+            if len(found) != 2 or found[0] > found[1]:
+                raise ValueError(f"{name} = {list(found)} must be a range [low, high]")
+        if self.t60_s[0] <= 0:
+            raise ValueError(f"t60_s = {list(self.t60_s)} must be above 0")
+
+    @property
+    def is_active(self) -> bool:
+        """Return whether anything is changed at all."""
+        return max(self.noise_probability, self.speed_probability, self.reverb_probability) > 0
+
+
 @dataclass(frozen=True)
 class TrainSection:
     """How every model is trained; what a model's own recipe decides is in its card.
@@ -92,6 +132,7 @@ class TrainSection:
     ema_decay: float = 0.0
     layer_drop: float = 0.0
     features: Literal["stored", "on-the-fly"] = "stored"
+    augment: Augmentation = Augmentation()
     checkpoint_seconds: float = 60.0
     log_seconds: float = 0.5
 

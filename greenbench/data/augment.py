@@ -6,55 +6,24 @@ Every draw depends on seed, epoch and batch only, so a resumed run hears the sam
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from greenbench.config import GENERATED, Augmentation
 from greenbench.data.decode import DamagedAudioError, read_mono, resample, to_int16
 from greenbench.data.readers.folder import audio_files
 from greenbench.data.utterance import SAMPLE_RATE
 from greenbench.data.waveforms import to_float
 from greenbench.errors import DataError
 
-GENERATED = "generated"
+__all__ = ["GENERATED", "Augmentation", "Augmenter", "load_sounds"]
+
 _MAX_NOISE_S = 1800.0
 _MAX_REVERB_S = 1.0
 _SPEED_STEP = 160
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What happens to how many crops. ``noise`` and ``reverb`` are a folder of audio, or ``generated``.
-
-    ``snr_db`` is the range of the ratio of the crop's to the noise's mean power; ``speeds`` are factors, 1.1 is faster
-    and higher; ``t60_s`` is the range of the generated rooms' reverberation time. Probabilities of 0 switch off.
-    """
-
-    noise_probability: float = 0.0
-    noise: str = GENERATED
-    snr_db: tuple[float, float] = (5.0, 20.0)
-    speed_probability: float = 0.0
-    speeds: tuple[float, ...] = (0.9, 1.1)
-    reverb_probability: float = 0.0
-    reverb: str = GENERATED
-    t60_s: tuple[float, float] = (0.1, 0.6)
-
-    def __post_init__(self) -> None:
-        for name in ("noise_probability", "speed_probability", "reverb_probability"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} = {getattr(self, name)} must lie between 0 and 1")
-        if not self.speeds or not all(0.5 <= speed <= 2.0 for speed in self.speeds):
-            raise ValueError(f"speeds = {self.speeds} must lie between 0.5 and 2")
-        if self.snr_db[0] > self.snr_db[1] or not 0 < self.t60_s[0] <= self.t60_s[1]:
-            raise ValueError("snr_db and t60_s are ranges (low, high)")
-
-    @property
-    def is_active(self) -> bool:
-        """Return whether anything is changed at all."""
-        return max(self.noise_probability, self.speed_probability, self.reverb_probability) > 0
 
 
 class Augmenter:
@@ -83,7 +52,9 @@ class Augmenter:
         if chosen.any():
             rows = torch.from_numpy(np.flatnonzero(chosen)).to(result.device)
             noise = torch.stack([self._noise_of(result.shape[1], random) for _ in range(len(rows))])
-            snr_db = torch.from_numpy(random.uniform(*self.settings.snr_db, len(rows))).to(result.device)
+            snr_db = torch.from_numpy(random.uniform(self.settings.snr_db[0], self.settings.snr_db[1], len(rows))).to(
+                result.device
+            )
             result = result.index_copy(0, rows, mix(result[rows], noise.to(result.device), snr_db))
         return result / result.abs().amax(1, keepdim=True).clamp(min=1.0)
 
@@ -97,7 +68,7 @@ class Augmenter:
     def _room(self, random: np.random.Generator) -> Tensor:
         response = torch.zeros(int(_MAX_REVERB_S * SAMPLE_RATE))
         if self._rooms is None:
-            room = generated_room(float(random.uniform(*self.settings.t60_s)), random)
+            room = generated_room(float(random.uniform(self.settings.t60_s[0], self.settings.t60_s[1])), random)
         else:
             recorded = to_float(self._rooms[int(random.integers(len(self._rooms)))])
             # The direct sound comes first, so that reverberated speech stays aligned with its labels.

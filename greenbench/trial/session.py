@@ -13,6 +13,7 @@ import torch
 from greenbench.budget import Ledger
 from greenbench.cost import BatchFlops, PassFlops, count
 from greenbench.cost.model_cost import feature_flops_per_audio_s
+from greenbench.data.augment import Augmenter
 from greenbench.data.corpus import Corpus, load_corpus
 from greenbench.data.feature_store import FeatureStore
 from greenbench.data.features import FeatureSpec, extract
@@ -181,11 +182,13 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[Features | None, bool]:
         setup.stores["pretrain"], features, seed=worker.seed, fingerprint=setup.corpus.fingerprint,
         batch_seconds=suite.train.batch_seconds, crop_seconds=suite.train.crop_seconds, device=setup.device,
         language_alpha=getattr(model, "language_alpha", None),
+        augment=Augmenter(suite.train.augment, seed=worker.seed) if suite.train.augment.is_active else None,
     )  # fmt: skip
     training = Pretraining(
         model, loader, ledger, worker.spec.recipe, suite.train, seed=worker.seed, device=setup.device,
         dtype=setup.dtype,
-        flops_of_batch=_step_flops(setup, features), journal=worker.metrics, checkpoints=setup.checkpoints,
+        flops_of_batch=_step_flops(setup, features, augmented=loader.augment is not None),
+        journal=worker.metrics, checkpoints=setup.checkpoints,
         stop_requested=lambda: worker.stop, checkpoint_phase=worker.checkpoint_phase,
     )  # fmt: skip
     if saved:
@@ -216,11 +219,11 @@ def _preparation_flops(setup: Setup, features: Features | None) -> float:
     return feature_flops_per_audio_s(setup.model) * audio_s + setup.model.extra_flops()
 
 
-def _step_flops(setup: Setup, features: Features | None) -> Callable[[int, int], float]:
-    """Return the FLOPs of a training step on (crops, samples a crop), with those of features made on the fly."""
+def _step_flops(setup: Setup, features: Features | None, *, augmented: bool) -> Callable[[int, int], float]:
+    """Return the FLOPs of a training step on (crops, samples a crop), with those of features made for each batch."""
     flops = setup.flops
     assert flops is not None
-    if not isinstance(features, FeaturesOnTheFly):
+    if features is None or not (augmented or isinstance(features, FeaturesOnTheFly)):
         return flops
     per_sample = feature_flops_per_audio_s(setup.model) / SAMPLE_RATE
     return lambda crops, samples: flops(crops, samples) + per_sample * crops * samples

@@ -153,6 +153,23 @@ def test_a_model_pretrained_on_two_folders_is_scored_on_a_third_corpus(
     assert manifest["evaluate_data"]["spec"] == f"folder:{digits}"
 
 
+def test_augmentation_of_a_suite_changes_what_is_trained_on_and_is_recorded(
+    finished: Path, command: Command, greenbench: Call, tmp_path: Path
+) -> None:
+    out = tmp_path / "noisy"
+    noisy = ("train.augment.noise_probability=1.0", "train.augment.snr_db=0,5", "evaluate.tasks=")
+    done = greenbench(command(out, f"budget.steps={STEPS}", *noisy))
+    assert done.returncode == 0, done.stderr
+    assert row(out)["final_loss"] != row(finished)["final_loss"]
+    manifest = json.loads(next(out.glob("eco-*/manifest.json")).read_text())
+    assert manifest["config"]["train"]["augment"]["snr_db"] == [0.0, 5.0]
+    refused = greenbench(command(tmp_path / "bad", "budget.steps=1", "train.augment.noise=/no/such/folder",
+                                 "train.augment.noise_probability=0.5"))  # fmt: skip
+    assert refused.returncode != 0
+    assert "/no/such/folder" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_another_budget_in_the_same_folder_is_refused_with_the_key(
     finished: Path, command: Command, greenbench: Call
 ) -> None:
