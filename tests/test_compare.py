@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from greenbench.compare import compare, ladder, print_comparisons, print_ladder
+from greenbench.compare import compare, ladder, own_random, print_comparisons, print_ladder, print_own_random
 from greenbench.errors import DataError, IncomparableError
 from greenbench.records import MANIFEST, RESULT, Trial, load_trial, write_json
 
@@ -260,3 +260,33 @@ def test_a_ladder_says_which_rung_is_missing_and_needs_two(tmp_path: Path) -> No
     assert result["notes"] == ["mid: no complete run, left out"]
     with pytest.raises(DataError, match="two models"):
         ladder(trials[:1])
+
+
+def drawn(folder: Path, label: str, errors: Sequence[float]) -> list[Trial]:
+    return [
+        write_trial(folder, f"random-{label}", seed, {"phones_per_pct": error}, control=f"random:{label}")
+        for seed, error in enumerate(errors)
+    ]
+
+
+def test_each_model_is_held_against_its_own_random_weights_paired_by_seed(tmp_path: Path) -> None:
+    learnt = arm(tmp_path, "learnt", [40.0, 41, 42, 40.5, 41.5, 42.5])
+    idle = arm(tmp_path, "idle", [60.0, 61, 62, 60.5, 61.5, 62.5])
+    lone = arm(tmp_path, "lone", [10.0])
+    shape = drawn(tmp_path, "learnt", [70.0, 71, 72, 70.5, 71.5, 72.5])
+    other = drawn(tmp_path, "idle", [60.1, 60.9, 62.1, 60.4, 61.6, 62.4])
+    result = own_random([*learnt, *idle, *lone, *reversed(shape), *other])
+    by_label = {e["label"]: {c["metric"]: c for c in e["comparisons"]} for e in result["models"]}
+    assert {label: found["phones_per_pct"]["verdict"] for label, found in by_label.items()} == {
+        "learnt": "better", "idle": "no difference shown",
+    }  # fmt: skip
+    found = by_label["learnt"]["phones_per_pct"]
+    assert (found["paired"], found["difference"], found["low"]) == (True, pytest.approx(-30.0), pytest.approx(-30.0))
+    assert set(by_label["learnt"]) == {"phones_per_pct"}
+    assert len(result["notes"]) == 1
+    assert "random:lone" in result["notes"][0]
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_own_random(result, console)
+    assert "better, -30.0 %" in console.export_text()
+    with pytest.raises(DataError, match="random control"):
+        own_random([*lone, *shape])

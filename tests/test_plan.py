@@ -58,6 +58,25 @@ def test_controls_run_once_per_seed_and_do_not_train() -> None:
     assert controls["random-hubert"].spec.card == "hubert"
 
 
+def test_a_star_gives_every_model_its_own_random_control_in_its_own_folder() -> None:
+    plans = expand(make(suite={"controls": ("random:hubert", "random:*"), "seeds": (0, 1)}))
+    drawn = [p for p in plans if p.control]
+    assert {(p.control, p.seed) for p in drawn} == {(f"random:{m}", s) for m in ("melhubert", "hubert") for s in (0, 1)}
+    assert len({p.folder_name for p in drawn}) == len(drawn) == 4
+    assert not any(c in p.folder_name for p in drawn for c in ":*")
+    trained = {p.label: p.spec for p in plans if not p.control}
+    assert all(p.spec == trained[p.control.partition(":")[2]] for p in drawn)
+
+
+def test_weights_that_are_loaded_have_no_random_control() -> None:
+    models = ("hubert", "pretrained")
+    assert [p.label for p in expand(make(suite={"models": models, "seeds": (0,), "controls": ("random:*",)}))] == [
+        "hubert", "pretrained", "random-hubert",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="weights are loaded"):
+        expand(make(suite={"models": models, "controls": ("random:pretrained",)}))
+
+
 def _hashes(suite: Suite) -> list[str]:
     return [p.config_hash for p in expand(suite)]
 

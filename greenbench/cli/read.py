@@ -41,15 +41,22 @@ def compare(
     along: Annotated[
         bool, typer.Option("--ladder", help="Hold each model of BASE against the one before it in its suite.")
     ] = False,
+    random: Annotated[
+        bool, typer.Option("--own-random", help="Hold each model of BASE against its own random weights.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare two runs metric by metric, paired by seed: better, worse, no difference shown, not enough runs."""
     from greenbench.compare import compare as compare_trials
-    from greenbench.compare import ladder, print_comparisons, print_ladder
+    from greenbench.compare import ladder, own_random, print_comparisons, print_ladder, print_own_random
     from greenbench.errors import ConfigError
 
-    if along == (new is not None):
-        raise ConfigError("compare: give BASE and NEW, or one run folder and --ladder")
+    if along + random + (new is not None) != 1:
+        raise ConfigError("compare: give BASE and NEW, or one run folder and --ladder or --own-random")
+    if random:
+        result = own_random(_select(base))
+        emit(result) if as_json else print_own_random(result)
+        return
     if new is None:
         result = ladder(_select(base))
         emit(result) if as_json else print_ladder(result)

@@ -1,8 +1,12 @@
-"""``greenbench compare``: paired verdicts per metric between runs that may be compared, and along a ladder."""
+"""``greenbench compare``: paired verdicts between comparable runs, along a ladder, and against random weights."""
 
 from greenbench.compare.comparable import check_comparable
 from greenbench.compare.ladder import ladder
+from greenbench.compare.own_random import own_random
 from greenbench.compare.table import Comparison, compare, compare_arms
-from greenbench.compare.text import print_comparisons, print_ladder
+from greenbench.compare.text import print_comparisons, print_ladder, print_own_random
 
-__all__ = ["Comparison", "check_comparable", "compare", "compare_arms", "ladder", "print_comparisons", "print_ladder"]
+__all__ = [
+    "Comparison", "check_comparable", "compare", "compare_arms", "ladder", "own_random", "print_comparisons",
+    "print_ladder", "print_own_random",
+]  # fmt: skip

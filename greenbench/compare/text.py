@@ -69,6 +69,35 @@ def print_ladder(result: Mapping[str, Any], console: Console | None = None) -> N
         console.print(f"Note: {note}")
 
 
+def print_own_random(result: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print what :func:`greenbench.compare.own_random` returned, one row a model, to stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = console or Console()
+    measured = {c["metric"] for entry in result["models"] for c in entry["comparisons"]}
+    quality = next((name for name in METRICS if name in measured), None)
+    headline = METRICS[quality].label + _ARROW.get(METRICS[quality].direction, "") if quality else "quality"
+    table = Table(title=f"Each model against its own random weights: {headline}", title_justify="left")
+    table.add_column("model")
+    table.add_column("random weights", justify="right")
+    table.add_column("trained", justify="right")
+    table.add_column("n", justify="right")
+    table.add_column("trained against random")
+    for entry in result["models"]:
+        found = next((c for c in entry["comparisons"] if c["metric"] == quality), None)
+        means = ["" if found is None else format_value(found["metric"], found[side]) for side in ("base", "new")]
+        table.add_row(entry["label"], *means, str(entry["n"]), _step(found))
+    console.print(table)
+    console.print(
+        f"A claim needs p ≤ {result['alpha']:g} (exact permutation test, {result['correction']}) and a difference "
+        "above the practical threshold. All quality metrics: --json.",
+        style="dim",
+    )
+    for note in result["notes"]:
+        console.print(f"Note: {note}")
+
+
 def _step(c: Mapping[str, Any] | None) -> str:
     if c is None:
         return ""

@@ -61,12 +61,8 @@ class Arm:
 def arms(suite: Suite) -> tuple[Arm, ...]:
     """Return the contestants in the suite's order, then the controls."""
     contestants = tuple(_contestant(suite, entry) for entry in suite.suite.models)
-    controls = dict.fromkeys(
-        f"random:{arm.label}" if text == "random:*" else text
-        for text in suite.suite.controls
-        for arm in (contestants if text == "random:*" else contestants[:1])
-    )
-    return _distinct(contestants + tuple(_control(text, contestants) for text in controls))
+    named = [name for text in suite.suite.controls for name in _each(text, contestants)]
+    return _distinct(contestants + tuple(_control(text, contestants) for text in dict.fromkeys(named)))
 
 
 def expand(suite: Suite) -> tuple[TrialPlan, ...]:
@@ -120,6 +116,18 @@ def _contestant(suite: Suite, entry: str) -> Arm:
     return Arm(spec.label, spec, train=suite.train_of(key))
 
 
+def _each(text: str, contestants: tuple[Arm, ...]) -> list[str]:
+    """Write ``random:*`` out: one control for each model of the suite whose weights are drawn here."""
+    if text != "random:*":
+        return [text]
+    return [f"random:{arm.label}" for arm in contestants if not _loaded(arm.spec)]
+
+
+def _loaded(spec: cards.ModelSpec | None) -> bool:
+    """Return whether a model's weights were trained elsewhere: built anew, they are the trained ones."""
+    return spec is not None and spec.family == "pretrained"
+
+
 def _control(text: str, contestants: tuple[Arm, ...]) -> Arm:
     kind, _, target = text.partition(":")
     if kind not in CONTROLS or (target and kind != "random"):
@@ -132,6 +140,10 @@ def _control(text: str, contestants: tuple[Arm, ...]) -> Arm:
     if target and target not in by_label:
         raise ConfigError(f"[suite] controls: {text!r} names no model of the suite{did_you_mean(target, by_label)}")
     spec = by_label[target] if target else contestants[0].spec
+    if _loaded(spec):
+        raise ConfigError(
+            f"[suite] controls: {text!r} is a pretrained model, whose weights are loaded; name another one"
+        )
     return Arm(f"random-{target}" if target else "random", spec, text)
 
 
