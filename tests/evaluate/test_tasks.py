@@ -66,6 +66,8 @@ def test_shuffled_labels_reach_chance(toy: ToyCorpus, all_tasks) -> None:
 @pytest.mark.slow
 def test_the_recurrent_head_is_a_second_opinion(toy: ToyCorpus) -> None:
     both = run(toy, toy, tasks=("phones",), heads=("linear", "recurrent"))
+    again = run(toy, toy, tasks=("phones",), heads=("linear", "recurrent"))
+    assert both.metrics == again.metrics
     assert both.metrics["phones_recurrent_per_pct"] < 30
     assert both.tasks["phones"]["recurrent"]["best_epoch"] >= 1
 
