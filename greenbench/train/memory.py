@@ -23,15 +23,15 @@ def checkpoint_activations(model: Upstream) -> None:
             f"[train] activation_checkpointing: {type(model).__name__} names no trunk_layers(); set it to false"
         )
     for layer in layers:
-        _wrap(layer)
+        # A subclass, not a patched method: a deep copy of the model runs its own layers, not the original's.
+        layer.__class__ = type(type(layer).__name__, (_Recomputed, type(layer)), {})
 
 
-def _wrap(layer: nn.Module) -> None:
-    inner = layer.forward
+class _Recomputed(nn.Module):
+    """A layer of which training keeps the input alone."""
 
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        if not layer.training:
-            return inner(*args, **kwargs)
-        return checkpoint(inner, *args, use_reentrant=False, **kwargs)
-
-    layer.forward = forward  # type: ignore[method-assign]
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the layer returns."""
+        if not self.training:
+            return super().forward(*args, **kwargs)
+        return checkpoint(super().forward, *args, use_reentrant=False, **kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from greenbench.cards import resolve
 from greenbench.errors import ConfigError
 from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.models.ema import make_teacher
 from greenbench.models.kmeans import UnitLabels
 from greenbench.models.registry import build
 from greenbench.train.memory import checkpoint_activations
@@ -46,3 +49,33 @@ def test_gradients_are_the_same_and_less_is_kept() -> None:
 def test_a_model_without_layers_is_refused() -> None:
     with pytest.raises(ConfigError, match="names no trunk_layers"):
         checkpoint_activations(Upstream())
+
+
+def test_a_copy_of_a_checkpointed_model_computes_with_its_own_weights_and_stays_checkpointed() -> None:
+    torch.manual_seed(0)
+    model = build(resolve("eco", "tiny", {"width": 32}))
+    checkpoint_activations(model)
+    teacher = make_teacher(model)
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter.zero_()
+    frames = torch.randn(2, 20, 32, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    for original, copied in zip(model.trunk_layers(), teacher.trunk_layers(), strict=True):
+        assert type(copied) is type(original)
+        for training in (False, True):
+            ours, theirs = original.train(training)(frames), copied.train(training)(frames)
+            assert not torch.allclose(theirs, ours)
+            # Without weights nothing is added to the residual.
+            torch.testing.assert_close(theirs, frames)
+
+
+def test_fine_tuning_a_copy_moves_the_copy_alone() -> None:
+    torch.manual_seed(0)
+    model = build(resolve("eco", "tiny", {"width": 32}))
+    checkpoint_activations(model)
+    copied = copy.deepcopy(model).train()
+    batch = Batch(None, torch.randn(2, 200, 80), 32_000, np.zeros(2, int), np.zeros(2, int))
+    copied.hidden_states(batch)[-1].square().mean().backward()
+    assert all(p.grad is None for p in model.parameters())
+    for layer in copied.trunk_layers():
+        assert all(p.grad is not None for p in layer.parameters())
