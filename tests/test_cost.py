@@ -241,6 +241,58 @@ def test_fvcore_misses_attention_and_says_so() -> None:
     assert any("scaled_dot_product" in name for name in found.fvcore_uncounted_ops)
 
 
+_WAVE = {
+    "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 80,
+    "conv_dim": [32] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
+}  # fmt: skip
+_CONFORMER = {**_WAVE, "conv_depthwise_kernel_size": 7}
+_WHISPER = {
+    "d_model": 48, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 80, "decoder_layers": 1,
+    "decoder_attention_heads": 4, "max_source_positions": 100, "num_mel_bins": 20, "vocab_size": 30,
+    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("samples", [25_600, 32_160])
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        *((kind, _WAVE) for kind in ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")),
+        ("data2vec-audio", {**_WAVE, "num_conv_pos_embeddings": 3, "conv_pos_kernel_size": 7}),
+        ("sew", {**_WAVE, "conv_dim": [32] * 13, "squeeze_factor": 2}),
+        *(("wav2vec2-conformer", {**_CONFORMER, "position_embeddings_type": p}) for p in ("relative", "rotary")),
+        *(
+            ("wav2vec2-bert", {**_CONFORMER, "position_embeddings_type": p})
+            for p in ("relative_key", "relative", "rotary")
+        ),
+        ("whisper", _WHISPER),
+    ],
+)
+def test_encoders_of_transformers_cost_what_their_formula_says(kind: str, config: dict, samples: int) -> None:
+    from greenbench.cost.analytic import analytic_macs
+    from greenbench.cost.subject import make_batch
+    from greenbench.models.pretrained import Pretrained
+
+    with torch.device("meta"):
+        model = Pretrained(model_type=kind, config=config).eval()
+    with FlopCounterMode(display=False) as torchs, torch.no_grad():
+        states = model.hidden_states(make_batch(model, 1, samples, "meta"))
+    assert analytic_macs(model, samples) == pytest.approx(torchs.get_total_flops() / 2, rel=1e-9)
+    assert count_forward(model, 1, samples).flops == pytest.approx(torchs.get_total_flops(), rel=1e-9)
+    assert abs(states[-1].shape[1] - samples / 16_000 * model.frame_hz) <= 1
+
+
+@pytest.mark.parametrize(("kind", "config"), [("hubert", {}), ("wav2vec2-bert", {"add_adapter": True})])
+def test_a_kind_without_a_formula_has_no_figure(kind: str, config: dict) -> None:
+    from greenbench.cost.analytic import transformers_macs
+    from transformers import AutoConfig
+
+    settings = AutoConfig.for_model(kind, **config)
+    if not config:
+        settings.model_type = "unheard-of"
+    assert transformers_macs(16_000, settings) is None
+
+
 def test_features_read_by_a_model_are_counted_apart() -> None:
     model = build(resolve("melhubert", "tiny"))
     per_frame = 2.5 * 512 * 9 + 2 * 257 * 40

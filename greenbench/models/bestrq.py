@@ -15,7 +15,7 @@ from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import W
 from greenbench.data.features import LOGMEL_80
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.capture import layer_outputs
-from greenbench.models.macs import attention_macs, feed_forward_macs
+from greenbench.models.macs import conformer_macs
 from greenbench.models.masking import span_mask
 
 STACK = 4
@@ -132,6 +132,5 @@ class BestRq(Upstream):
         config, frames = self.encoder.config, LOGMEL_80.num_frames(num_samples) // STACK
         width = config.hidden_size
         front = 2.0 * frames * LOGMEL_80.n_mels * 3 * width + float(frames) * width * 3 * width
-        convolution = 3.0 * frames * width * width + float(frames) * width * config.conv_depthwise_kernel_size
-        layer = attention_macs(frames, width) + 2 * feed_forward_macs(frames, width, config.intermediate_size)
-        return front + config.num_hidden_layers * (layer + convolution)
+        layer = conformer_macs(frames, width, config.intermediate_size, config.conv_depthwise_kernel_size)
+        return front + config.num_hidden_layers * layer

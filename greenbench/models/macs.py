@@ -35,3 +35,10 @@ def feed_forward_macs(frames: int, width: int, inner: int) -> float:
 def grouped_conv_macs(frames: int, width: int, kernel: int, groups: int) -> float:
     """Return MACs of a convolution of ``width`` to ``width`` channels in groups, as for positions."""
     return float(frames) * width * (width // groups) * kernel
+
+
+def conformer_macs(frames: int, width: int, inner: int, kernel: int) -> float:
+    """Return MACs of a Conformer layer without its positions: attention, two networks, and the convolution module."""
+    # Pointwise to twice the width for the gate, depthwise, pointwise.
+    convolution = 3.0 * frames * width * width + float(frames) * width * kernel
+    return attention_macs(frames, width) + 2.0 * feed_forward_macs(frames, width, inner) + convolution

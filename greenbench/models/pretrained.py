@@ -74,8 +74,9 @@ class Pretrained(Upstream):
         config, rows = self.model.config, len(waveform)
         if self.kind == "whisper":
             return waveform.new_empty(rows, config.num_mel_bins, 2 * config.max_source_positions)
-        frames = waveform.shape[1] // (SAMPLE_RATE // 50)
-        return waveform.new_empty(rows, frames, config.feature_projection_input_dim)
+        # Whole windows of 25 ms every 10 ms, padded to an even number and taken two at a time.
+        mel_frames = 1 + (waveform.shape[1] - 400) // 160
+        return waveform.new_empty(rows, (mel_frames + 1) // 2, config.feature_projection_input_dim)
 
     def trunk_layers(self) -> list[nn.Module]:
         """Return the encoder layers, where the model keeps them as all encoders of the field do."""
@@ -104,7 +105,8 @@ def _frame_hz(settings: Any, source: str) -> float:
     if strides is None:
         known = ", ".join(["wav2vec 2.0 kind (conv_stride)", *MEL_MODELS])
         raise ValueError(f"source = {source!r} is a {settings.model_type}; speech encoders read here: {known}")
-    return SAMPLE_RATE / math.prod(strides)
+    # SEW halves the rate once more behind its convolutions.
+    return SAMPLE_RATE / (math.prod(strides) * getattr(settings, "squeeze_factor", 1))
 
 
 def _extractor(source: str, revision: str) -> Any:

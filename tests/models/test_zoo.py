@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from greenbench import cost
 from greenbench.cards import load_card, resolve
-from greenbench.cost.subject import give_targets, make_batch, step_info
+from greenbench.cost.subject import give_targets, make_batch, step_info, twin
 from greenbench.data.balance import balanced_epoch, language_weights
 from greenbench.errors import ConfigError
 from greenbench.models import essl, wavlm
@@ -239,9 +239,14 @@ def test_an_encoder_that_reads_its_own_features_is_evaluated_too(tmp_path: Path)
     Wav2Vec2BertModel(config).save_pretrained(tmp_path)
     SeamlessM4TFeatureExtractor().save_pretrained(tmp_path)
     model = build(resolve("pretrained", "base", {"source": str(tmp_path)})).eval()
-    states = model.hidden_states(make_batch(model, 2, 32_000, "cpu"))
-    assert len(states) == 3
-    assert abs(states[0].shape[1] - 100) <= 1
+    for samples in (32_000, 32_160, 25_600):
+        states = model.hidden_states(make_batch(model, 2, samples, "cpu"))
+        assert len(states) == 3
+        assert abs(states[0].shape[1] - samples / 320) <= 1
+        # Counted without weights and samples, the shapes are those that the extractor gives.
+        virtual = twin(model, "meta")
+        virtual.extractor = None
+        assert states[0].shape == virtual.hidden_states(make_batch(model, 2, samples, "meta"))[0].shape
 
 
 @pytest.mark.parametrize(
