@@ -272,6 +272,20 @@ def load_suite(name_or_path: str, overrides: Sequence[str] = ()) -> Suite:
     return suite_from_table(table, str(path) if name_or_path not in known else name_or_path)
 
 
+def model_options(entry: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the options that ``models.<label>.key=value`` overrides give to one entry (``card``, an own class).
+
+    Raises :class:`ConfigError` for an override of anything else.
+    """
+    label = entry.rpartition(":")[2].partition("=")[0]
+    table: dict[str, Any] = {}
+    for text in overrides:
+        if not text.startswith(f"models.{label}."):
+            raise ConfigError(f"-o {text}: expected models.{label}.key=value")
+        _apply_override(table, text)
+    return dict(table.get("models", {}).get(label, {}))
+
+
 def suite_from_table(table: Mapping[str, Any], where: str) -> Suite:
     """Check and complete a suite given as plain tables."""
     sections = {f.name: f for f in dataclasses.fields(Suite)}

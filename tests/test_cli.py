@@ -39,6 +39,8 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["report", "/no/such/run"], ["/no/such/run"]),
         (["compare", "/no/a", "/no/b"], ["/no/a"]),
         (["cost", "ecoo"], ["did you mean 'eco'"]),
+        (["cost", "eco", "-o", "models.ecoo.width=4"], ["models.ecoo.width=4", "expected models.eco.key=value"]),
+        (["cost", "eco", "-o", "models.eco.widht=4"], ["widht", "did you mean 'width'"]),
         (["models", "melhuber"], ["did you mean 'melhubert'"]),
         (["measure"], ["no command given"]),
         (["measure", "--budget", "jouls=3", "--", "true"], ["jouls"]),

@@ -282,10 +282,35 @@ def test_encoders_of_transformers_cost_what_their_formula_says(kind: str, config
     assert abs(states[-1].shape[1] - samples / 16_000 * model.frame_hz) <= 1
 
 
+def test_a_local_folder_is_counted_from_its_configuration_alone(tmp_path) -> None:
+    from transformers import Wav2Vec2BertConfig
+
+    from greenbench.config import model_options
+
+    Wav2Vec2BertConfig(**_CONFORMER).save_pretrained(tmp_path)
+    options = model_options("pretrained", [f"models.pretrained.source={tmp_path}"])
+    facts = cost.describe("pretrained", "base", 2.0, options=options)
+    assert facts["params"] < 1e6
+    assert facts["analytic_flops_forward_per_audio_s"] == pytest.approx(facts["flops_forward_per_audio_s"], rel=1e-9)
+    assert facts["pretrain_flops"] is None
+    assert facts["flops_features_per_audio_s"] is None
+    assert str(tmp_path) in cost.format_cost(facts)
+
+
+def test_a_changed_model_has_no_published_pretraining() -> None:
+    as_published, changed = (cost.describe("hubert", "base", options=o) for o in ({}, {"layers": 2}))
+    assert as_published["pretrain_flops"] > 0
+    assert as_published["published"]
+    assert changed["pretrain_flops"] is None
+    assert changed["published"] == []
+    assert changed["params"] < as_published["params"] / 3
+
+
 @pytest.mark.parametrize(("kind", "config"), [("hubert", {}), ("wav2vec2-bert", {"add_adapter": True})])
 def test_a_kind_without_a_formula_has_no_figure(kind: str, config: dict) -> None:
-    from greenbench.cost.analytic import transformers_macs
     from transformers import AutoConfig
+
+    from greenbench.cost.analytic import transformers_macs
 
     settings = AutoConfig.for_model(kind, **config)
     if not config:

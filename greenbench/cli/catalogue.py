@@ -10,7 +10,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from greenbench.cli.options import AsJson, emit
+from greenbench.cli.options import AsJson, Override, emit
 
 
 def models(
@@ -117,16 +117,22 @@ def cost(
         Optional[list[str]],
         typer.Option("--against", metavar="NAME[@SIZE]", help="Set beside another model, with ratios; repeatable."),
     ] = None,
+    override: Override = None,
     as_json: AsJson = False,
 ) -> None:
     """Count parameters, FLOPs and memory of a model without its weights."""
+    from greenbench.config import model_options
     from greenbench.cost import against, describe, format_against, format_cost
+    from greenbench.errors import ConfigError
 
+    options = model_options(name, override or ())
+    if others and options:
+        raise ConfigError("cost --against: takes no -o; count the changed model alone")
     if others:
         table = against(name, others, size=size, seconds=seconds, batch=batch)
         emit(table) if as_json else print(format_against(table))
         return
-    facts = describe(name, size, seconds, batch=batch)
+    facts = describe(name, size, seconds, batch=batch, options=options)
     emit(facts) if as_json else print(format_cost(facts))
 
 

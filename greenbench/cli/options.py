@@ -13,7 +13,7 @@ import typer
 
 Override = Annotated[
     Optional[list[str]],
-    typer.Option("-o", "--override", metavar="SECTION.KEY=VALUE", help="Override any suite key; repeatable."),
+    typer.Option("-o", "--override", metavar="SECTION.KEY=VALUE", help="Override a key; repeatable."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 Out = Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder to write.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from greenbench.units import FLOPS_PER_MAC, SECONDS_PER_HOUR, format_bytes, format_si
@@ -14,9 +15,17 @@ SUPERB_SECONDS = 7.03
 """Mean length of the 32 recordings on which the SUPERB leaderboard counts MACs (224.86 s in all)."""
 
 
-def describe(name: str, size: str = "base", seconds: float = 10.0, *, batch: int = 1) -> dict[str, Any]:
+def describe(
+    name: str,
+    size: str = "base",
+    seconds: float = 10.0,
+    *,
+    batch: int = 1,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the costs of a card, or of ``package.module:Class``, at a size and a crop length, as plain data.
 
+    ``options`` are laid over the card, which then is no longer what was published.
     ``pretrain_flops`` is what its published pretraining took, or for a model of ours what its card configures: hours
     of audio processed times training FLOPs, with ``pretrain_audio_h`` and its source; None where the card does not say
     how much audio that is.
@@ -24,15 +33,17 @@ def describe(name: str, size: str = "base", seconds: float = 10.0, *, batch: int
     from greenbench.cards import load_card, resolve
     from greenbench.cost.model_cost import count
 
-    cost = count(resolve(name, size), seconds=seconds, batch=batch)
-    short = cost if seconds == SUPERB_SECONDS else count(resolve(name, size), seconds=SUPERB_SECONDS, fvcore=False)
-    card = None if ":" in name else load_card(name)
+    spec = resolve(name, size, options)
+    cost = count(spec, seconds=seconds, batch=batch)
+    short = cost if seconds == SUPERB_SECONDS else count(spec, seconds=SUPERB_SECONDS, fvcore=False)
+    card = None if ":" in name or options else load_card(name)
     hours, source = whole_audio_h(card, size)
     pretrain = None
     if hours is not None and cost.flops_train_per_audio_s is not None:
         pretrain = hours * SECONDS_PER_HOUR * cost.flops_train_per_audio_s
     return {
-        "model": name, "size": size, **dataclasses.asdict(cost), "pretrain_flops": pretrain,
+        "model": name, "size": spec.size, "options": dict(options or {}), **dataclasses.asdict(cost),
+        "pretrain_flops": pretrain,
         "pretrain_audio_h": hours, "pretrain_source": source,
         "macs_per_audio_s_superb": short.macs_per_audio_s,
         "published": [dataclasses.asdict(f) for f in card.published if f.variant in ("", size)] if card else [],
@@ -53,6 +64,8 @@ def whole_audio_h(card: Card | None, size: str) -> tuple[float | None, str]:
 def format_cost(facts: dict[str, Any], *, modules: int = 12) -> str:
     """Return what :func:`describe` returned as text: the figures, their cross-checks, and the costliest modules."""
     forward = facts["flops_forward_per_audio_s"]
+    memory = format_bytes(facts["peak_train_memory_bytes"])
+    features = facts["flops_features_per_audio_s"]
     rows = [
         ("parameters", f"{format_si(facts['params'], '')} (encoder {format_si(facts['encoder_params'], '')})"),
         ("MACs / s of audio", format_si(facts["macs_per_audio_s"], "MAC")),
@@ -60,13 +73,14 @@ def format_cost(facts: dict[str, Any], *, modules: int = 12) -> str:
         ("forward FLOPs / s", format_si(forward, "FLOP")),
         ("  by formula", _against(facts["analytic_flops_forward_per_audio_s"], forward)),
         ("  by fvcore", _against(facts["fvcore_flops_forward_per_audio_s"], forward)),
-        ("input features / s", format_si(facts["flops_features_per_audio_s"], "FLOP")),
+        ("input features / s", "not counted" if features is None else format_si(features, "FLOP")),
         ("training FLOPs / s", format_si(facts["flops_train_per_audio_s"], "FLOP") or "does not train"),
-        ("training memory", format_bytes(facts["peak_train_memory_bytes"]) + f" at batch {facts['batch']}"),
+        ("training memory", memory and f"{memory} at batch {facts['batch']}"),
         ("whole pretraining", _pretraining(facts)),
         ("not counted", _uncounted(facts["uncounted_ops"])),
     ]
-    title = f"{facts['model']} ({facts['size']}), crops of {facts['seconds']:g} s"
+    options = "".join(f", {key} = {value}" for key, value in facts["options"].items())
+    title = f"{facts['model']} ({facts['size']}{options}), crops of {facts['seconds']:g} s"
     lines = [title, *(f"  {label:<24}{text}" for label, text in rows if text)]
     lines += ["  by module, forward MACs / s of audio:"]
     for module, flops in _costliest(facts["by_module"], modules):

@@ -35,6 +35,7 @@ class Cost:
     """Costs of a model at one crop length; counted unless its name says otherwise; None is not available.
 
     ``params`` are those that pretraining updates, ``encoder_params`` those in the graph of the representation.
+    Features that an extractor of ``transformers`` computes are not counted: their FLOPs are None.
     FLOPs and MACs are per second of audio of one crop of ``seconds``. ``uncounted_ops`` are the calls of arithmetic
     operators without a formula (norms, activations, softmax) in one inference, ``uncounted_elements_per_audio_s``
     the values they produce: with a few operations each they are what the FLOPs leave out.
@@ -47,7 +48,7 @@ class Cost:
     macs_per_audio_s: float
     flops_forward_per_audio_s: float
     flops_train_per_audio_s: float | None
-    flops_features_per_audio_s: float
+    flops_features_per_audio_s: float | None
     peak_train_memory_bytes: int | None
     method: str
     uncounted_ops: dict[str, int]
@@ -94,7 +95,9 @@ def count(
         macs_per_audio_s=forward.flops / FLOPS_PER_MAC / audio_s,
         flops_forward_per_audio_s=forward.flops / audio_s,
         flops_train_per_audio_s=None if train is None else train / audio_s,
-        flops_features_per_audio_s=feature_flops_per_audio_s(subject),
+        flops_features_per_audio_s=None
+        if getattr(subject, "own_features", False)
+        else feature_flops_per_audio_s(subject),
         peak_train_memory_bytes=peak,
         method=METHOD,
         uncounted_ops=dict(forward.uncounted_calls),

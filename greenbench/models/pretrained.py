@@ -48,6 +48,7 @@ class Pretrained(Upstream):
             reason = str(error).splitlines()[0]
             raise ValueError(f"source = {source or model_type!r} cannot be loaded ({reason})") from error
         self.kind = settings.model_type
+        self.own_features = self.kind in MEL_MODELS
         self.model = model.get_encoder() if settings.is_encoder_decoder else model
         self.frame_hz = _frame_hz(settings, source or model_type)
         self.extractor = None if virtual else _extractor(source, revision)
@@ -61,7 +62,7 @@ class Pretrained(Upstream):
         return [states[:, :frames] for states in output.hidden_states]
 
     def _inputs(self, waveform: Tensor) -> Tensor:
-        if self.kind not in MEL_MODELS:
+        if not self.own_features:
             return normalise(waveform) if getattr(self.extractor, "do_normalize", True) else waveform
         if self.extractor is None:
             return self._virtual_features(waveform)

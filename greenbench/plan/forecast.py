@@ -134,7 +134,7 @@ def _trial(
     seconds, audio_s = _extent(suite, audio_rate, per_audio_s, speed, grams_per_joule) if trained else (0.0, 0.0)
     flops = None if audio_s is None else audio_s * per_audio_s
     if cost and trained and flops is not None and pretrain_audio_s:
-        flops += cost.flops_features_per_audio_s * pretrain_audio_s
+        flops += (cost.flops_features_per_audio_s or 0.0) * pretrain_audio_s
     evaluate_s = _evaluate_seconds(suite, cost, speed)
     energy_j = None
     if speed.power_w is not None and seconds is not None and evaluate_s is not None:
