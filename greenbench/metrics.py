@@ -43,6 +43,11 @@ def _si(unit: str) -> Callable[[float], str]:
     return lambda value: format_si(value, unit)
 
 
+def _amount(value: float) -> str:
+    """Format an amount whose unit depends on the budget: seconds, joules, FLOPs, …"""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:,.4g}"
+
+
 def _fixed(decimals: int, unit: str = "") -> Callable[[float], str]:
     return lambda value: f"{value:.{decimals}f}{' ' + unit if unit else ''}"
 
@@ -67,8 +72,8 @@ def _error(name: str, label: str, description: str) -> Metric:
 
 
 _ALL = (
-    Metric("budget_limit", "budget", "", "none", "declared", _fixed(4), description="amount every trial was given"),
-    Metric("budget_spent", "spent", "", "none", "measured", _fixed(4), description="amount the trial used"),
+    Metric("budget_limit", "budget", "", "none", "declared", _amount, description="amount every trial was given"),
+    Metric("budget_spent", "spent", "", "none", "measured", _amount, description="amount the trial used"),
     Metric(
         "budget_overshoot_pct",
         "overshoot",

@@ -92,6 +92,22 @@ class Setting:
         return [arm for arm in self.arms if arm.control]
 
     @cached_property
+    def own_random(self) -> dict[Arm, Arm]:
+        """Return the control with a contestant's own weights as they were drawn, for contestants that have one."""
+        models: dict[str, list[Arm]] = {}
+        for arm in self.contestants:
+            models.setdefault(str(arm.trials[0].manifest.get("label") or ""), []).append(arm)
+        found: dict[Arm, Arm] = {}
+        for control in self.controls:
+            kind, _, of = control.control.partition(":")
+            of = of or str((control.trials[0].manifest.get("spec") or {}).get("label") or "")
+            fitting = models.get(of, [])
+            # A model in several sizes or runs has no single control; seeds of `random` and `random:MODEL` are the same.
+            if kind == "random" and len(fitting) == 1:
+                found.setdefault(fitting[0], control)
+        return found
+
+    @cached_property
     def headline(self) -> str | None:
         """Return the quality metric that most contestants have; the registry's order breaks ties."""
         counts = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from greenbench.cards import Card, PublishedFigure, card_names, load_card
@@ -26,6 +26,8 @@ from greenbench.report.view import Cell, Head, Row, TableView
 from greenbench.units import FLOPS_PER_MAC, format_si
 
 GPU_HOURS, SCORE, MACS, FLOPS = "gpu_h", "superb_pr_per_pct", "gmac_per_s", "pretrain_flops_counted"
+MAX_NAMED = 5
+"""With more models in the runs than this, few of their marks are named in the landscape."""
 _FAMILY_ORDER = ("predictive", "contrastive", "multilingual", "distilled", "efficient", "pretrained", "own")
 
 
@@ -173,11 +175,14 @@ def flops_against_error(entries: Sequence[Entry], settings: Sequence[Setting]) -
                 family = str(arm.trials[0].manifest.get("family") or "")
                 tip = f"{arm.label}: {format_si(flops, 'FLOP')}, {error:.1f} % phone error, measured here"
                 points.append(Point(arm.label, family, flops, error, tip, "these runs", measured=True))
+    points = _few_named(points)
     words = (
         "Filled: computed from published configurations, SUPERB phone error. Hollow: counted and measured in "
         "these runs on "
         "their own corpus and probe, so only the horizontal distance compares."
     )
+    if any(p.measured and not p.named for p in points):
+        words += f" Of more than {MAX_NAMED} models only those that no other beats in both are named."
     return _scatter(points, "landscape-flops", "Pretraining FLOPs against phone error", "FLOPs of pretraining", words)
 
 
@@ -192,6 +197,16 @@ class Point:
     tip: str
     source: str
     measured: bool = False
+    named: bool = True
+
+
+def _few_named(points: Sequence[Point]) -> list[Point]:
+    """Leave the names of measured points to those on their Pareto front where there are many: they lie close."""
+    ran = [p for p in points if p.measured]
+    if len(ran) <= MAX_NAMED:
+        return list(points)
+    beaten = {p for p in ran if any(o.cost <= p.cost and o.error <= p.error and o is not p for o in ran)}
+    return [replace(p, named=p not in beaten) for p in points]
 
 
 def _published_points(entries: Sequence[Entry], cost: str) -> list[Point]:
@@ -222,6 +237,10 @@ def _scatter(points: Sequence[Point], name: str, title: str, x_label: str, words
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         for family in families:
             axes.plot([], [], _family_look(family).marker, color=_family_look(family).colour, label=family or "own")
+        if mixed:
+            plain = {"color": "#57606b", "linestyle": "none", "markersize": 7}
+            axes.plot([], [], "o", label="published", **plain)
+            axes.plot([], [], "o", label="these runs", markerfacecolor="none", **plain)
         for number, point in enumerate(points):
             look = _family_look(point.family)
             face = "none" if point.measured else look.colour
@@ -242,8 +261,10 @@ def _scatter(points: Sequence[Point], name: str, title: str, x_label: str, words
         axes.xaxis.set_major_formatter(lambda value, _: _tick(value))
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if _decades(axes) > 2.5 else (1.0, 2.0, 5.0)))
         axes.minorticks_off()
-        place_labels(axes, [(p.cost, p.error, p.name, "#1b1f23") for p in points], size=8.5)
-        place_legend(figure, axes, len(families))
+        labels = [(p.cost, p.error, p.name, "#1b1f23") for p in points if p.named]
+        others = [(p.cost, p.error) for p in points if not p.named]
+        place_labels(axes, labels, size=8.5, avoid=others)
+        place_legend(figure, axes, len(families) + 2 * mixed)
         rows = [(p.name, p.tip.partition(": ")[2], p.source) for p in points]
         table = Table(("model", "figures", "source"), tuple(rows))
         return finish(figure, name, title, words, table, tips=tips, note=words, wide=crowded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from greenbench.metrics import METRICS, format_value
@@ -51,20 +52,25 @@ def ratio(arm: Arm, baseline: Arm | None, metric: str) -> float | None:
 def comparison(setting: Setting, claims: Claims) -> TableView:
     """Build the comparison: one row per contestant, best headline first, with ratios, spreads and marks.
 
-    Controls stand below them with their quality only: they were given no budget, so their costs compare with nothing.
+    A control stands below its model, or below all of them, with its quality only: it was given no budget, so its costs
+    compare with nothing.
     """
     metrics = comparison_metrics(setting)
     heads = (Head("Model"), Head("Runs"), *(metric_head(name, _kind(setting, name)) for name in metrics))
     rows = []
-    for arm in ranked(setting):
+    for arm in with_controls(setting):
+        if arm.control:
+            scored = [_compared(arm, setting.baseline, n, "") if METRICS[n].quality else Cell("") for n in metrics]
+            finished = Cell(str(len(arm.counted)), len(arm.counted))
+            # "eco, random weights" says what it is.
+            notes = () if arm.control.startswith("random") else ("control",)
+            rows.append(Row((arm_cell(arm, *notes), finished, *scored), "control"))
+            continue
         is_base = arm is setting.baseline
-        finished, planned = len(arm.counted), len(arm.trials)
-        runs = Cell(str(finished) if finished == planned else f"{finished} of {planned}", finished)
+        done, planned = len(arm.counted), len(arm.trials)
+        runs = Cell(str(done) if done == planned else f"{done} of {planned}", done)
         cells = [_compared(arm, setting.baseline, name, claims.verdict(arm.label, name)) for name in metrics]
         rows.append(Row((arm_cell(arm, *(("baseline",) if is_base else ())), runs, *cells), "base" if is_base else ""))
-    for arm in setting.controls:
-        scored = [_compared(arm, setting.baseline, n, "") if METRICS[n].quality else Cell("") for n in metrics]
-        rows.append(Row((arm_cell(arm, "control"), Cell(str(len(arm.counted)), len(arm.counted)), *scored), "control"))
     return TableView("Comparison of the models", heads, tuple(rows))
 
 
@@ -80,6 +86,12 @@ def ranked(setting: Setting) -> list[Arm]:
         return (value is None, sign * (value or 0.0))
 
     return sorted(setting.contestants, key=key)
+
+
+def with_controls(setting: Setting) -> list[Arm]:
+    """Return the contestants, best headline first, each followed by its own random weights, then other controls."""
+    arms = [one for arm in ranked(setting) for one in (arm, setting.own_random.get(arm)) if one is not None]
+    return [*arms, *(control for control in setting.controls if control not in arms)]
 
 
 def _compared(arm: Arm, baseline: Arm | None, name: str, verdict: str) -> Cell:
@@ -104,16 +116,22 @@ def _kind(setting: Setting, name: str) -> str:
 
 
 def controls(setting: Setting) -> TableView:
-    """Build the table of controls, each with the best contestant's figure below for comparison."""
+    """Build the table of controls; random weights name what training made of them, the last row is the best model."""
     metrics = [name for name in quality_metrics(setting) if any(arm.values(name) for arm in setting.controls)]
     if not setting.controls:
         return TableView("Controls")
-    rows = [
-        Row((arm_cell(arm), Cell(str(len(arm.counted))), *(metric_cell(m, arm.mean(m)) for m in metrics)), "control")
-        for arm in setting.controls
-    ]
+    trained = {control: arm for arm, control in setting.own_random.items()}
+    rows = []
+    drawn = [setting.own_random[arm] for arm in ranked(setting) if arm in setting.own_random]
+    for arm in (*(control for control in setting.controls if control not in trained), *drawn):
+        cells = []
+        for name in metrics:
+            after = trained[arm].mean(name) if arm in trained else None
+            notes = () if after is None else (f"trained: {format_value(name, after)}",)
+            cells.append(replace(metric_cell(name, arm.mean(name)), notes=notes))
+        rows.append(Row((arm_cell(arm), Cell(str(len(arm.counted))), *cells)))
     rows += [
-        Row((arm_cell(arm), Cell(str(len(arm.counted))), *(metric_cell(m, arm.mean(m)) for m in metrics)))
+        Row((arm_cell(arm), Cell(str(len(arm.counted))), *(metric_cell(m, arm.mean(m)) for m in metrics)), "base")
         for arm in ranked(setting)[:1]
     ]
     heads = (Head("Representation"), Head("Runs"), *(metric_head(name) for name in metrics))
@@ -174,10 +192,11 @@ def languages(setting: Setting) -> TableView:
                     found.setdefault(arm, {}).setdefault(str(language), []).append(figure)
     tongues = sorted({language for values in found.values() for language in values})
     rows = []
-    for arm in [*ranked(setting), *setting.controls]:
+    for arm in with_controls(setting):
         if arm in found:
             means = [_mean(list(found[arm].get(language, []))) for language in tongues]
-            rows.append(Row((arm_cell(arm), *(metric_cell(name, mean) for mean in means))))
+            css = "control" if arm.control else ""
+            rows.append(Row((arm_cell(arm), *(metric_cell(name, mean) for mean in means)), css))
     return TableView(
         "Error by language", (Head("Model"), *(Head(language, "lower") for language in tongues)), tuple(rows)
     )

@@ -287,13 +287,30 @@ def controls_note(setting: Setting) -> str:
     better = [
         c for c in setting.controls if (v := c.mean(name)) is not None and sign * v <= sign * (best.mean(name) or 0)
     ]
+    label = METRICS[name].label
     if better:
         names = " and ".join(control_name(c) for c in better)
-        return (
+        note = (
             f"Caution: {names} scores as well as {best.label} or better, so what was learnt does not show in this task."
         )
-    label = METRICS[name].label
-    return f"What the same probe achieves without pretraining; {best.label} is ahead of every control in {label}."
+    else:
+        note = f"What the same probe achieves without pretraining; {best.label} is ahead of every control in {label}."
+    return f"{note} {_own_random_note(setting, name)}".strip()
+
+
+def _own_random_note(setting: Setting, name: str) -> str:
+    """Say how many models are ahead of their own random weights, by their means."""
+    sign = -1 if METRICS[name].direction == "higher" else 1
+    gains = {
+        arm.label: sign * (drawn - mine)
+        for arm, control in setting.own_random.items()
+        if (mine := arm.mean(name)) is not None and (drawn := control.mean(name)) is not None
+    }
+    if len(gains) < 2:
+        return ""
+    behind = [label for label, gain in gains.items() if gain <= 0]
+    note = f"By their means {len(gains) - len(behind)} of {len(gains)} models are ahead of their own random weights"
+    return f"{note}; not so: {', '.join(behind)}." if behind else f"{note}."
 
 
 def comparison_note(setting: Setting) -> str:

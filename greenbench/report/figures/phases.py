@@ -36,7 +36,9 @@ def phase_means(arm: Arm) -> dict[str, tuple[float | None, float]]:
 
 def breakdown(setting: Setting) -> Figure | None:
     """Draw stacked bars of joules per phase; ``None`` where no trial has phase energies."""
-    arms = [(arm, phase_means(arm)) for arm in setting.arms]
+    # Random weights of each model burn the same evaluation as the model; with one for each, they say nothing new.
+    left_out = set(setting.own_random.values()) if len(setting.own_random) > 1 else set()
+    arms = [(arm, phase_means(arm)) for arm in setting.arms if arm not in left_out]
     arms = [(arm, means) for arm, means in arms if any(e for e, _ in means.values())]
     if not arms:
         return None
@@ -59,7 +61,7 @@ def breakdown(setting: Setting) -> Figure | None:
                 left += energy
         axes.set_yticks(range(len(arms)), [arm.label for arm, _ in arms])
         axes.tick_params(axis="y", length=0, labelcolor="#1b1f23")
-        axes.invert_yaxis()
+        axes.set_ylim(len(arms) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
         axes.xaxis.set_major_formatter(lambda value, _: short(format_si(value, "J")))
         axes.locator_params(axis="x", nbins=5)

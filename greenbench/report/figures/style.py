@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -212,34 +213,66 @@ def _value(text: str, name: str) -> str:
     return " ".join(text.split())
 
 
-def place_labels(axes: Any, points: Sequence[tuple[float, float, str, str]], *, size: float = 9.5) -> None:
-    """Write a label beside each ``(x, y, text, colour)`` so that no two overlap if there is any room."""
+def place_labels(
+    axes: Any,
+    points: Sequence[tuple[float, float, str, str]],
+    *,
+    size: float = 9.5,
+    avoid: Sequence[tuple[float, float]] = (),
+) -> None:
+    """Write a label beside each ``(x, y, text, colour)`` so that no two overlap if there is any room.
+
+    A label that stands further away gets a thin line to its mark. ``avoid`` are other marks to keep clear of.
+    """
     figure = axes.figure
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer() if hasattr(figure.canvas, "get_renderer") else figure._get_renderer()
     frame = axes.get_window_extent(renderer)
-    taken: list[Any] = []
+    # Texts that stand already, such as the names of lines.
+    taken: list[Any] = [text.get_window_extent(renderer) for text in axes.texts]
+    obstacles = [axes.transData.transform(place) for place in avoid]
     spots = [axes.transData.transform((x, y)) for x, y, _, _ in points]
-    for (x, y, text, colour), _ in sorted(zip(points, spots, strict=True), key=lambda pair: -pair[1][1]):
-        best, best_cost, best_box = None, float("inf"), None
-        for dx, dy, align, vertical in _OFFSETS:
-            note = axes.annotate(
-                text, (x, y), (dx, dy), textcoords="offset points", ha=align, va=vertical, fontsize=size, color=colour
-            )
+    for (x, y, text, colour), spot in sorted(zip(points, spots, strict=True), key=lambda pair: -pair[1][1]):
+        best, best_cost, best_box = _OFFSETS[0], float("inf"), None
+        write = partial(axes.annotate, text, (x, y), textcoords="offset points", fontsize=size, color=colour)
+        for offset in _OFFSETS:
+            dx, dy, align, vertical = offset
+            note = write(xytext=(dx, dy), ha=align, va=vertical)
             box = note.get_window_extent(renderer)
-            cost = _cost(box, taken, spots, frame) + 0.02 * (abs(dx) + abs(dy))
+            note.remove()
+            cost = _cost(box, taken, [*spots, *obstacles], frame) + 0.02 * (abs(dx) + abs(dy))
+            if _is_far(offset):
+                cost += 4.0 * sum(_holds(other, place) for place in _leader(spot, box) for other in taken)
             if cost < best_cost:
-                if best is not None:
-                    best.remove()
-                best, best_cost, best_box = note, cost, box
-            else:
-                note.remove()
+                best, best_cost, best_box = offset, cost, box
+        dx, dy, align, vertical = best
+        line = {"arrowstyle": "-", "color": SOFT, "linewidth": 0.6, "shrinkA": 0.5, "shrinkB": 4}
+        write(xytext=(dx, dy), ha=align, va=vertical, arrowprops=line if _is_far(best) else None)
         taken.append(best_box)
+        if _is_far(best):
+            obstacles += _leader(spot, best_box)
+
+
+_NEAR_PT = 7
+
+
+def _is_far(offset: tuple[float, float, str, str]) -> bool:
+    return max(abs(offset[0]), abs(offset[1])) > _NEAR_PT
+
+
+def _leader(spot: Any, box: Any) -> list[tuple[float, float]]:
+    """Return places along the line from a mark to the nearest edge of its label, the ends left out."""
+    x, y = min(max(spot[0], box.x0), box.x1), min(max(spot[1], box.y0), box.y1)
+    return [(spot[0] + (x - spot[0]) * k / 8, spot[1] + (y - spot[1]) * k / 8) for k in range(2, 8)]
+
+
+def _holds(box: Any, place: tuple[float, float]) -> bool:
+    return bool(box.x0 - 1 < place[0] < box.x1 + 1 and box.y0 - 1 < place[1] < box.y1 + 1)
 
 
 _OFFSETS = tuple(
     (dx, dy, align, vertical)
-    for reach in (7, 15, 26)
+    for reach in (_NEAR_PT, 15, 26, 40)
     for dx, dy, align, vertical in (
         (reach, 0, "left", "center"), (-reach, 0, "right", "center"), (0, reach, "center", "bottom"),
         (0, -reach, "center", "top"), (reach, reach, "left", "bottom"), (-reach, reach, "right", "bottom"),

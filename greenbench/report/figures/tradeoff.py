@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from greenbench.metrics import METRICS, format_value
 from greenbench.report.collect import Arm, Setting
-from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_labels, short
+from greenbench.report.figures.style import (
+    WIDTH_IN,
+    Figure,
+    Look,
+    Table,
+    canvas,
+    finish,
+    place_labels,
+    short,
+)
 from greenbench.stats import ParetoPoint, pareto_front
 
 MAX_MARKS = 30
 """With more trials per model than this, single ones get no hover text of their own."""
+
+MAX_LINES = 3
+"""With more controls than this, random weights of each model become marks beside their models instead of lines."""
+CROWD = 8
+"""With more models than this the figure takes the page's whole width."""
 
 ENERGY, MEMORY = "energy_budgeted_j", "peak_memory_bytes"
 
@@ -42,21 +57,26 @@ def _tradeoff(setting: Setting, cost: str, name: str) -> Figure | None:
         return None
     metric = METRICS[quality]
     tips: dict[str, str] = {}
-    with canvas(3.6) as figure:
+    crowded = len(arms) > CROWD
+    with canvas(5.2 if crowded else 3.6, width_in=7.6 if crowded else WIDTH_IN) as figure:
         axes = figure.add_subplot()
         for arm in arms:
             _points(axes, arm, cost, quality, tips)
         points = standing(arms, cost, quality)
-        _front(axes, arms, cost, quality, points)
+        front = _front(axes, arms, cost, quality, points)
+        untrained = _untrained(axes, setting, arms, cost, quality, tips)
         _references(axes, setting, arms, cost, quality)
         axes.set_xlabel(f"energy, features to pretraining ({_kinds(arms)})" if cost == ENERGY else METRICS[cost].label)
         arrow = {"lower": "lower is better", "higher": "higher is better"}.get(metric.direction, "")
         axes.set_ylabel(f"{metric.label} ({metric.unit or '1'}), {arrow}")
         axes.xaxis.set_major_formatter(lambda value, _: short(format_value(cost, value)))
-        axes.margins(0.22, 0.2)
+        axes.margins(0.12 if crowded else 0.22, 0.12 if crowded else 0.2)
         _widen(axes)
         axes.xaxis.set_major_locator(_locator(axes, cost))
-        place_labels(axes, [(m[0], m[1], arm.label, "#1b1f23") for arm in arms if (m := _means(arm, cost, quality))])
+        labels = [(m[0], m[1], arm.label, "#1b1f23") for arm in arms if (m := _means(arm, cost, quality))]
+        if untrained:
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", handlelength=1.2)
+        place_labels(axes, labels, avoid=[*untrained, *_along(axes, front)])
         return finish(
             figure,
             f"{setting.prefix}{name}",
@@ -66,6 +86,7 @@ def _tradeoff(setting: Setting, cost: str, name: str) -> Figure | None:
             "stepped line is the Pareto front: no model to its lower left.",
             _table(setting, arms, cost, quality, points),
             tips=tips,
+            wide=crowded,
         )
 
 
@@ -128,9 +149,24 @@ def _points(axes: Any, arm: Arm, cost: str, quality: str, tips: dict[str, str]) 
     )
 
 
-def _front(axes: Any, arms: Sequence[Arm], cost: str, quality: str, points: dict[str, ParetoPoint]) -> None:
+def _front(
+    axes: Any, arms: Sequence[Arm], cost: str, quality: str, points: dict[str, ParetoPoint]
+) -> list[tuple[float, float]]:
+    """Draw the Pareto front and return its models' places, from the cheapest on."""
     best = sorted(_means(arm, cost, quality) for arm in arms if arm.label in points and points[arm.label].on_front)
     axes.step([x for x, _ in best], [y for _, y in best], where="post", color="#57606b", linewidth=1.1, zorder=1)
+    return best
+
+
+def _along(axes: Any, front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return places along the stepped front, close enough that no label slips between them."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    places = []
+    for (x0, y0), (x1, y1) in pairwise(front):
+        across, down = round(80 * abs(x1 - x0) / (right - left)), round(60 * abs(y1 - y0) / (top - bottom))
+        places += [(x0 + (x1 - x0) * k / (across + 1), y0) for k in range(1, across + 2)]
+        places += [(x1, y0 + (y1 - y0) * k / (down + 1)) for k in range(1, down + 1)]
+    return places
 
 
 def _right_is_free(axes: Any, value: float, means: Sequence[tuple[float, float]]) -> bool:
@@ -141,9 +177,42 @@ def _right_is_free(axes: Any, value: float, means: Sequence[tuple[float, float]]
     return not any(x >= middle for x in beside)
 
 
+def _marked(setting: Setting, arms: Sequence[Arm], quality: str) -> dict[Arm, Arm]:
+    """Return the controls that are drawn as marks beside their models, by model."""
+    if len(setting.controls) <= MAX_LINES:
+        return {}
+    own = setting.own_random
+    return {arm: own[arm] for arm in arms if arm in own and own[arm].mean(quality) is not None}
+
+
+def _untrained(
+    axes: Any, setting: Setting, arms: Sequence[Arm], cost: str, quality: str, tips: dict[str, str]
+) -> list[tuple[float, float]]:
+    """Draw each model's own random weights, above or below its mark, and return where the marks stand.
+
+    They have no pretraining cost of their own, so they stand at their model's.
+    """
+    places = []
+    for arm, control in _marked(setting, arms, quality).items():
+        (x, y), drawn = _means(arm, cost, quality), control.mean(quality)
+        assert drawn is not None
+        axes.plot([x, x], [y, drawn], color="#d9dde2", linewidth=1.1, zorder=0.5)
+        (mark,) = axes.plot(
+            x, drawn, "_", color="#57606b", markersize=7, markeredgewidth=1.3, linestyle="none", zorder=1
+        )
+        mark.set_gid(f"r-{arm.index}")
+        tips[f"r-{arm.index}"] = f"{control_name(control)}: {format_value(quality, drawn)}"
+        if not places:
+            mark.set_label("the same model with random weights")
+        places.append((x, drawn))
+    return places
+
+
 def _references(axes: Any, setting: Setting, arms: Sequence[Arm], cost: str, quality: str) -> None:
     """Draw controls as horizontal lines (they burn no pretraining joules) and a budget in joules as a vertical one."""
-    values = {control: v for control in setting.controls if (v := control.mean(quality)) is not None}
+    marked = _marked(setting, arms, quality).values()
+    lines = [control for control in setting.controls if control not in marked]
+    values = {control: v for control in lines if (v := control.mean(quality)) is not None}
     for control, value in values.items():
         above = value == max(values.values())
         right = _right_is_free(axes, value, [_means(arm, cost, quality) for arm in arms])
