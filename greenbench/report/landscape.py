@@ -238,7 +238,7 @@ def _scatter(points: Sequence[Point], name: str, title: str, x_label: str, words
         for family in families:
             axes.plot([], [], _family_look(family).marker, color=_family_look(family).colour, label=family or "own")
         if mixed:
-            plain = {"color": "#57606b", "linestyle": "none", "markersize": 7}
+            plain: dict[str, Any] = {"color": "#57606b", "linestyle": "none", "markersize": 7}
             axes.plot([], [], "o", label="published", **plain)
             axes.plot([], [], "o", label="these runs", markerfacecolor="none", **plain)
         for number, point in enumerate(points):

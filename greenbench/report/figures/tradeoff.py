@@ -192,7 +192,7 @@ def _untrained(
 
     They have no pretraining cost of their own, so they stand at their model's.
     """
-    places = []
+    places: list[tuple[float, float]] = []
     for arm, control in _marked(setting, arms, quality).items():
         (x, y), drawn = _means(arm, cost, quality), control.mean(quality)
         assert drawn is not None
