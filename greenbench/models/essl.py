@@ -20,6 +20,7 @@ from transformers import HubertConfig
 from transformers.models.hubert.modeling_hubert import HubertEncoder
 
 from greenbench.data.features import FeatureSpec, extract
+from greenbench.models.attention import use_attend
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.capture import layer_outputs
 from greenbench.models.contrastive import contrastive_loss, sample_negatives
@@ -60,7 +61,7 @@ class EsslEncoder(nn.Module):
                 activation_dropout=dropout, layerdrop=layerdrop, num_conv_pos_embeddings=conv_pos_kernel,
                 num_conv_pos_embedding_groups=conv_pos_groups,
             )  # fmt: skip
-            config._attn_implementation = "sdpa"
+            use_attend(config)
             return HubertEncoder(config)
 
         first, middle = channels

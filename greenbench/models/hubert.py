@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel
 
 from greenbench.data.features import FeatureSpec
+from greenbench.models.attention import use_attend
 from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.capture import layer_outputs, only_layers
 from greenbench.models.kmeans import cluster
@@ -68,7 +69,7 @@ class Hubert(UnitModel):
             feat_proj_dropout=dropout, num_conv_pos_embeddings=conv_pos_kernel,
             num_conv_pos_embedding_groups=conv_pos_groups, mask_time_prob=0.05, mask_feature_prob=0.0,
         )  # fmt: skip
-        config._attn_implementation = "sdpa"
+        use_attend(config)
         self.model = HubertModel(config)
         self.project = nn.Linear(width, projection)
         self.unit_embeddings = nn.Parameter(torch.empty(units, projection).uniform_())

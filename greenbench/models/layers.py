@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from greenbench.models.attention import attend
 from greenbench.models.macs import attention_macs, feed_forward_macs, grouped_conv_macs
 
 
@@ -57,7 +58,7 @@ class AttentionBlock(nn.Module):
         packed = self.query_key_value(self.norm_attention(frames))
         query, key, value = packed.view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         query, key = rotate(query), rotate(key)
-        attended = F.scaled_dot_product_attention(query, key, value)
+        attended = attend(query, key, value)
         frames = frames + self.out(attended.transpose(1, 2).reshape(batch, length, width))
         return frames + self.contract(F.gelu(self.expand(self.norm_feed_forward(frames))))
 

@@ -18,6 +18,7 @@ from transformers import HubertConfig
 from transformers.models.hubert.modeling_hubert import HubertEncoder
 
 from greenbench.data.features import KALDI_FBANK_40
+from greenbench.models.attention import use_attend
 from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.capture import layer_outputs, only_layers
 from greenbench.models.kmeans import cluster
@@ -64,7 +65,7 @@ class MelHubert(UnitModel):
             hidden_dropout=dropout, attention_dropout=dropout, activation_dropout=dropout, layerdrop=0.0,
             num_conv_pos_embeddings=conv_pos_kernel, num_conv_pos_embedding_groups=conv_pos_groups,
         )  # fmt: skip
-        config._attn_implementation = "sdpa"
+        use_attend(config)
         self.project = nn.Linear(2 * KALDI_FBANK_40.n_mels, width)
         self.encoder = HubertEncoder(config)
         self.predict = nn.Linear(width, units)

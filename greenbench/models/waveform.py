@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from greenbench.models.attention import use_attend
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -40,7 +42,7 @@ def encoder_config(
     }  # fmt: skip
     config = kind(**{**options, **extra})
     if config.model_type != "wavlm":
-        config._attn_implementation = "sdpa"
+        use_attend(config)
     return config
 
 
