@@ -58,7 +58,7 @@ def main() -> None:
             for found in times.values():
                 low, middle, high = statistics.quantiles(found, n=4)
                 cells.append(f"{middle:.2f} [{low:.2f}, {high:.2f}]")
-            print(f"{str(shape):22s}{str(dtype)[6:]:10s}" + "".join(f"{cell:>24s}" for cell in cells), flush=True)
+            print(f"{shape!s:22s}{str(dtype)[6:]:10s}" + "".join(f"{cell:>24s}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":
