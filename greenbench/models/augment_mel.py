@@ -1,9 +1,12 @@
-"""Cheap distortions of log-mel frames that keep what is said: vocal-tract warps and mixed-in speech."""
+"""Cheap maps of log-mel frames that keep what is said: vocal-tract warps and utterance normalisation."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+_FLOOR = 0.1
+"""Added to a band's deviation, in deviations of the corpus."""
 
 
 def warp_bands(features: Tensor, strength: float, generator: torch.Generator) -> Tensor:
@@ -23,17 +26,7 @@ def warp_bands(features: Tensor, strength: float, generator: torch.Generator) ->
     return torch.lerp(below, above, share)
 
 
-def mix_neighbours(
-    features: Tensor, mean: Tensor, std: Tensor, generator: torch.Generator, *, prob: float, low: float, high: float
-) -> Tensor:
-    """Add the next crop of the batch with probability ``prob``, at a power of exp(``low``..``high``) of its own.
-
-    Powers add, so in the log domain it is ``logaddexp`` (the phase is neglected): utterance mixing as in WavLM
-    (arXiv 2110.13900) for the price of one elementwise function.
-    """
-    batch = len(features)
-    gain = low + (high - low) * torch.rand(batch, 1, 1, generator=generator)
-    gain = torch.where(torch.rand(batch, 1, 1, generator=generator) < prob, gain, torch.full_like(gain, -100.0))
-    raw = features * std + mean
-    mixed = torch.logaddexp(raw, raw.roll(1, 0) + gain.to(features))
-    return (mixed - mean) / std
+def normalise_bands(features: Tensor) -> Tensor:
+    """Give each band of (B, T, F) mean 0 and deviation 1 over time; one that hardly moves is not blown up."""
+    spread, mean = torch.std_mean(features, dim=1, correction=0, keepdim=True)
+    return (features - mean) / (spread + _FLOOR)

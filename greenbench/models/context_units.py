@@ -3,16 +3,17 @@
 Three cheap steps take the voice and the room out before k-means: each band is normalised over the utterance, groups
 of bands lose the harmonics, and each utterance is warped along the frequency axis to the vocal tract length under
 which it is nearest to the units (maximum-likelihood normalisation as in Lee and Rose 1996, with k-means for the model).
+An encoder may read its input through the same warp: choosing it costs less than one of its layers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from greenbench.data.features import FeatureSpec
 from greenbench.data.mel import band_centres, mel_frequencies
@@ -40,76 +41,130 @@ class ContextSpec:
 
     @property
     def factors(self) -> np.ndarray:
-        """Return the warp factors, symmetric about 1."""
-        return np.exp(np.linspace(-1.0, 1.0, self.warps) * np.log(self.widest)) if self.warps > 1 else np.ones(1)
+        """Return the warp factors, symmetric about 1, the mildest first: before units are known none is preferred."""
+        if self.warps == 1:
+            return np.ones(1)
+        exponents = np.linspace(-1.0, 1.0, self.warps)
+        return np.exp(exponents[np.argsort(np.abs(exponents), kind="stable")] * np.log(self.widest))
 
 
-@dataclass
-class ContextUnits:
-    """Fitted units with the projection in front of them; ``flops`` counts what finding and using them took."""
+class ContextUnits(nn.Module):
+    """``k`` units with the projection and the warps in front of them; ``flops`` counts finding and using them.
 
-    spec: ContextSpec
-    pools: list[np.ndarray]
-    basis: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    units: Units | None = None
-    flops: float = 0.0
+    What was fitted lies in buffers, so that checkpoints and copies carry it.
+    """
+
+    warps: Tensor
+    pool: Tensor
+    basis: Tensor
+    centroids: Tensor
+
+    def __init__(self, spec: ContextSpec, features: FeatureSpec, k: int) -> None:
+        super().__init__()
+        self.spec = spec
+        self.flops = 0.0
+        bands = features.n_mels // spec.pool
+        warps = np.stack([warp_matrix(features, factor) for factor in spec.factors])
+        pool = np.kron(np.eye(bands), np.full((spec.pool, 1), 1.0 / spec.pool))
+        self.register_buffer("warps", torch.from_numpy(warps).float(), persistent=False)
+        self.register_buffer("pool", torch.from_numpy(pool).float(), persistent=False)
+        self.register_buffer("basis", torch.zeros((2 * spec.reach + 1) * bands, spec.dims))
+        self.register_buffer("centroids", torch.zeros(k, spec.dims))
+
+    # -- use --------------------------------------------------------------------------------------------------------
+
+    def normalise_tract(self, features: Tensor) -> Tensor:
+        """Return each utterance or crop of (B, T, F) warped to the vocal tract length that fits the units best."""
+        if len(self.warps) == 1:
+            return features
+        with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
+            warps = self.warps[self.choose(features.float())]
+            return torch.bmm(features.float(), warps).to(features.dtype)
+
+    def choose(self, features: Tensor) -> Tensor:
+        """Return the number of the warp under which each of (B, T, F) is nearest to the units, (B,) int64.
+
+        Distances are relative to the utterance's own energy, so that a warp which flattens it does not win.
+        """
+        batch, length, bands = features.shape
+        coarse = features @ (self.warps @ self.pool).permute(1, 0, 2).reshape(bands, -1)
+        coarse = coarse.view(batch, length, len(self.warps), -1).transpose(1, 2).flatten(0, 1)
+        points = self._windows(coarse, 2 * _CHOOSING_STRIDE) @ self.basis
+        energy = points.square().sum(dim=(1, 2)) / 2
+        nearest = (points @ self.centroids.T - self.centroids.square().sum(dim=1) / 2).amax(dim=2).sum(dim=1)
+        relative = (energy - nearest) / energy.clamp(min=1e-9)
+        return relative.view(batch, -1).argmin(dim=1)
 
     def label(self, features: np.ndarray) -> np.ndarray:
         """Return the units of one utterance at half its frame rate, (T, F) -> (T // 2,) int64."""
-        if self.units is None:
-            raise ValueError("the units are not fitted")
-        points = self._project(features, self._choose(features))
-        self.flops += self.units.assign_flops(len(points))
-        return self.units.assign(points).numpy()
+        frames = self._frames(features)
+        points = self._context(frames, self._chosen(frames)) @ self.basis
+        self.flops += 2.0 * len(points) * (self.basis.numel() + self.centroids.numel())
+        return (points @ self.centroids.T - self.centroids.square().sum(dim=1) / 2).argmax(dim=1).cpu().numpy()
 
-    def _choose(self, features: np.ndarray) -> int:
-        """Return the warp under which the utterance is nearest to the units, relative to its own energy."""
-        if len(self.pools) == 1:
+    def choosing_macs(self, frames: int) -> float:
+        """Return the multiply-accumulates of warping one utterance of so many 10 ms frames, the choice included."""
+        count, bands, _ = self.warps.shape
+        if count == 1:
+            return 0.0
+        prepared = count * bands * self.pool.numel()
+        points = count * -(-frames // (2 * _CHOOSING_STRIDE))
+        each = self.basis.numel() + self.centroids.numel()
+        return float(prepared + frames * count * self.pool.numel() + points * each + frames * bands**2)
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _frames(self, features: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.asarray(features, dtype=np.float32)).to(self.centroids.device)
+
+    def _windows(self, coarse: Tensor, stride: int) -> Tensor:
+        """Return normalised bands with their neighbours, (B, T, P) -> (B, ceil(T / stride), (2 reach + 1) P)."""
+        spread, mean = torch.std_mean(coarse, dim=1, correction=0, keepdim=True)
+        frames = (coarse - mean) / (spread + _FLOOR)
+        reach = self.spec.reach
+        padded = nn.functional.pad(frames.transpose(1, 2), (reach, reach), mode="replicate")
+        return padded.unfold(2, 2 * reach + 1, stride).permute(0, 2, 3, 1).flatten(2)
+
+    def _context(self, frames: Tensor, warp: int) -> Tensor:
+        """Return the context of one utterance under one warp, (T, F) -> (T // 2, C)."""
+        coarse = frames @ (self.warps[warp] @ self.pool)
+        self.flops += 2.0 * len(frames) * self.pool.numel()
+        return self._windows(coarse[None], 2)[0, : len(frames) // 2]
+
+    def _chosen(self, frames: Tensor) -> int:
+        if len(self.warps) == 1:
             return 0
-        assert self.units is not None
-        centroids = torch.from_numpy(self.units.centroids)
-        half_norms = centroids.square().sum(dim=1) / 2
-        relative = []
-        for warp in range(len(self.pools)):
-            points = self._project(features, warp)[::_CHOOSING_STRIDE]
-            energy = points.square().sum(dim=1) / 2
-            nearest = (points @ centroids.T - half_norms).amax(dim=1)
-            relative.append(float((energy - nearest).sum() / energy.sum().clamp(min=1e-9)))
-            self.flops += self.units.assign_flops(len(points))
-        return int(np.argmin(relative))
+        self.flops += 2.0 * self.choosing_macs(len(frames))
+        return int(self.choose(frames[None]))
 
-    def context(self, features: np.ndarray, warp: int) -> np.ndarray:
-        """Return warped coarse bands with their neighbours, (T, F) -> (T // 2, (2 reach + 1) F / pool)."""
-        frames = np.asarray(features, dtype=np.float32) @ self.pools[warp]
-        self.flops += 2.0 * len(frames) * self.pools[warp].size
-        frames = (frames - frames.mean(axis=0)) / (frames.std(axis=0) + _FLOOR)
-        reach, length = self.spec.reach, len(frames)
-        padded = np.pad(frames, ((reach, reach), (0, 0)), mode="edge")
-        windows = [padded[shift : shift + length : 2] for shift in range(2 * reach + 1)]
-        return np.concatenate([w[: length // 2] for w in windows], axis=1)
+    # -- fitting ----------------------------------------------------------------------------------------------------
 
-    def _project(self, features: np.ndarray, warp: int) -> Tensor:
-        points = self.context(features, warp)
-        self.flops += 2.0 * len(points) * self.basis.size
-        return torch.from_numpy(points) @ torch.from_numpy(self.basis)
-
-    def fit(self, features_of: Callable[[int], np.ndarray], chosen: np.ndarray, *, k: int, seed: int) -> None:
+    def fit(self, features_of: Callable[[int], np.ndarray], chosen: np.ndarray, *, seed: int) -> None:
         """Fit to some utterances, in turn the units given the warps and the warps given the units."""
-        warps = np.full(len(chosen), len(self.pools) // 2)
-        for turn in range(self.spec.rounds if len(self.pools) > 1 else 1):
-            if turn:
-                warps = np.array([self._choose(features_of(int(i))) for i in chosen])
-            frames = np.concatenate([self.context(features_of(int(i)), w) for i, w in zip(chosen, warps, strict=True)])
-            self.basis, flops = half_whitened_basis(frames[::4], self.spec.dims)
-            points = frames @ self.basis
-            self.units = fit_units(points, k, seed=seed)
-            self.flops += flops + self.units.fit_flops + 2.0 * len(frames) * self.basis.size
+        utterances = [self._frames(features_of(int(i))) for i in chosen]
+        for turn in range(self.spec.rounds if len(self.warps) > 1 else 1):
+            warps = [self._chosen(frames) if turn else 0 for frames in utterances]
+            context = torch.cat([self._context(f, w) for f, w in zip(utterances, warps, strict=True)]).cpu().numpy()
+            basis, flops = half_whitened_basis(context[::4], self.spec.dims)
+            units = fit_units(context @ basis, len(self.centroids), seed=seed)
+            self._keep(basis, units)
+            self.flops += flops + units.fit_flops + 2.0 * len(context) * basis.size
 
+    def _keep(self, basis: np.ndarray, units: Units) -> None:
+        # Fewer frames than units: the first centroid again, which never wins over itself.
+        missing = len(self.centroids) - len(units.centroids)
+        centroids = np.concatenate([units.centroids, np.repeat(units.centroids[:1], missing, axis=0)])
+        self.basis[:, : basis.shape[1]] = torch.from_numpy(basis)
+        self.centroids[:, : centroids.shape[1]] = torch.from_numpy(centroids)
 
-def context_units(spec: ContextSpec, features: FeatureSpec) -> ContextUnits:
-    """Return units yet to be fitted, with the matrices that warp and pool the bands of ``features``."""
-    pool = np.kron(np.eye(features.n_mels // spec.pool), np.full((spec.pool, 1), 1.0 / spec.pool))
-    return ContextUnits(spec, [(warp_matrix(features, f) @ pool).astype(np.float32) for f in spec.factors])
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what was fitted, for :meth:`load_state`."""
+        return {"basis": self.basis.cpu().numpy(), "centroids": self.centroids.cpu().numpy()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take back what :meth:`state` returned."""
+        self.basis.copy_(torch.from_numpy(state["basis"]))
+        self.centroids.copy_(torch.from_numpy(state["centroids"]))
 
 
 def warp_matrix(features: FeatureSpec, factor: float) -> np.ndarray:

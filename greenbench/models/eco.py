@@ -2,7 +2,8 @@
 
 A log-mel front end at 100 Hz, a stem at 50 Hz, a deep and thin trunk of convolution and attention blocks at 25 Hz,
 and an upsampling head back at 50 Hz with a skip from the stem, so that a coarse trunk still gives fine frames.
-It predicts k-means units of speaker-normalised log-mel context from distorted and partly masked input.
+It predicts k-means units of speaker-normalised log-mel context from distorted and partly masked input, which it reads
+through the same normalisation of the speaker.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from greenbench.data.features import LOGMEL_80
-from greenbench.models.augment_mel import warp_bands
+from greenbench.models.augment_mel import normalise_bands, warp_bands
 from greenbench.models.base import Batch, PretrainData, StepInfo
-from greenbench.models.context_units import ContextSpec, context_units
+from greenbench.models.context_units import ContextSpec, ContextUnits
 from greenbench.models.kmeans import UnitLabels, cluster, sample_utterances
 from greenbench.models.layers import ConvBlock, block_macs, build_trunk
 from greenbench.models.masking import span_mask
@@ -33,6 +34,8 @@ class Eco(UnitModel):
 
     ``targets``: ``context`` units, or units of plain log-mel ``frames`` (pairs of 10 ms frames, as MelHuBERT's).
     ``fine_path``: the stem block, its skip and the head at 50 Hz; without them the trunk alone makes the frames.
+    ``normalise_tract``: the input is read through the warp that fits the units best, as the targets are.
+    ``normalise_utterance``: each band of the input gets mean 0 and deviation 1 over the utterance.
     """
 
     frame_hz = float(STEM_HZ)
@@ -58,7 +61,9 @@ class Eco(UnitModel):
         mask_prob: float = 0.1,
         mask_span: int = 4,
         unmasked_weight: float = 1.0,
-        warp: float = 0.15,
+        warp: float = 0.08,
+        normalise_tract: bool = True,
+        normalise_utterance: bool = True,
         relabel_at: Sequence[float] = (),
         relabel_layer: int = 0,
         relabel_seconds: float = 900.0,
@@ -81,7 +86,10 @@ class Eco(UnitModel):
             self.head = build_trunk(head_pattern, width, heads=heads, kernel=kernel, expansion=2.0)
         self.norm = nn.LayerNorm(width)
         self.predict = nn.Linear(width, units)
-        self.target_spec = ContextSpec(reach=target_context, dims=target_dims, warps=target_warps)
+        self.normalise_utterance = normalise_utterance
+        spec = ContextSpec(reach=target_context, dims=target_dims, warps=target_warps)
+        self.found = ContextUnits(spec, LOGMEL_80, units) if targets == "context" else None
+        self.tract = self.found if normalise_tract and target_warps > 1 else None
         self.target_seconds = target_seconds
         self.mask_prob, self.mask_span, self.unmasked_weight, self.warp = mask_prob, mask_span, unmasked_weight, warp
         self.relabelling = Relabelling(
@@ -102,16 +110,16 @@ class Eco(UnitModel):
     ) -> None:
         """Cluster context freed of voice and room (:mod:`greenbench.models.context_units`), or frames as they are."""
         k = self.predict.out_features
-        if self.targets == "frames":
+        if self.found is None:
             self.labels, self.target_flops = cluster(
                 lambda index: _frame_pairs(data.features(index)), data.num_samples, k=k, hop_samples=HOP_SAMPLES,
                 seed=seed, fit_seconds=self.target_seconds, progress=progress,
             )  # fmt: skip
             return
-        found = context_units(self.target_spec, LOGMEL_80)
+        found = self.found
         progress("context units: fitting", 0.0)
         chosen = sample_utterances(data.num_samples, self.target_seconds, seed=seed)
-        found.fit(data.features, chosen, k=k, seed=seed)
+        found.fit(data.features, chosen, seed=seed)
         labels = []
         for index in range(len(data.num_samples)):
             if index % 256 == 0:
@@ -119,7 +127,27 @@ class Eco(UnitModel):
             labels.append(found.label(data.features(index)))
         self.labels, self.target_flops = UnitLabels.build(labels, HOP_SAMPLES), found.flops
 
+    def targets_state(self) -> dict[str, np.ndarray]:
+        """Return labels and stage, and the fitted units, which the input's normalisation needs too."""
+        fitted = self.found.state() if self.found is not None else {}
+        return {**super().targets_state(), **{f"found.{name}": values for name, values in fitted.items()}}
+
+    def load_targets_state(self, state: dict[str, np.ndarray]) -> None:
+        """Restore labels, stage and the fitted units."""
+        super().load_targets_state(state)
+        if self.found is not None:
+            self.found.load_state({name: state[f"found.{name}"] for name in self.found.state()})
+
     # -- encoder ----------------------------------------------------------------------------------------------------
+
+    def prepare(self, features: Tensor, *, warp: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+        """Return an even number of frames freed of voice and room, (B, T, F); ``warp`` distorts what is left of it."""
+        features = features[:, : features.shape[1] // 2 * 2]
+        if self.tract is not None:
+            features = self.tract.normalise_tract(features)
+        if warp and generator is not None:
+            features = warp_bands(features, warp, generator)
+        return normalise_bands(features) if self.normalise_utterance else features
 
     def encode(self, features: Tensor) -> list[Tensor]:
         """Return all stages at 50 Hz, (B, T, F) -> [(B, T // 2, D), …]; the last is the normalised output."""
@@ -144,9 +172,7 @@ class Eco(UnitModel):
         """Cross-entropy of the units of masked frames, plus that of the visible ones with ``unmasked_weight``."""
         if batch.features is None or self.labels is None:
             raise ValueError("Eco needs features and targets")
-        features = batch.features[:, : batch.features.shape[1] // 2 * 2]
-        if self.warp:
-            features = warp_bands(features, self.warp, info.generator)
+        features = self.prepare(batch.features, warp=self.warp, generator=info.generator)
         frames = features.shape[1] // 2
         mask = span_mask(batch.size, frames, prob=self.mask_prob, span=self.mask_span, generator=info.generator)
         hidden_input = features.masked_fill(mask.repeat_interleave(2, dim=1).unsqueeze(-1).to(features.device), 0.0)
@@ -164,7 +190,7 @@ class Eco(UnitModel):
         """Return stem, trunk blocks (each frame twice), head and output at 50 Hz."""
         if batch.features is None:
             raise ValueError("Eco needs features")
-        return self.encode(batch.features[:, : batch.features.shape[1] // 2 * 2])
+        return self.encode(self.prepare(batch.features))
 
     def target_features(self, batch: Batch) -> Tensor:
         """Return the stage that is clustered; the stem is number 0 of ``hidden_states``."""
@@ -175,7 +201,8 @@ class Eco(UnitModel):
         fine = num_samples // (2 * LOGMEL_80.hop_samples)
         coarse = -(-fine // self.rate)
         width = self.down.out_features
-        macs = fine * self.front.kernel_size[0] * LOGMEL_80.n_mels * width + 2.0 * coarse * self.rate * width**2
+        macs = self.tract.choosing_macs(2 * fine) if self.tract is not None else 0.0
+        macs += fine * self.front.kernel_size[0] * LOGMEL_80.n_mels * width + 2.0 * coarse * self.rate * width**2
         if self.fine_path:
             macs += sum(block_macs(block, fine) for block in (self.stem, *self.head))
         return macs + sum(block_macs(block, coarse) for block in self.trunk)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from greenbench.data.features import LOGMEL_80
 from greenbench.data.mel import band_centres
-from greenbench.models.context_units import ContextSpec, context_units, warp_matrix
+from greenbench.models.context_units import ContextSpec, ContextUnits, warp_matrix
 
 PHONES = [(300, 2300), (700, 1200), (500, 900), (350, 800), (600, 1700)]
 """Two formants each, in Hz."""
@@ -46,17 +47,18 @@ def test_a_warp_reads_each_band_at_the_scaled_frequency() -> None:
     assert np.allclose(warped[inside][5:], np.log(centres * 1.2)[inside][5:], atol=0.01)
 
 
-def purity(spec: ContextSpec) -> tuple[float, list[int]]:
+def purity(spec: ContextSpec) -> tuple[float, list[float]]:
     scales = np.exp(np.linspace(-0.2, 0.2, 12))
     orders = [order_of(i) for i in range(len(scales))]
     voices = [voice(s, o, seed=i) for i, (s, o) in enumerate(zip(scales, orders, strict=True))]
-    units = context_units(spec, LOGMEL_80)
-    units.fit(lambda i: voices[i], np.arange(len(voices)), k=12, seed=0)
+    units = ContextUnits(spec, LOGMEL_80, 12)
+    units.fit(lambda i: voices[i], np.arange(len(voices)), seed=0)
     labels = np.concatenate([units.label(v) for v in voices])
     truth = np.concatenate([np.repeat(o, 6) for o in orders])
     table = np.zeros((12, len(PHONES)))
     np.add.at(table, (labels, truth[: len(labels)]), 1)
-    return table.max(axis=1).sum() / table.sum(), [units._choose(v) for v in voices]
+    chosen = [float(spec.factors[int(units.choose(torch.from_numpy(v)[None]))]) for v in voices]
+    return table.max(axis=1).sum() / table.sum(), chosen
 
 
 def test_units_of_warped_utterances_are_purer_and_longer_tracts_get_smaller_factors() -> None:
@@ -65,3 +67,57 @@ def test_units_of_warped_utterances_are_purer_and_longer_tracts_get_smaller_fact
     assert warped > plain
     # Formants at s times the usual frequencies are read back at s times: the factor rises with the scale.
     assert np.corrcoef(np.arange(len(chosen)), chosen)[0, 1] > 0.9
+
+
+def reference_choice(units: ContextUnits, features: np.ndarray) -> int:
+    """Choose as the definition says, one warp after the other, in float64."""
+    basis, centroids = units.basis.double().numpy(), units.centroids.double().numpy()
+    costs = []
+    for warp in units.warps.double().numpy():
+        bands = (features.astype(np.float64) @ warp).reshape(len(features), -1, units.spec.pool).mean(axis=2)
+        bands = (bands - bands.mean(axis=0)) / (bands.std(axis=0) + 0.1)
+        padded = np.pad(bands, ((units.spec.reach,) * 2, (0, 0)), mode="edge")
+        windows = [padded[t : t + 2 * units.spec.reach + 1].ravel() for t in range(0, len(bands), 8)]
+        points = np.stack(windows) @ basis
+        distance = ((points[:, None] - centroids[None]) ** 2).sum(axis=2).min(axis=1)
+        costs.append(distance.sum() / (points**2).sum())
+    return int(np.argmin(costs))
+
+
+def fitted() -> tuple[ContextUnits, list[np.ndarray]]:
+    voices = [voice(float(s), order_of(i), seed=i) for i, s in enumerate(np.exp(np.linspace(-0.2, 0.2, 10)))]
+    units = ContextUnits(ContextSpec(), LOGMEL_80, 12)
+    units.fit(lambda i: voices[i], np.arange(len(voices)), seed=0)
+    return units, voices
+
+
+def test_the_choice_is_the_definitions_for_each_of_a_batch() -> None:
+    units, voices = fitted()
+    batch = torch.from_numpy(np.stack(voices))
+    assert units.choose(batch).tolist() == [reference_choice(units, v) for v in voices]
+
+
+def test_a_normalised_tract_brings_voices_together() -> None:
+    units, _ = fitted()
+    low, high = (torch.from_numpy(voice(s, order_of(3), seed=9)) for s in (0.85, 1.18))
+    apart = (low - high).square().mean()
+    warped = units.normalise_tract(torch.stack([low, high]))
+    assert (warped[0] - warped[1]).square().mean() < 0.5 * apart
+
+
+def test_units_not_yet_fitted_leave_the_tract_alone() -> None:
+    features = torch.randn(2, 50, 80, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(ContextUnits(ContextSpec(), LOGMEL_80, 12).normalise_tract(features), features, atol=1e-5)
+
+
+def test_fitted_units_survive_their_state() -> None:
+    units, voices = fitted()
+    other = ContextUnits(ContextSpec(), LOGMEL_80, 12)
+    other.load_state(units.state())
+    assert all((units.label(v) == other.label(v)).all() for v in voices)
+
+
+def test_fewer_frames_than_units_still_give_units() -> None:
+    units = ContextUnits(ContextSpec(), LOGMEL_80, 500)
+    units.fit(lambda _: voice(1.0, order_of(0), seed=0), np.arange(1), seed=0)
+    assert len(set(units.label(voice(1.0, order_of(0), seed=0)).tolist())) > 10
