@@ -52,7 +52,7 @@ class Eco(UnitModel):
         expansion: float = 4.0,
         trunk_hz: int = 25,
         fine_path: bool = True,
-        units: int = 200,
+        units: int = 400,
         targets: Literal["context", "frames"] = "context",
         target_context: int = 3,
         target_dims: int = 24,

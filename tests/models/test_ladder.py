@@ -32,7 +32,9 @@ GROUPS = {
     "25hz": {"trunk_hz"},
     "fine-path": {"fine_path", "head_pattern"},
     "convolution": {"pattern", "kernel"},
-    "eco": {"target_warps"},
+    "tracts": {"target_warps"},
+    "utterance": {"normalise_utterance"},
+    "eco": {"normalise_tract"},
 }
 
 
