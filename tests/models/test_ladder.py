@@ -32,6 +32,7 @@ GROUPS = {
     "25hz": {"trunk_hz"},
     "fine-path": {"fine_path", "head_pattern"},
     "convolution": {"pattern", "kernel"},
+    "wide": {"width", "pattern"},
     "tracts": {"target_warps"},
     "utterance": {"normalise_utterance"},
     "eco": {"normalise_tract"},
