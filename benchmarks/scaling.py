@@ -5,7 +5,7 @@
 Each budget is one ``greenbench run`` with an arm per size, so everything is charged and metered as in any run, and a
 benchmark that was stopped goes on where it stood. Prints a row per budget, then what it says about size: two sizes are
 equally good where their curves cross, and compute grows with parameters times audio. If the best number of parameters
-follows N = sqrt(C / r) for C training FLOPs (equal growth of size and data: Hoffmann et al. 2022, arXiv:2203.15556), then
+follows N = sqrt(C / r) for C training FLOPs (size and data grow alike: Hoffmann et al. 2022, arXiv:2203.15556), then
 r = C / N^2 at a crossing, with N the geometric mean of the two sizes. Without a crossing r has only a bound.
 """
 
