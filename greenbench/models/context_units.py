@@ -95,12 +95,14 @@ class ContextUnits(nn.Module):
         relative = (energy - nearest) / energy.clamp(min=1e-9)
         return relative.view(batch, -1).argmin(dim=1)
 
-    def label(self, features: np.ndarray) -> np.ndarray:
-        """Return the units of one utterance at half its frame rate, (T, F) -> (T // 2,) int64."""
-        frames = self._frames(features)
-        points = self._context(frames, self._chosen(frames)) @ self.basis
-        self.flops += 2.0 * len(points) * (self.basis.numel() + self.centroids.numel())
-        return (points @ self.centroids.T - self.centroids.square().sum(dim=1) / 2).argmax(dim=1).cpu().numpy()
+    def assign(self, features: Tensor) -> Tensor:
+        """Return the units at half the frame rate of utterances or crops read as they should be, (B, T, F) -> (B, T // 2).
+
+        ``features`` are what :meth:`normalise_tract` returned; the result is int64.
+        """
+        with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
+            points = self._context(features.float()) @ self.basis
+            return (points @ self.centroids.T - self.centroids.square().sum(dim=1) / 2).argmax(dim=2)
 
     def choosing_macs(self, frames: int) -> float:
         """Return the multiply-accumulates of warping one utterance of so many 10 ms frames, the choice included."""
@@ -115,7 +117,8 @@ class ContextUnits(nn.Module):
     # -- parts ------------------------------------------------------------------------------------------------------
 
     def _frames(self, features: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.asarray(features, dtype=np.float32)).to(self.centroids.device)
+        """Return one utterance as a batch, (T, F) -> (1, T, F)."""
+        return torch.from_numpy(np.asarray(features, dtype=np.float32))[None].to(self.centroids.device)
 
     def _windows(self, coarse: Tensor, stride: int) -> Tensor:
         """Return normalised bands with their neighbours, (B, T, P) -> (B, ceil(T / stride), (2 reach + 1) P)."""
@@ -125,30 +128,31 @@ class ContextUnits(nn.Module):
         padded = nn.functional.pad(frames.transpose(1, 2), (reach, reach), mode="replicate")
         return padded.unfold(2, 2 * reach + 1, stride).permute(0, 2, 3, 1).flatten(2)
 
-    def _context(self, frames: Tensor, warp: int) -> Tensor:
-        """Return the context of one utterance under one warp, (T, F) -> (T // 2, C)."""
-        coarse = frames @ (self.warps[warp] @ self.pool)
-        self.flops += 2.0 * len(frames) * self.pool.numel()
-        return self._windows(coarse[None], 2)[0, : len(frames) // 2]
-
-    def _chosen(self, frames: Tensor) -> int:
-        if len(self.warps) == 1:
-            return 0
-        self.flops += 2.0 * self.choosing_macs(len(frames))
-        return int(self.choose(frames[None]))
+    def _context(self, features: Tensor) -> Tensor:
+        """Return context under the warp that was applied, (B, T, F) -> (B, T // 2, C)."""
+        return self._windows(features @ self.pool, 2)[:, : features.shape[1] // 2]
 
     # -- fitting ----------------------------------------------------------------------------------------------------
 
     def fit(self, features_of: Callable[[int], np.ndarray], chosen: np.ndarray, *, seed: int) -> None:
-        """Fit to some utterances, in turn the units given the warps and the warps given the units."""
+        """Fit to some utterances, in turn the units given the warps and the warps given the units.
+
+        The first turn only has to tell vocal tracts apart: fewer units, found on every fourth point, do that as well.
+        """
         utterances = [self._frames(features_of(int(i))) for i in chosen]
-        for turn in range(self.spec.rounds if len(self.warps) > 1 else 1):
-            warps = [self._chosen(frames) if turn else 0 for frames in utterances]
-            context = torch.cat([self._context(f, w) for f, w in zip(utterances, warps, strict=True)]).cpu().numpy()
+        turns = self.spec.rounds if len(self.warps) > 1 else 1
+        for turn in range(turns):
+            last = turn == turns - 1
+            read = [self.normalise_tract(frames) for frames in utterances] if turn else utterances
+            context = torch.cat([self._context(frames)[0] for frames in read]).cpu().numpy()
             basis, flops = half_whitened_basis(context[::4], self.spec.dims)
-            units = fit_units(context @ basis, len(self.centroids), seed=seed)
+            k = len(self.centroids)
+            sample = context if last else context[::4]
+            units = fit_units(sample @ basis, k if last else max(2, k // 4), seed=seed)
             self._keep(basis, units)
-            self.flops += flops + units.fit_flops + 2.0 * len(context) * basis.size
+            frames = sum(f.shape[1] for f in utterances)
+            self.flops += flops + units.fit_flops + 2.0 * (len(sample) * basis.size + frames * self.pool.numel())
+            self.flops += 2.0 * sum(self.choosing_macs(f.shape[1]) for f in utterances) if turn else 0.0
 
     def _keep(self, basis: np.ndarray, units: Units) -> None:
         # Fewer frames than units: the first centroid again, which never wins over itself.

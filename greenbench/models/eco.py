@@ -108,7 +108,10 @@ class Eco(UnitModel):
         device: torch.device,  # noqa: ARG002 - clustering runs on the CPU
         progress: Callable[[str, float], None],
     ) -> None:
-        """Cluster context freed of voice and room (:mod:`greenbench.models.context_units`), or frames as they are."""
+        """Find the units: of context freed of voice and room (:mod:`greenbench.models.context_units`), or of frames.
+
+        Context units are assigned to crops as they come, so that a short budget does not label audio it never hears.
+        """
         k = self.predict.out_features
         if self.found is None:
             self.labels, self.target_flops = cluster(
@@ -116,16 +119,9 @@ class Eco(UnitModel):
                 seed=seed, fit_seconds=self.target_seconds, progress=progress,
             )  # fmt: skip
             return
-        found = self.found
         progress("context units: fitting", 0.0)
-        chosen = sample_utterances(data.num_samples, self.target_seconds, seed=seed)
-        found.fit(data.features, chosen, seed=seed)
-        labels = []
-        for index in range(len(data.num_samples)):
-            if index % 256 == 0:
-                progress("context units: labelling", index / len(data.num_samples))
-            labels.append(found.label(data.features(index)))
-        self.labels, self.target_flops = UnitLabels.build(labels, HOP_SAMPLES), found.flops
+        self.found.fit(data.features, sample_utterances(data.num_samples, self.target_seconds, seed=seed), seed=seed)
+        self.target_flops = self.found.flops
 
     def targets_state(self) -> dict[str, np.ndarray]:
         """Return labels and stage, and the fitted units, which the input's normalisation needs too."""
@@ -134,20 +130,29 @@ class Eco(UnitModel):
 
     def load_targets_state(self, state: dict[str, np.ndarray]) -> None:
         """Restore labels, stage and the fitted units."""
-        super().load_targets_state(state)
+        if "labels" in state:
+            super().load_targets_state(state)
         if self.found is not None:
             self.found.load_state({name: state[f"found.{name}"] for name in self.found.state()})
 
     # -- encoder ----------------------------------------------------------------------------------------------------
 
-    def prepare(self, features: Tensor, *, warp: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
-        """Return an even number of frames freed of voice and room, (B, T, F); ``warp`` distorts what is left of it."""
+    def read(self, features: Tensor) -> Tensor:
+        """Return an even number of frames, under the vocal tract that fits best where the model reads so, (B, T, F)."""
         features = features[:, : features.shape[1] // 2 * 2]
-        if self.tract is not None:
-            features = self.tract.normalise_tract(features)
-        if warp and generator is not None:
-            features = warp_bands(features, warp, generator)
+        return features if self.tract is None else self.tract.normalise_tract(features)
+
+    def prepare(self, features: Tensor) -> Tensor:
+        """Return frames as the encoder takes them, (B, T, F)."""
         return normalise_bands(features) if self.normalise_utterance else features
+
+    def units_of(self, batch: Batch, read: Tensor) -> Tensor:
+        """Return the unit of each 20 ms frame of a batch, (B, T // 2) int64; ``read`` is what :meth:`read` returned."""
+        if self.labels is not None:
+            return self.labels.crop(batch.utterances, batch.starts, read.shape[1] // 2).to(read.device)
+        if self.found is None:
+            raise ValueError("Eco needs targets")
+        return self.found.assign(read if self.tract is not None else self.found.normalise_tract(read))
 
     def encode(self, features: Tensor) -> list[Tensor]:
         """Return all stages at 50 Hz, (B, T, F) -> [(B, T // 2, D), …]; the last is the normalised output."""
@@ -170,15 +175,17 @@ class Eco(UnitModel):
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy of the units of masked frames, plus that of the visible ones with ``unmasked_weight``."""
-        if batch.features is None or self.labels is None:
-            raise ValueError("Eco needs features and targets")
-        features = self.prepare(batch.features, warp=self.warp, generator=info.generator)
+        if batch.features is None:
+            raise ValueError("Eco needs features")
+        read = self.read(batch.features)
+        distorted = warp_bands(read, self.warp, info.generator) if self.warp else read
+        features = self.prepare(distorted)
         frames = features.shape[1] // 2
         mask = span_mask(batch.size, frames, prob=self.mask_prob, span=self.mask_span, generator=info.generator)
         hidden_input = features.masked_fill(mask.repeat_interleave(2, dim=1).unsqueeze(-1).to(features.device), 0.0)
         predict = self.predict_later[self.stage - 1] if self.stage else self.predict
         logits = predict(self.encode(hidden_input)[-1]).flatten(0, 1).float()
-        targets = self.labels.crop(batch.utterances, batch.starts, frames).flatten().to(logits.device)
+        targets = self.units_of(batch, read).flatten()
         weight = torch.where(mask, 1.0, self.unmasked_weight).flatten().to(logits.device)
         losses = F.cross_entropy(logits, targets, reduction="none")
         loss = (losses * weight).sum() / weight.sum()
@@ -190,7 +197,7 @@ class Eco(UnitModel):
         """Return stem, trunk blocks (each frame twice), head and output at 50 Hz."""
         if batch.features is None:
             raise ValueError("Eco needs features")
-        return self.encode(self.prepare(batch.features))
+        return self.encode(self.prepare(self.read(batch.features)))
 
     def target_features(self, batch: Batch) -> Tensor:
         """Return the stage that is clustered; the stem is number 0 of ``hidden_states``."""

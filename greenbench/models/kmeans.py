@@ -14,6 +14,8 @@ import torch
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
+_START_PER_UNIT, _START_LEAST = 10, 4096
+"""k-means++ looks at this sample once per unit, which soon costs more than all passes; they mend its start."""
 _LABEL_BLOCK = 64
 """Utterances labelled at once: one large product costs less than many small ones."""
 
@@ -41,7 +43,7 @@ def fit_units(frames: np.ndarray, k: int, *, seed: int, passes: int = 8, batch: 
     k = min(k, len(frames))
     model = MiniBatchKMeans(
         k, batch_size=batch, max_iter=passes, n_init=1, init="k-means++", random_state=seed, reassignment_ratio=0.0,
-        max_no_improvement=None, init_size=max(3 * k, min(len(frames), 3 * batch)),
+        max_no_improvement=None, init_size=min(len(frames), max(_START_PER_UNIT * k, _START_LEAST)),
     )  # fmt: skip
     data = np.ascontiguousarray(frames, dtype=np.float32)
     # k-means++ draws 2 + log k candidates per centroid over the initial sample; each pass is one distance matrix.

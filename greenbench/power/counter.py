@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 
 _DENSE_S = 0.012  # readings at least this close describe the power inside one update
 _FIT_HALF_WIDTH = 20  # updates on either side that share one fit of the rhythm
+_FIT_LEAST = 8  # updates that must be placed closely before a rhythm is believed
+_UNEVEN_S = 0.002  # how far a driver's update may stray from its rhythm
+_SLOPES = 65  # slopes tried between the steepest and the flattest
 
 
 @dataclass
@@ -94,20 +97,39 @@ def _neighbourhood(found: Knots, t_s: float) -> tuple[Floats, Floats, Floats]:
     centre = int(np.searchsorted(found.t_s, t_s))
     part = slice(max(0, centre - _FIT_HALF_WIDTH), centre + _FIT_HALF_WIDTH)
     t, energy, slack = found.t_s[part], found.energy_j[part], found.slack_s[part]
-    period_s = found.period_s
-    if period_s is None or len(t) < 8 or np.median(slack) > 0.75 * period_s:
-        return t, energy, slack
-    number = np.concatenate([[0.0], np.cumsum(np.maximum(1.0, np.round(np.diff(t) / period_s)))])
-    slope, start = np.polyfit(number, t, 1)
+    placed = _on_a_rhythm(t, slack, found.period_s) if found.period_s is not None else None
+    return (t, energy, slack) if placed is None else (placed[0], energy, placed[1])
+
+
+def _on_a_rhythm(t_s: Floats, slack_s: Floats, period_s: float) -> tuple[Floats, Floats] | None:
+    """Place updates on the rhythm they share: ``(t_s, slack_s)``, or None where readings do not show one.
+
+    Each reading bounds its update; a rhythm is a start and a slope that keep all bounds. What all such pairs leave
+    open for an update is its slack, so a rhythm narrows it only as far as the readings prove.
+    """
+    # Two updates known to a quarter of a period each cannot be miscounted by one; others do not say their number.
+    sure = np.flatnonzero(slack_s < 0.25 * period_s)
+    if len(sure) < _FIT_LEAST:
+        return None
+    number = np.concatenate([[0.0], np.cumsum(np.maximum(1.0, np.round(np.diff(t_s[sure]) / period_s)))])
+    slope, start = np.polyfit(number, t_s[sure], 1)
     if abs(slope / period_s - 1) > 0.25:
-        return t, energy, slack
-    # Each reading bounds its update: the bounds, carried along the rhythm, intersect in a narrow band.
-    low, high = np.max(t - slack - slope * number), np.min(t + slack - slope * number)
-    if low > high + 0.004:  # not a rhythm after all
-        return t, energy, slack
-    placed = min(max(float(start), low), high) if low <= high else (low + high) / 2
-    radius = abs(high - low) / 2 + 0.001
-    return placed + slope * number, energy, np.minimum(slack, radius)
+        return None
+    # Neither the fitted slope nor the true one is further off than the widest bound over the length allows.
+    reach = 4 * float(np.max(slack_s[sure])) / number[-1]
+    slopes = slope + np.linspace(-reach, reach, _SLOPES)[:, None]
+    low = np.max(t_s[sure] - slack_s[sure] - _UNEVEN_S - slopes * number, axis=1, keepdims=True)
+    high = np.min(t_s[sure] + slack_s[sure] + _UNEVEN_S - slopes * number, axis=1, keepdims=True)
+    kept = (low <= high)[:, 0]
+    if not kept.any():  # not a rhythm after all
+        return None
+    numbers = np.round((t_s - start) / slope)
+    first = np.min(low[kept] + slopes[kept] * numbers, axis=0)
+    last = np.max(high[kept] + slopes[kept] * numbers, axis=0)
+    # An update's own reading still holds; outside of it the rhythm gave it a wrong number.
+    first, last = np.maximum(first, t_s - slack_s), np.minimum(last, t_s + slack_s)
+    right = first <= last
+    return np.where(right, (first + last) / 2, t_s), np.where(right, (last - first) / 2, slack_s)
 
 
 def energy_at(found: Knots, t_s: float, power_t_s: Floats, power_w: Floats) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -111,6 +112,7 @@ def _run(
     live = None
     with contextlib.suppress(OSError, ValueError):
         live = LiveReader(sampler.live)
+    own_bytes = _bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     begin_ns = time.monotonic_ns()
     sampler.edge()
     try:
@@ -122,7 +124,7 @@ def _run(
     sampler.watch(process.pid)
     guard = _Guard(live, budget, factor, begin_ns)
     with _signals_to(process):
-        status, usage, stopped = _wait(process, guard)
+        status, usage, stopped, seen_bytes = _wait(process, guard)
     end_ns = time.monotonic_ns()
     sampler.edge()
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -131,8 +133,8 @@ def _run(
     if live is not None:
         live.close()
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
-    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Outcome(code, begin_ns, end_ns, usage.ru_utime + usage.ru_stime, peak or None, stopped)
+    peak = _peak_bytes(usage.ru_maxrss, own_bytes, seen_bytes)
+    return Outcome(code, begin_ns, end_ns, usage.ru_utime + usage.ru_stime, peak, stopped)
 
 
 class _Guard:
@@ -162,12 +164,37 @@ class _Guard:
         return self.budget is not None and spent is not None and spent >= self.budget[1]
 
 
-def _wait(process: subprocess.Popen[bytes], guard: _Guard) -> tuple[int, Any, bool]:
+def _bytes(ru_maxrss: int) -> int:
+    return ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _peak_bytes(ru_maxrss: int, own_bytes: int, seen_bytes: int | None) -> int | None:
+    """Return the command's peak resident memory, None where it ended before it could be seen.
+
+    Linux starts ``ru_maxrss`` of a command at the peak of the process that started it (the memory it held before
+    exec): a figure that is no larger is ours, and what was read from /proc stands in for it.
+    """
+    peak = _bytes(ru_maxrss)
+    return peak if sys.platform != "linux" or peak > own_bytes else seen_bytes
+
+
+def _high_water_bytes(pid: int) -> int | None:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _wait(process: subprocess.Popen[bytes], guard: _Guard) -> tuple[int, Any, bool, int | None]:
+    """Wait for the command; return its status, its usage, whether it was stopped, and the peak memory last seen."""
     stopped, kill_at = False, float("inf")
+    seen_bytes: int | None = None
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
-            return status, usage, stopped
+            return status, usage, stopped, seen_bytes
+        seen_bytes = _high_water_bytes(process.pid) or seen_bytes
         if not stopped and guard.over():
             stopped, kill_at = True, time.monotonic() + _GRACE_S
             _signal_tree(process.pid, signal.SIGTERM)

@@ -37,7 +37,7 @@ FAULTS = {
     "loss": ["return super().loss(batch, info)[0] * float('nan'), {}",
              "return self.hidden_states(batch)[0].square().mean(0), {}",
              "return super().loss(batch, info)[0].detach(), {}",
-             "import time; return super().loss(batch, info)[0] + time.perf_counter(), {}",
+             "import random; return super().loss(batch, info)[0] + random.random(), {}",
              "raise KeyError('spam')"],
     "gradients": ["return self.layer.bias.square().mean() + 0 * super().loss(batch, info)[0], {}"],
 }  # fmt: skip

@@ -133,3 +133,13 @@ def test_the_journal_can_be_kept_and_read_again(tmp_path):
     path = tmp_path / "kept" / "power.csv.gz"
     result = measure_command([PYTHON, "-c", BUSY], journal=path, sources="cpu")
     assert read_journal(path).total().energy_j == pytest.approx(result["energy_j"], rel=0.3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems start a command's peak memory at nothing")
+def test_peak_memory_is_the_commands_and_not_the_larger_one_of_who_started_it():
+    ballast = b"x" * 200_000_000
+    small = measure_command(["sleep", "0.5"], sources="none")["peak_memory_bytes"]
+    large = measure_command([PYTHON, "-c", "x = b'x' * 60_000_000; import time; time.sleep(0.5)"], sources="none")
+    assert len(ballast) == 200_000_000
+    assert small < 20_000_000
+    assert 60_000_000 < large["peak_memory_bytes"] < 120_000_000

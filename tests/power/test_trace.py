@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from greenbench.power.integrate import integrate
@@ -113,6 +113,8 @@ def test_a_step_is_within_the_stated_uncertainty(curve, at, low_w, high_w):
 
 
 @settings(max_examples=40, deadline=None)
+@example(0.02, 20.0, 20.0, 1.0, 0.15625, 1.25, 1991)  # an apparent rhythm that miscounts updates
+@example(0.02, 20.0, 147.8615, 2.7801, 0.1527, 3.5159, 1325857514)
 @given(
     st.sampled_from([0.02, 0.05, 0.1]),
     st.floats(20, 700),
@@ -140,8 +142,11 @@ def test_a_stepped_counter_is_right_within_its_edge_term(period, low, high, hz, 
     exact = float(true(begin + length) - true(begin))
     assert result.valid
     assert abs(result.energy_j - exact) <= result.edge_j + 1e-6
-    # Without its rhythm a counter is off by up to one period at each edge; placed, by a fraction of one.
-    assert abs(result.energy_j - exact) <= 1.0 * period * max(low, high)
+    # A counter is off by up to half a period at each edge. Where readings come more rarely than its updates, how an
+    # interval between two of them divides at the edge is open too: by a quarter of it times the swing, at most.
+    interval = float(np.max(np.diff(times)))
+    rare = abs(high - low) * interval / 2 if interval > period else 0.0
+    assert abs(result.energy_j - exact) <= period * max(low, high) + rare + 1e-6
 
 
 def test_counter_and_integral_are_both_kept_and_compared():
