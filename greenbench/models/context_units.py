@@ -96,9 +96,9 @@ class ContextUnits(nn.Module):
         return relative.view(batch, -1).argmin(dim=1)
 
     def assign(self, features: Tensor) -> Tensor:
-        """Return the units at half the frame rate of utterances or crops read as they should be, (B, T, F) -> (B, T // 2).
+        """Return the units at half the frame rate, (B, T, F) -> (B, T // 2) int64.
 
-        ``features`` are what :meth:`normalise_tract` returned; the result is int64.
+        ``features`` are utterances or crops as :meth:`normalise_tract` returns them.
         """
         with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
             points = self._context(features.float()) @ self.basis

@@ -20,7 +20,7 @@ from greenbench.data.features import LOGMEL_80
 from greenbench.models.augment_mel import normalise_bands, warp_bands
 from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.context_units import ContextSpec, ContextUnits
-from greenbench.models.kmeans import UnitLabels, cluster, sample_utterances
+from greenbench.models.kmeans import cluster, sample_utterances
 from greenbench.models.layers import ConvBlock, block_macs, build_trunk
 from greenbench.models.masking import span_mask
 from greenbench.models.relabel import Relabelling
