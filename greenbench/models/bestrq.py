@@ -16,7 +16,7 @@ from greenbench.data.features import LOGMEL_80
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.capture import layer_outputs
 from greenbench.models.macs import conformer_macs
-from greenbench.models.masking import span_mask
+from greenbench.models.masking import masked_cross_entropy, span_mask
 
 STACK = 4
 """Log-mel frames of 10 ms to a frame of the encoder."""
@@ -67,6 +67,7 @@ class BestRq(Upstream):
         books: int = 1,
         mask_prob: float = 0.5,
         mask_span: int = 10,
+        unmasked_weight: float = 0.0,
     ) -> None:
         super().__init__()
         config = Wav2Vec2ConformerConfig(
@@ -87,7 +88,7 @@ class BestRq(Upstream):
         self.quantizer = RandomProjectionQuantizer(
             STACK * bins, codeword_width=codeword_width, codewords=codewords, books=books
         )
-        self.mask_prob, self.mask_span = mask_prob, mask_span
+        self.mask_prob, self.mask_span, self.unmasked_weight = mask_prob, mask_span, unmasked_weight
 
     def _subsample(self, features: Tensor) -> Tensor:
         """Return the encoder's input at 25 Hz, (B, T, F) -> (B, T // 4, D)."""
@@ -113,10 +114,11 @@ class BestRq(Upstream):
         targets = self.quantizer(features.reshape(rows, frames, STACK * bins))
         hidden = self.encoder(self._subsample(torch.where(hide, noise.to(features), features)))[0]
         mask = mask.to(hidden.device)
-        predicted, wanted = hidden[mask], targets[mask]
-        logits = [head(predicted).float() for head in self.heads]
-        loss = torch.stack([F.cross_entropy(one, wanted[:, k]) for k, one in enumerate(logits)]).mean()
-        return loss, {"accuracy": (logits[0].argmax(-1) == wanted[:, 0]).float().mean().detach()}
+        found = [
+            masked_cross_entropy(head, hidden, targets[..., k], mask, unmasked_weight=self.unmasked_weight)
+            for k, head in enumerate(self.heads)
+        ]
+        return torch.stack([loss for loss, _ in found]).mean(), {"accuracy": found[0][1]}
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
         """Return the encoder's input and each layer's output."""

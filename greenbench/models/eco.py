@@ -22,7 +22,7 @@ from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.context_units import ContextSpec, ContextUnits
 from greenbench.models.kmeans import cluster, sample_utterances
 from greenbench.models.layers import ConvBlock, block_macs, build_trunk
-from greenbench.models.masking import span_mask
+from greenbench.models.masking import masked_cross_entropy, span_mask
 from greenbench.models.relabel import Relabelling
 from greenbench.models.unit_model import HOP_SAMPLES, UnitModel
 
@@ -184,14 +184,11 @@ class Eco(UnitModel):
         mask = span_mask(batch.size, frames, prob=self.mask_prob, span=self.mask_span, generator=info.generator)
         hidden_input = features.masked_fill(mask.repeat_interleave(2, dim=1).unsqueeze(-1).to(features.device), 0.0)
         predict = self.predict_later[self.stage - 1] if self.stage else self.predict
-        logits = predict(self.encode(hidden_input)[-1]).flatten(0, 1).float()
-        targets = self.units_of(batch, read).flatten()
-        weight = torch.where(mask, 1.0, self.unmasked_weight).flatten().to(logits.device)
-        losses = F.cross_entropy(logits, targets, reduction="none")
-        loss = (losses * weight).sum() / weight.sum()
-        hit = (logits.argmax(-1) == targets).float()
-        masked = mask.flatten().to(logits.device)
-        return loss, {"accuracy": hit.mean().detach(), "masked_accuracy": (hit * masked).sum() / masked.sum()}
+        hidden = self.encode(hidden_input)[-1]
+        loss, accuracy = masked_cross_entropy(
+            predict, hidden, self.units_of(batch, read), mask.to(hidden.device), unmasked_weight=self.unmasked_weight
+        )
+        return loss, {"masked_accuracy": accuracy}
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
         """Return stem, trunk blocks (each frame twice), head and output at 50 Hz."""

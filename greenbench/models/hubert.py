@@ -8,6 +8,7 @@ fresh, predicts 500 units of the first one's middle layer; the first gets 250k o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +17,13 @@ from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel
 
 from greenbench.data.features import FeatureSpec
-from greenbench.models.attention import use_attend
 from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.capture import layer_outputs, only_layers
 from greenbench.models.kmeans import cluster
-from greenbench.models.masking import span_mask
+from greenbench.models.masking import masked_cross_entropy, span_mask
 from greenbench.models.relabel import Relabelling
 from greenbench.models.unit_model import HOP_SAMPLES, UnitModel
+from greenbench.models.waveform import encoder_config, normalise, takes_options_of
 
 MFCC_13 = FeatureSpec(kind="mfcc", n_mels=23, n_mfcc=13)
 
@@ -33,25 +34,16 @@ class Hubert(UnitModel):
     frame_hz = 50.0
     feature_spec = None
 
+    @takes_options_of(encoder_config)
     def __init__(
         self,
         *,
-        layers: int = 12,
-        width: int = 768,
-        heads: int = 12,
-        feed_forward: int = 3072,
-        conv_channels: int = 512,
-        feat_extract_norm: str = "group",
-        stable_layer_norm: bool = False,
-        conv_pos_kernel: int = 128,
-        conv_pos_groups: int = 16,
-        dropout: float = 0.1,
-        layerdrop: float = 0.05,
         units: int = 100,
         projection: int = 256,
         temperature: float = 0.1,
         mask_prob: float = 0.8,
         mask_span: int = 10,
+        unmasked_weight: float = 0.0,
         target_seconds: float = 1200.0,
         iterations: int = 1,
         relabel_at: Sequence[float] = (250 / 650,),
@@ -59,21 +51,15 @@ class Hubert(UnitModel):
         relabel_layer: int = 0,
         relabel_seconds: float = 1200.0,
         reinitialise: bool = True,
+        **encoder: Any,
     ) -> None:
         super().__init__()
-        config = HubertConfig(
-            hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=feed_forward,
-            conv_dim=(conv_channels,) * 7, feat_extract_norm=feat_extract_norm,
-            do_stable_layer_norm=stable_layer_norm, conv_bias=stable_layer_norm,
-            hidden_dropout=dropout, attention_dropout=dropout, activation_dropout=0.0, layerdrop=layerdrop,
-            feat_proj_dropout=dropout, num_conv_pos_embeddings=conv_pos_kernel,
-            num_conv_pos_embedding_groups=conv_pos_groups, mask_time_prob=0.05, mask_feature_prob=0.0,
-        )  # fmt: skip
-        use_attend(config)
+        config = encoder_config(HubertConfig, **encoder)
         self.model = HubertModel(config)
-        self.project = nn.Linear(width, projection)
+        self.project = nn.Linear(config.hidden_size, projection)
         self.unit_embeddings = nn.Parameter(torch.empty(units, projection).uniform_())
         self.temperature, self.mask_prob, self.mask_span = temperature, mask_prob, mask_span
+        self.unmasked_weight = unmasked_weight
         self.target_seconds = target_seconds
         self.relabelling = Relabelling.of_stages(
             "iterations", iterations, relabel_at, units=relabel_units, layer=relabel_layer, seconds=relabel_seconds,
@@ -109,32 +95,37 @@ class Hubert(UnitModel):
         return int(self.model._get_feat_extract_output_lengths(num_samples))
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """Cross-entropy over unit embeddings at masked frames."""
+        """Cross-entropy over unit embeddings at masked frames, and at visible ones with ``unmasked_weight``."""
         if batch.waveform is None or self.labels is None:
             raise ValueError("Hubert needs the waveform and targets")
         frames = self.frames(batch.num_samples)
         mask = span_mask(batch.size, frames, prob=self.mask_prob, span=self.mask_span, generator=info.generator).to(
             batch.waveform.device
         )
-        hidden = self.model(_normalise(batch.waveform), mask_time_indices=mask).last_hidden_state
-        targets = self.labels.crop(batch.utterances, batch.starts, frames).to(mask.device)[mask]
-        projected = F.normalize(self.project(hidden[mask]).float(), dim=-1)
+        hidden = self.model(normalise(batch.waveform), mask_time_indices=mask).last_hidden_state
+        targets = self.labels.crop(batch.utterances, batch.starts, frames).to(mask.device)
+        loss, accuracy = masked_cross_entropy(
+            self._logits, hidden, targets, mask, unmasked_weight=self.unmasked_weight
+        )  # fmt: skip
+        return loss, {"accuracy": accuracy}
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """Return cosine similarities of projected frames (N, D) to the stage's unit embeddings, (N, K)."""
+        projected = F.normalize(self.project(hidden).float(), dim=-1)
         embeddings = self.later_embeddings[self.stage - 1] if self.stage else self.unit_embeddings
-        logits = projected @ F.normalize(embeddings.float(), dim=-1).T / self.temperature
-        loss = F.cross_entropy(logits, targets)
-        return loss, {"accuracy": (logits.argmax(-1) == targets).float().mean().detach()}
+        return projected @ F.normalize(embeddings.float(), dim=-1).T / self.temperature
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
         """Return the projected front end's output and each layer's output."""
         if batch.waveform is None:
             raise ValueError("Hubert needs the waveform")
-        return list(self.model(_normalise(batch.waveform), output_hidden_states=True).hidden_states)
+        return list(self.model(normalise(batch.waveform), output_hidden_states=True).hidden_states)
 
     def target_features(self, batch: Batch) -> Tensor:
         """Return the output of the layer that is clustered; later ones do not run."""
         if batch.waveform is None:
             raise ValueError("Hubert needs the waveform")
-        wave = _normalise(batch.waveform)
+        wave = normalise(batch.waveform)
         with only_layers(self.model.encoder, self.relabelled_layer()) as layers:
             return layer_outputs(layers, lambda: self.model(wave))[-1]
 
@@ -152,9 +143,3 @@ def with_differences(features: np.ndarray) -> np.ndarray:
 
     first = slope(features)
     return np.concatenate([features, first, slope(first)], axis=1)
-
-
-def _normalise(waveform: Tensor) -> Tensor:
-    """Scale each waveform to zero mean and unit variance, as the published feature extractor does."""
-    mean = waveform.mean(dim=-1, keepdim=True)
-    return (waveform - mean) / (waveform.var(dim=-1, keepdim=True, unbiased=False) + 1e-7).sqrt()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import HubertConfig
 from transformers.models.hubert.modeling_hubert import HubertEncoder
@@ -22,7 +21,7 @@ from greenbench.models.attention import use_attend
 from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.capture import layer_outputs, only_layers
 from greenbench.models.kmeans import cluster
-from greenbench.models.masking import span_mask
+from greenbench.models.masking import masked_cross_entropy, span_mask
 from greenbench.models.relabel import Relabelling
 from greenbench.models.unit_model import HOP_SAMPLES, UnitModel
 from greenbench.models.visible import VisibleOnly, equal_counts
@@ -50,6 +49,7 @@ class MelHubert(UnitModel):
         units: int = 512,
         mask_prob: float = 0.7,
         mask_span: int = 5,
+        unmasked_weight: float = 0.0,
         target_seconds: float = 1200.0,
         stages: int = 1,
         relabel_at: Sequence[float] = (0.5,),
@@ -77,7 +77,8 @@ class MelHubert(UnitModel):
         )  # fmt: skip
         self.predict_later = nn.ModuleList(nn.Linear(width, self.relabelling.units) for _ in self.relabel_at)
         self.relabelled_layer()
-        self.mask_prob, self.mask_span, self.target_seconds = mask_prob, mask_span, target_seconds
+        self.mask_prob, self.mask_span, self.unmasked_weight = mask_prob, mask_span, unmasked_weight
+        self.target_seconds = target_seconds
 
     @staticmethod
     def _stack(features: Tensor) -> Tensor:
@@ -105,7 +106,7 @@ class MelHubert(UnitModel):
         )  # fmt: skip
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
-        """Cross-entropy of the units of masked frames."""
+        """Cross-entropy of the units of masked frames, and of visible ones with ``unmasked_weight``."""
         if batch.features is None or self.labels is None:
             raise ValueError("MelHubert needs features and targets")
         frames = self._stack(batch.features)
@@ -118,9 +119,8 @@ class MelHubert(UnitModel):
         mask = mask.to(frames.device)
         targets = self.labels.crop(batch.utterances, batch.starts, frames.shape[1]).to(frames.device)
         predict = self.predict_later[self.stage - 1] if self.stage else self.predict
-        logits = predict(hidden[mask])
-        loss = F.cross_entropy(logits.float(), targets[mask])
-        return loss, {"accuracy": (logits.argmax(-1) == targets[mask]).float().mean().detach()}
+        loss, accuracy = masked_cross_entropy(predict, hidden, targets, mask, unmasked_weight=self.unmasked_weight)
+        return loss, {"accuracy": accuracy}
 
     def _encode(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Return the encoder's output for frames (B, T, 2 F) of which those in ``mask`` (B, T) are hidden."""

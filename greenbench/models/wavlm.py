@@ -30,6 +30,7 @@ class WavLm(Hubert):
         temperature: float = 0.1,
         mask_prob: float = 0.8,
         mask_span: int = 10,
+        unmasked_weight: float = 0.0,
         target_seconds: float = 1200.0,
         mix_prob: float = 0.2,
         noise_share: float = 0.5,
@@ -41,7 +42,7 @@ class WavLm(Hubert):
         super().__init__(
             layers=1, width=config.hidden_size, heads=1, feed_forward=1, conv_channels=1, conv_pos_kernel=1,
             conv_pos_groups=1, units=units, projection=projection, temperature=temperature, mask_prob=mask_prob,
-            mask_span=mask_span, target_seconds=target_seconds,
+            mask_span=mask_span, unmasked_weight=unmasked_weight, target_seconds=target_seconds,
         )  # fmt: skip
         self.model = WavLMModel(config)  # type: ignore[assignment]
         self.mix_prob, self.noise_share = mix_prob, noise_share
