@@ -181,6 +181,17 @@ _ALL = (
     ),
     Metric("padding_pct", "padding", "%", "lower", "measured", _fixed(2, "%"), 1.0, relative=False),
     Metric(
+        "cropped_pct",
+        "cropped away",
+        "%",
+        "lower",
+        "measured",
+        _fixed(2, "%"),
+        1.0,
+        relative=False,
+        description="share of the audio that no crop of the last epoch covers",
+    ),
+    Metric(
         "stall_pct",
         "loader stalls",
         "%",

@@ -216,6 +216,7 @@ def _row(
         "energy_source": energy["total"]["kind"], "energy_uncertainty_j": energy["total"]["uncertainty_j"],
         "mean_power_w": total_j / wall_s if total_j is not None and wall_s else None, "idle_power_w": idle_w,
         "final_loss": outcome.get("final_loss"), "padding_pct": outcome.get("padding_pct"),
+        "cropped_pct": outcome.get("cropped_pct"),
         "stall_pct": 100 * outcome["stall_s"] / pretrain_s if pretrain_s and "stall_s" in outcome else None,
         "run_dir": manifest["folder"], **_carbon(manifest, total_j, config), **outcome.get("metrics", {}),
     }  # fmt: skip

@@ -273,7 +273,8 @@ def _training_facts(training: Pretraining, loader: BatchLoader, ledger: Ledger, 
         "pretrain_flops": ledger.spent()["flops"],
         "steps": training.state.step, "audio_s": training.state.audio_s, "final_loss": training.final_loss,
         "audio_s_per_s": training.audio_s_per_s, "peak_memory_bytes": peak,
-        "padding_pct": 100 * loader.plan.padding_ratio, "stall_s": loader.stall_s,
+        "padding_pct": 100 * loader.plan.padding_ratio, "cropped_pct": 100 * loader.plan.cropped_ratio,
+        "stall_s": loader.stall_s,
     }  # fmt: skip
 
 
