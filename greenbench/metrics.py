@@ -205,6 +205,7 @@ _ALL = (
     _error("phones_per_pct", "PER", "phone error rate of the linear probe"),
     _error("phones_recurrent_per_pct", "PER, recurrent", "phone error rate under a small recurrent head"),
     _error("phones_frame_error_pct", "frame error", "phone classification error per frame, linear probe"),
+    _error("g2p_per_pct", "PER, g2p", "phone error rate against the texts' dictionary phones, CTC"),
     _error("characters_cer_pct", "CER", "character error rate, CTC"),
     _error("characters_wer_pct", "WER", "word error rate, CTC"),
     _error("keywords_error_pct", "keyword error", "keyword spotting error rate"),
