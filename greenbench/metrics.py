@@ -150,6 +150,12 @@ _ALL = (
     ),
     _energy("energy_budgeted_j", "energy", "features, targets, compilation and pretraining"),
     _energy("energy_total_j", "total energy", "everything the trial burnt, evaluation and crashes included"),
+    _energy(
+        "energy_charged_j",
+        "energy charged",
+        "part of the energy that was burnt earlier: features reused from the disk, at what computing them took",
+        "none",
+    ),
     _energy("energy_wasted_j", "energy wasted", "thrown away by crashes between the last checkpoint and the crash"),
     _energy("energy_uncertainty_j", "energy ±", "half-width of the meter's uncertainty", "none"),
     Metric("mean_power_w", "power", "W", "none", "measured", _fixed(1, "W")),

@@ -178,6 +178,12 @@ def _trial_warnings(trial: Trial) -> Iterable[tuple[str, bool]]:
         yield "No energy figure: no power source was readable (greenbench doctor says why).", True
     if result.get("resumed"):
         yield "Resumed after an interruption; what the crash threw away is in energy_wasted_j.", False
+    if (result.get("energy") or {}).get("charged"):
+        yield (
+            "Features were reused from the disk; what computing them took is charged to the budget and is part of its "
+            "energy (energy_charged_j), not of the total.",
+            False,
+        )
     overshoot = number(trial.row.get("budget_overshoot_pct"))
     if overshoot is not None and abs(overshoot) > 2:
         yield "Missed its budget by more than 2 %; compare with care.", True
