@@ -14,6 +14,7 @@ from typing import Any
 from greenbench.carbon import Factor, factor_for
 from greenbench.config import Suite, suite_from_table
 from greenbench.data.corpus import Corpus, load_corpus
+from greenbench.data.describe import as_note
 from greenbench.data.waveforms import prepare_waveforms
 from greenbench.errors import ConfigError, Interrupted, OutputError, TrialFailed
 from greenbench.metrics import METRICS, format_value
@@ -55,6 +56,8 @@ def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> Run
         load_corpus(spec, progress=lambda text, _: display.note(text))
         for spec in dict.fromkeys((suite.suite.data, suite.evaluate.data or suite.suite.data))
     ]
+    for corpus in corpora:
+        display.note(as_note(corpus.describe()))
     _check_trials(suite, plans)
     _open_folder(out, suite)
     summary = RunSummary(out)

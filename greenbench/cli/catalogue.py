@@ -141,6 +141,7 @@ def data(
     download: Annotated[bool, typer.Option("--download", help="Fetch a named corpus; size and licence first.")] = False,
     root: Annotated[Optional[Path], typer.Option("--root", metavar="DIR", help="Where to unpack.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a download.")] = False,
+    content: Annotated[bool, typer.Option("--content", help="Fingerprint the files' bytes too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Describe a corpus, list the corpora there are, or download one."""
@@ -164,22 +165,11 @@ def data(
         for item in listing:
             print(f"{item['name']}: {item['hours']:g} h, {item['size_bytes'] / 1e9:.1f} GB, {item['licence']}")
         return
-    _describe(name, as_json=as_json)
+    _describe(name, content=content, as_json=as_json)
 
 
-def _describe(name: str, *, as_json: bool) -> None:
-    from greenbench.data.corpus import load_corpus
+def _describe(name: str, *, content: bool, as_json: bool) -> None:
+    from greenbench.data.describe import as_text, describe
 
-    corpus = load_corpus(name, progress=lambda text, _: print(text, file=sys.stderr))
-    if as_json:
-        emit({**corpus.describe(), "fingerprint": corpus.fingerprint})
-        return
-    facts = corpus.describe()
-    print(f"{corpus.name}: {facts['hours']:.2f} h in {facts['utterances']} utterances, {facts['files']} files, "
-          f"{facts['speakers']} speakers, fingerprint {corpus.fingerprint[:16]}")  # fmt: skip
-    for name, split in facts["splits"].items():
-        print(f"  {name}: {split['hours']:.2f} h, {split['utterances']} utterances, {split['speakers']} speakers")
-    for key in ("languages", "sample_rates", "lengths_s", "labels"):
-        print(f"  {key}: " + ", ".join(f"{name} {value}" for name, value in facts[key].items()))
-    for item in corpus.left_out:
-        print(f"  left out: {item.path}: {item.reason}")
+    facts = describe(name, content=content, progress=lambda text, _: print(text, file=sys.stderr))
+    emit(facts) if as_json else print(as_text(facts))

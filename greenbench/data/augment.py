@@ -14,7 +14,7 @@ from torch import Tensor
 
 from greenbench.config import GENERATED, Augmentation
 from greenbench.data.decode import DamagedAudioError, read_mono, resample, to_int16
-from greenbench.data.readers.folder import audio_files
+from greenbench.data.readers.audio import audio_files
 from greenbench.data.utterance import SAMPLE_RATE
 from greenbench.data.waveforms import to_float
 from greenbench.errors import DataError

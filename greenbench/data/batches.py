@@ -45,6 +45,8 @@ class EpochPlan:
     """Share of the audio that no crop covers in this epoch (over all ranks)."""
     dropped: int
     """Utterances shorter than a crop may be."""
+    padding_ratio: float = 0.0
+    """Share of the samples in the batches that lie beyond the end of their utterance (over all ranks)."""
 
     @classmethod
     def make(
@@ -83,12 +85,15 @@ class EpochPlan:
         bounds, crops = _group(lengths[order], int(batch_seconds * SAMPLE_RATE))
         batches = _schedule(len(crops), world_size, random)
         items = usable[order]
-        starts = _starts(num_samples[items], np.repeat(crops, np.diff(bounds)), random)
-        covered = int((np.diff(bounds) * crops).sum())
+        cut_to = np.repeat(crops, np.diff(bounds))
+        starts = _starts(num_samples[items], cut_to, random)
+        covered = int(cut_to.sum())
+        beyond = int(np.maximum(starts + cut_to - num_samples[items], 0).sum())
         return cls(
             *_select(items, starts, bounds, crops, batches[rank::world_size]),
             cropped_ratio=max(0.0, 1.0 - covered / max(int(num_samples[usable].sum()), 1)),
             dropped=len(num_samples) - len(usable),
+            padding_ratio=beyond / max(covered, 1),
         )
 
     def __len__(self) -> int:
@@ -105,11 +110,6 @@ class EpochPlan:
     def audio_s(self) -> float:
         """Return the seconds of audio in this rank's batches."""
         return float((np.diff(self.bounds) * self.lengths).sum()) / SAMPLE_RATE
-
-    @property
-    def padding_ratio(self) -> float:
-        """Return the share of padding in the batches: 0, since all crops of a batch have one length."""
-        return 0.0
 
 
 def _generator(seed: int, epoch: int, fingerprint: str) -> np.random.Generator:

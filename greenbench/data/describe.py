@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from greenbench.data.catalogue import ARCHIVES, download_root
 from greenbench.data.corpus import load_corpus
 from greenbench.data.readers import READERS
+from greenbench.data.utterance import fingerprint
 from greenbench.errors import DataError
 from greenbench.resources import share
 from greenbench.units import format_bytes
@@ -16,6 +20,7 @@ from greenbench.units import format_bytes
 Progress = Callable[[str, float], None]
 
 _LISTED = 20
+_NOTED = 5
 
 
 def list_corpora() -> dict[str, Any]:
@@ -32,17 +37,21 @@ def list_corpora() -> dict[str, Any]:
     return {"embedded": ["mini"], "download_root": str(root), "downloadable": named, "forms": forms}
 
 
-def describe(spec: str | None = None, *, progress: Progress | None = None) -> dict[str, Any]:
+def describe(spec: str | None = None, *, content: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Return the summary of a corpus as plain data, or of all there are without a name.
 
-    Raises :class:`DataError` for an unknown or unusable corpus.
+    ``content=True`` reads every file and adds ``content_fingerprint``, which sees its bytes too. Raises
+    :class:`DataError` for an unknown or unusable corpus.
     """
     if not spec:
         return list_corpora()
     name = spec
     if spec in ARCHIVES and ARCHIVES[spec].folder.startswith("LibriSpeech/"):
         name = f"librispeech:{spec}"
-    summary = load_corpus(name, progress=progress).describe()
+    corpus = load_corpus(name, progress=progress)
+    summary = corpus.describe()
+    if content:
+        summary["content_fingerprint"] = fingerprint(corpus.utterances, content=True)
     if spec == "mini":
         summary["card"] = _mini_card()
     return summary
@@ -75,6 +84,7 @@ def _corpus_text(summary: dict[str, Any]) -> str:
     lines = [
         f"{summary['name']}: {summary['hours']:.2f} h in {summary['utterances']} utterances, {summary['files']} files",
         f"fingerprint  {summary['fingerprint']}",
+        *([f"content      {summary['content_fingerprint']}"] if "content_fingerprint" in summary else []),
         *(
             f"{name:<12} {part['hours']:.2f} h, {part['utterances']} utterances, {part['speakers']} speakers"
             for name, part in summary["splits"].items()
@@ -89,9 +99,37 @@ def _corpus_text(summary: dict[str, Any]) -> str:
         lines.append(f"resampled    {summary['resampled_hours']:.2f} h to 16 kHz")
     if summary.get("files_cut"):
         lines.append(f"cut          {summary['files_cut']} files longer than 45 s, into pieces of about 20 s")
-    left_out = summary["left_out"]
-    lines.append(f"left out     {len(left_out)} files" if left_out else "left out     nothing")
-    lines += [f"  {item['path']}: {item['reason']}" for item in left_out[:_LISTED]]
-    if len(left_out) > _LISTED:
-        lines.append(f"  … and {len(left_out) - _LISTED} more (--json lists all)")
+    lines += _left_out_text(summary, _LISTED, "--json lists all")
     return "\n".join(lines)
+
+
+def as_note(summary: dict[str, Any]) -> str:
+    """Return the few lines that a run says about its data before anything is trained."""
+    unusable = len({item["path"] for item in summary["left_out"]})
+    facts = [
+        f"{summary['hours']:.2f} h in {summary['utterances']} utterances",
+        f"{summary['files']} files kept, {unusable} left out",
+        ", ".join(f"{rate} Hz: {n}" for rate, n in summary["sample_rates"].items()),
+        *(f"{name} {part['hours']:.2f} h" for name, part in summary["splits"].items()),
+    ]
+    lines = [f"data {summary['data']}: " + " · ".join(facts)]
+    if summary["left_out"]:
+        lines += _left_out_text(summary, _NOTED, f"greenbench data {shlex.quote(summary['data'])} lists them")
+    return "\n".join(lines)
+
+
+def _left_out_text(summary: dict[str, Any], listed: int, where: str) -> list[str]:
+    left_out = summary["left_out"]
+    if not left_out:
+        return ["left out     nothing"]
+    reasons = Counter(_kind_of(item["reason"]) for item in left_out)
+    lines = [f"left out     {len(left_out)}: " + ", ".join(f"{n} × {reason}" for reason, n in reasons.most_common(8))]
+    lines += [f"  {item['path']}: {item['reason']}" for item in left_out[:listed]]
+    return [*lines, f"  … and {len(left_out) - listed} more ({where})"] if len(left_out) > listed else lines
+
+
+def _kind_of(reason: str) -> str:
+    """Return a reason without what is particular to one file, so that equal ones can be counted."""
+    head = reason.partition(";")[0].partition(":")[0].partition(" (")[0]
+    head = re.sub(r"^\S+ (?=is shorter than|asks for)", "", head)
+    return re.sub(r"'[^']*'|\S+\.\w+(?= but missing)|(?<= )\d+ samples.*", "…", head)

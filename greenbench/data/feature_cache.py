@@ -1,19 +1,24 @@
 """Features on disk: computed once in worker processes, memory-mapped ever after, with what they cost beside them.
 
 A trial that reuses features gets them for nothing, which no budget may overlook: the cost stored with them says what
-to charge instead. The folder's name is a hash over the decoded audio, the split and every setting.
+to charge instead. The folder's name is a hash over the decoded audio, the split, every setting and the code; a cost
+holds only under the circumstances (machine, threads, sensors) it was measured in, and where there is none for the
+present ones the features are computed again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,13 +36,13 @@ from greenbench.data.feature_store import (
     store_features,
 )
 from greenbench.data.features import FeatureSpec
-from greenbench.data.waveforms import WaveformStore
-from greenbench.data.workers import available_cores, run_jobs
+from greenbench.data.waveforms import WaveformStore, only_one, reserve
+from greenbench.data.workers import run_jobs
 from greenbench.errors import OutputError
 from greenbench.resources import cache_dir
 
-FRAMES, ARRAYS, COST = "frames.f16", "arrays.npz", "cost.json"
-_LAYOUT = 1
+FRAMES, ARRAYS = "frames.f16", "arrays.npz"
+_LAYOUT = 2
 _GROUPS_PER_JOB = 10
 # A worker spends 2 s on importing PyTorch, in which one core computes about two hours of audio.
 _MIN_WORKER_AUDIO_S = 4 * 3600
@@ -70,28 +75,47 @@ class _Job:
     first_frame: int
 
 
+@contextlib.contextmanager
+def one_at_a_time(store: WaveformStore, spec: FeatureSpec) -> Iterator[None]:
+    """Let one process compute these features while others wait, to reuse them.
+
+    Enter it before a charged phase: waiting is no work. A process that dies gives the lock back. Where the cache
+    cannot be written nobody waits.
+    """
+    root = _root()
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(only_one(root / f"{cache_key(store, spec, None)}.lock"))
+        yield
+
+
 def cached_features(
     store: WaveformStore,
     spec: FeatureSpec,
     *,
     workers: int = 0,
+    threads: int = 0,
     energy_j: Callable[[], float | None] | None = None,
+    circumstances: Mapping[str, Any] | None = None,
     statistics: Statistics | None = None,
     progress: Progress | None = None,
 ) -> CachedFeatures:
-    """Return the features of a split from the cache, computing them first if they are not there.
+    """Return the features of a split from the cache, computing them first if they or their cost are not there.
 
-    ``energy_j`` reads a running total of joules; ``workers = 0`` takes one process a core for hours of audio.
-    Raises :class:`OutputError` where the cache cannot be written.
+    ``energy_j`` reads a running total of joules; with it, features whose joules nobody knows are computed again.
+    ``circumstances`` is plain data that a stored cost must agree in. ``threads`` (0: as PyTorch is set) is how many
+    cores may be used: threads of this process, or as many worker processes where there are hours of audio;
+    ``workers`` above 0 sets the processes outright. Raises :class:`OutputError` where the cache cannot be written.
     """
-    root = cache_dir() / "features"
-    folder = root / cache_key(store, spec, statistics)
-    reused = (folder / COST).is_file()
+    folder = _root() / cache_key(store, spec, statistics)
+    cost = folder / f"cost-{digest(dict(circumstances or {}))}.json"
     try:
+        reused = (folder / ARRAYS).is_file() and _knows(cost, joules=energy_j is not None)
         if not reused:
-            root.mkdir(parents=True, exist_ok=True)
-            _build(store, spec, folder, workers, energy_j, statistics, progress)
-        return _open(folder, spec, reused=reused)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _build(store, spec, cost, (workers, threads or torch.get_num_threads()), energy_j, statistics, progress)
+        return _open(cost, spec, reused=reused)
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(
             f"{folder}: features cannot be stored or read ({error}); "
@@ -99,41 +123,58 @@ def cached_features(
         ) from error
 
 
+def _root() -> Path:
+    return cache_dir() / "features"
+
+
+def _knows(cost: Path, *, joules: bool) -> bool:
+    return cost.is_file() and not (joules and json.loads(cost.read_text(encoding="utf-8"))["joules"] is None)
+
+
 def cache_key(store: WaveformStore, spec: FeatureSpec, statistics: Statistics | None) -> str:
     """Return the name of the cache folder."""
     ids = [u.id for u in store.utterances]
     moments = [values.tolist() for values in statistics] if statistics is not None else None
-    return digest([_LAYOUT, store.folder.name, ids, store.num_samples.tolist(), asdict(spec), moments], length=20)
+    code = [_LAYOUT, _source(), torch.__version__]
+    return digest([code, store.folder.name, ids, store.num_samples.tolist(), asdict(spec), moments], length=20)
+
+
+@cache
+def _source() -> str:
+    """Return a hash of the code that computes features: another one may give other values, at another cost."""
+    names = ("features.py", "feature_store.py", "mel.py", "feature_cache.py")
+    return hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in names)).hexdigest()[:16]
 
 
 def _build(
     store: WaveformStore,
     spec: FeatureSpec,
-    folder: Path,
-    workers: int,
+    cost: Path,
+    cores: tuple[int, int],
     energy_j: Callable[[], float | None] | None,
     statistics: Statistics | None,
     progress: Progress | None,
 ) -> None:
+    folder = cost.parent
     building = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         begin, begin_cpu = time.monotonic(), _cpu_seconds()
         begin_j = energy_j() if energy_j is not None else None
-        offsets, exact = _compute(store, spec, building / FRAMES, workers, statistics, progress)
+        offsets, exact = _compute(store, spec, building / FRAMES, cores, statistics, progress)
         np.savez(building / ARRAYS, offsets=offsets, mean=exact[0], std=exact[1])
         end_j = energy_j() if energy_j is not None else None
-        cost = {
+        took = {
             "seconds": time.monotonic() - begin,
             "cpu_seconds": _cpu_seconds() - begin_cpu,
             "joules": end_j - begin_j if begin_j is not None and end_j is not None else None,
             "audio_s": store.audio_s,
         }
-        (building / COST).write_text(json.dumps(cost), encoding="utf-8")
-        # Whoever comes second keeps the first one's folder: the content is the same.
-        with contextlib.suppress(FileExistsError, OSError):
+        (building / cost.name).write_text(json.dumps(took), encoding="utf-8")
+        # Frames that are there already are the same, and may be mapped by others: only the cost is added to them.
+        with contextlib.suppress(OSError):
             building.rename(folder)
-        if not (folder / COST).is_file():
-            raise FileNotFoundError(f"{folder / COST} was not written")
+        if building.exists():
+            (building / cost.name).replace(cost)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -151,29 +192,45 @@ def _compute(
     store: WaveformStore,
     spec: FeatureSpec,
     path: Path,
-    workers: int,
+    cores: tuple[int, int],
     statistics: Statistics | None,
     progress: Progress | None,
 ) -> tuple[np.ndarray, Statistics]:
-    groups = groups_of(store.num_samples, GROUP_SAMPLES)
+    workers, threads = cores
     offsets = frame_offsets(store.num_samples, spec)
     with path.open("wb") as file:
-        file.truncate(max(int(offsets[-1]) * spec.dim * 2, 2))
+        reserve(file.fileno(), max(int(offsets[-1]) * spec.dim * 2, 2))
+    if not workers and store.audio_s < _MIN_WORKER_AUDIO_S:
+        found = FeatureStore.compute(store, spec, threads=threads, progress=progress, statistics=statistics)
+        with path.open("r+b") as file:
+            found.frames.tofile(file)
+        return offsets, found.statistics
+    groups = groups_of(store.num_samples, GROUP_SAMPLES)
     provisional = statistics or provisional_statistics(store, groups, spec, torch.device("cpu"))
     spans = [(part[0][0], part[-1][1]) for part in _chunks(groups, _GROUPS_PER_JOB)]
     jobs = [_job(store, span, spec, provisional, path, int(offsets[span[0]])) for span in spans]
-    workers = workers or (available_cores() if store.audio_s >= _MIN_WORKER_AUDIO_S else 1)
     total, squares = np.zeros(spec.dim), np.zeros(spec.dim)
-    for number, (part, square) in enumerate(run_jobs(run_job, jobs, workers), 1):
-        total, squares = total + part, squares + square
-        if progress is not None:
-            progress("computing features", number / len(jobs))
+    with _threads_kept():
+        for number, (part, square) in enumerate(run_jobs(run_job, jobs, workers or threads), 1):
+            total, squares = total + part, squares + square
+            if progress is not None:
+                progress("computing features", number / len(jobs))
     if statistics is not None:
         return offsets, statistics
     frames = np.memmap(path, np.float16, "r+", shape=(int(offsets[-1]), spec.dim))
     exact = finish(frames, spec, provisional, (total, squares))
     frames.flush()
     return offsets, exact
+
+
+@contextlib.contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Give PyTorch its threads back: a single worker is this very process."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _chunks(items: list[tuple[int, int]], size: int) -> list[list[tuple[int, int]]]:
@@ -206,13 +263,15 @@ def run_job(job: _Job) -> Sums:
     return sums
 
 
-def _open(folder: Path, spec: FeatureSpec, *, reused: bool) -> CachedFeatures:
+def _open(cost: Path, spec: FeatureSpec, *, reused: bool) -> CachedFeatures:
+    folder = cost.parent
     with np.load(folder / ARRAYS) as arrays:
         offsets, mean, std = arrays["offsets"], arrays["mean"], arrays["std"]
     shape = (int(offsets[-1]), spec.dim)
     if (folder / FRAMES).stat().st_size < shape[0] * shape[1] * 2:
         raise ValueError(f"{FRAMES} is shorter than its index says")
-    frames = np.memmap(folder / FRAMES, np.float16, "r", shape=shape) if shape[0] else np.zeros(shape, np.float16)
-    cost = json.loads((folder / COST).read_text(encoding="utf-8"))
+    # Copy on write: whoever changes what it reads changes its own memory, never the file.
+    frames = np.memmap(folder / FRAMES, np.float16, "c", shape=shape) if shape[0] else np.zeros(shape, np.float16)
+    took = json.loads(cost.read_text(encoding="utf-8"))
     store = FeatureStore(spec, frames, offsets, mean, std)
-    return CachedFeatures(store, cost["seconds"], cost["cpu_seconds"], cost["joules"], reused)
+    return CachedFeatures(store, took["seconds"], took["cpu_seconds"], took["joules"], reused)

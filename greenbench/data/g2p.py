@@ -15,7 +15,7 @@ from greenbench.data.workers import available_cores
 from greenbench.errors import DataError, did_you_mean
 
 BACKENDS = ("phonemizer", "espeak-ng")
-_REMEDY = "install the Debian package espeak-ng, or pip install phonemizer with an espeak-ng library"
+REMEDY = "install the Debian package espeak-ng, or pip install 'greenbench[phones]' with an espeak-ng library"
 _TIMEOUT_S = 60.0
 # Primary and secondary stress, the joiner inside affricates and diphthongs, and "(en)" where a word is foreign.
 _MARKS = re.compile(r"[ˈˌ\u200d\u0361]|\([a-z-]+\)")
@@ -40,7 +40,7 @@ def phonemize(texts: Sequence[str], language: str, *, backend: str | None = None
     if backend is not None and backend not in BACKENDS:
         raise DataError(f"phones: no backend {backend!r}{did_you_mean(backend, BACKENDS)}")
     if not usable or (backend is not None and backend not in usable):
-        raise DataError(f"phones need {backend or 'espeak-ng or phonemizer'}, which is not installed here; {_REMEDY}")
+        raise DataError(f"phones need {backend or 'espeak-ng or phonemizer'}, which is not installed here; {REMEDY}")
     distinct = list(dict.fromkeys(texts))
     run = _with_phonemizer if (backend or usable[0]) == "phonemizer" else _with_program
     phones = dict(zip(distinct, run(distinct, espeak_voice(language)), strict=True))
@@ -80,7 +80,7 @@ def _with_phonemizer(texts: list[str], voice: str) -> list[tuple[str, ...]]:
     try:
         engine = EspeakBackend(voice, with_stress=False, language_switch="remove-flags")
     except RuntimeError as error:  # it says so for an unknown language and for a missing library
-        raise DataError(f"phones: phonemizer cannot read {voice!r} ({error}); {_REMEDY}") from error
+        raise DataError(f"phones: phonemizer cannot read {voice!r} ({error}); {REMEDY}") from error
     lines = engine.phonemize(texts, separator=Separator(phone=" ", word=" | "), strip=True)
     return [_split(line) for line in lines]
 

@@ -114,7 +114,7 @@ def _decoded(corpus: Corpus, workers: int, progress: Progress | None) -> Path:
         return folder
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _only_one(root / f"{folder.name}.lock"):
+        with only_one(root / f"{folder.name}.lock"):
             if not _is_whole(folder, corpus):
                 _build(corpus, folder, workers, progress)
     except OSError as error:
@@ -144,7 +144,7 @@ def _read_index(folder: Path) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
+def only_one(lock: Path) -> Iterator[None]:
     """Let a second process wait for the first instead of decoding the same files; correctness does not need it."""
     try:
         import fcntl
@@ -174,7 +174,7 @@ def _build(corpus: Corpus, folder: Path, workers: int, progress: Progress | None
     try:
         with (building / AUDIO).open("wb") as file:
             if position:
-                _reserve(file.fileno(), 2 * position)
+                reserve(file.fileno(), 2 * position)
         jobs = [DecodeJob(path, tuple(parts), str(building / AUDIO)) for path, parts in by_file.items()]
         _decode_all(jobs, position, workers, progress)
         text = json.dumps({"layout": _LAYOUT, "samples": position, "begins": begins})
@@ -186,8 +186,11 @@ def _build(corpus: Corpus, folder: Path, workers: int, progress: Progress | None
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _reserve(descriptor: int, size: int) -> None:
-    """Take the disk space at once: a full disk is found here, not after minutes of decoding."""
+def reserve(descriptor: int, size: int) -> None:
+    """Take ``size`` bytes of disk space at once: a full disk is found here, not after minutes of work.
+
+    Writing through a memory map to space that is not there would end the process by a signal.
+    """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
     else:

@@ -38,40 +38,39 @@ def normalise_text(text: str) -> str:
 
 
 class Alphabet:
-    """Characters of the training texts; number 0 is CTC's blank."""
+    """Symbols (characters or phones) of the training sequences; number 0 is CTC's blank."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.characters = tuple(sorted({c for text in texts for c in text}))
-        self._index = {c: i + 1 for i, c in enumerate(self.characters)}
+    def __init__(self, sequences: Sequence[Sequence[str]]) -> None:
+        self.symbols = tuple(sorted({symbol for sequence in sequences for symbol in sequence}))
+        self._index = {symbol: i + 1 for i, symbol in enumerate(self.symbols)}
 
     def __len__(self) -> int:
-        return len(self.characters) + 1
+        return len(self.symbols) + 1
 
-    def encode(self, text: str) -> list[int]:
-        """Return the numbers of a text's characters; unknown ones are left out."""
-        return [self._index[c] for c in text if c in self._index]
+    def encode(self, sequence: Sequence[str]) -> list[int]:
+        """Return the numbers of a sequence's symbols; unknown ones are left out."""
+        return [self._index[symbol] for symbol in sequence if symbol in self._index]
 
-    def decode(self, numbers: Sequence[int]) -> str:
-        """Return the text of some numbers, blanks left out."""
-        return "".join(self.characters[n - 1] for n in numbers if n != BLANK)
-
-
-def greedy(log_probabilities: np.ndarray, alphabet: Alphabet) -> str:
-    """Return the best path's text: repeats joined, blanks dropped, spaces single."""
-    text = alphabet.decode(collapse(log_probabilities.argmax(axis=1), silence=BLANK))
-    return " ".join(text.split())
+    def decode(self, numbers: Sequence[int]) -> list[str]:
+        """Return the symbols of some numbers, blanks left out."""
+        return [self.symbols[n - 1] for n in numbers if n != BLANK]
 
 
-def beam_search(log_probabilities: np.ndarray, alphabet: Alphabet, width: int) -> str:
-    """Return the most probable text over its alignments, spaces single."""
-    return " ".join(alphabet.decode(prefix_beam(log_probabilities, width, blank=BLANK)).split())
+def greedy(log_probabilities: np.ndarray, alphabet: Alphabet) -> list[str]:
+    """Return the best path's symbols: repeats joined, blanks dropped."""
+    return alphabet.decode(collapse(log_probabilities.argmax(axis=1), silence=BLANK))
+
+
+def beam_search(log_probabilities: np.ndarray, alphabet: Alphabet, width: int) -> list[str]:
+    """Return the most probable symbols over their alignments."""
+    return alphabet.decode(prefix_beam(log_probabilities, width, blank=BLANK))
 
 
 @dataclass
 class TextSplit:
-    """Utterances with normalised texts and frames."""
+    """Utterances, what is to be recognised in each (a normalised text, or its phones), and frames."""
 
-    texts: list[str]
+    sequences: Sequence[Sequence[str]]
     utterances: list[Utterance]
     frames: Frames
 
@@ -92,8 +91,19 @@ def characters(context: Context) -> TaskResult:
 
 
 def _recognise(context: Context, train: TextSplit, test: TextSplit, *, recurrent: bool) -> TaskResult:
-    alphabet = Alphabet(train.texts)
-    encoded = [alphabet.encode(text) for text in train.texts]
+    found, details = recognise(context, train, test, recurrent=recurrent)
+    hypotheses = [" ".join("".join(symbols).split()) for symbols in found]
+    references = ["".join(text) for text in test.sequences]
+    metrics, scores = score_texts(references, hypotheses, [u.language or "unknown" for u in test.utterances])
+    return TaskResult(metrics, scores | details)
+
+
+def recognise(
+    context: Context, train: TextSplit, test: TextSplit, *, recurrent: bool
+) -> tuple[list[list[str]], dict[str, Any]]:
+    """Train a CTC head on the sequences of ``train``; return those found in ``test`` and how it was done."""
+    alphabet = Alphabet(train.sequences)
+    encoded = [alphabet.encode(sequence) for sequence in train.sequences]
     out = held_out(train.utterances)
     steps = np.diff(train.frames.offsets) // STACK
     fits = np.array([0 < _needed(e) <= n for e, n in zip(encoded, steps, strict=True)])
@@ -112,9 +122,8 @@ def _recognise(context: Context, train: TextSplit, test: TextSplit, *, recurrent
     )  # fmt: skip
     found = log_probabilities(head, data.with_layers(test.frames.layers), test.frames)
     beam = context.ctc_beam
-    hypotheses = [beam_search(piece, alphabet, beam) if beam > 1 else greedy(piece, alphabet) for piece in found]
-    metrics, details = score_texts(test.texts, hypotheses, [u.language or "unknown" for u in test.utterances])
-    details |= {
+    sequences = [beam_search(piece, alphabet, beam) if beam > 1 else greedy(piece, alphabet) for piece in found]
+    return sequences, {
         "head": "bidirectional GRU" if recurrent else f"linear over {WINDOW * STACK * 20} ms",
         "decoder": f"beam of {beam}" if beam > 1 else "greedy",
         "alphabet": len(alphabet) - 1,
@@ -126,7 +135,6 @@ def _recognise(context: Context, train: TextSplit, test: TextSplit, *, recurrent
         "layer_weights": head.layer_weights,
         "best_epoch": epoch,
     }
-    return TaskResult(metrics, details)
 
 
 def score_texts(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from greenbench.config import EvaluateSection
+from greenbench.data.g2p import REMEDY, available_backends
 from greenbench.errors import ConfigError, did_you_mean
 from greenbench.evaluate.context import Context, Side, TaskLeftOut
 from greenbench.evaluate.representation import Featurize, Progress, Waveforms, silent
@@ -141,10 +142,12 @@ def _transfer(
 
 
 def check_settings(settings: EvaluateSection) -> None:
-    """Raise :class:`ConfigError` for tasks and heads that do not exist."""
+    """Raise :class:`ConfigError` for tasks and heads that do not exist or need what is not installed."""
     for name in settings.tasks:
         if name not in TASKS:
             raise ConfigError(f"[evaluate] tasks: unknown task {name!r}{did_you_mean(name, TASKS)}")
+    if "g2p" in settings.tasks and not available_backends():
+        raise ConfigError(f"[evaluate] tasks: g2p needs espeak-ng or phonemizer, which are not installed; {REMEDY}")
     for name in settings.heads:
         if name not in HEADS:
             raise ConfigError(f"[evaluate] heads: unknown head {name!r}{did_you_mean(name, HEADS)}")

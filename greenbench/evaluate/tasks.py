@@ -10,6 +10,7 @@ from greenbench.evaluate.context import Context, TaskResult
 from greenbench.evaluate.label_free import pnmi_task, rank_task
 from greenbench.evaluate.phones import aligned_inventory, aligned_splits, linear_phones
 from greenbench.evaluate.recurrent import recurrent_phones
+from greenbench.evaluate.text_phones import text_phones
 from greenbench.evaluate.utterances import keywords, language, speaker
 
 Task = Callable[[Context], TaskResult]
@@ -28,6 +29,7 @@ def phones(context: Context) -> TaskResult:
 
 TASKS: dict[str, Task] = {
     "phones": phones,
+    "g2p": text_phones,
     "characters": characters,
     "keywords": keywords,
     "speaker": speaker,
@@ -37,5 +39,5 @@ TASKS: dict[str, Task] = {
     "effective_rank": rank_task,
 }
 
-FALLBACKS = {"phones": "characters", "characters": "keywords", "keywords": "speaker"}
+FALLBACKS = {"phones": "characters", "g2p": "characters", "characters": "keywords", "keywords": "speaker"}
 """What is scored where the labels do not allow a task: the nearest one that needs less."""

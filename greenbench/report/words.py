@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenbench.metrics import METRICS, format_value
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _UNITS = re.compile(
     r"(?<=[\d.]) (?=(?:%|[kMGTPEmµ]?(?:J|W|FLOP|gCO2e|s|h|min|B)|[KMGT]iB|±|points)(?![A-Za-z]))|(?<=±) "
 )
+
+_LEFT_OUT_NAMED = 10
 
 
 def keep_together(text: str) -> str:
@@ -175,6 +178,12 @@ def _trial_warnings(trial: Trial) -> Iterable[tuple[str, bool]]:
         yield "No energy figure: no power source was readable (greenbench doctor says why).", True
     if result.get("resumed"):
         yield "Resumed after an interruption; what the crash threw away is in energy_wasted_j.", False
+    if (result.get("energy") or {}).get("charged"):
+        yield (
+            "Features were reused from the disk; what computing them took is charged to the budget and is part of its "
+            "energy (energy_charged_j), not of the total.",
+            False,
+        )
     overshoot = number(trial.row.get("budget_overshoot_pct"))
     if overshoot is not None and abs(overshoot) > 2:
         yield "Missed its budget by more than 2 %; compare with care.", True
@@ -208,6 +217,7 @@ def provenance(setting: Setting) -> list[tuple[str, str]]:
         ("Budget", budget_words(setting)),
         ("Data", _join([data.get("spec"), f"{data['hours']:.2f} h" if number(data.get("hours")) else "",
          f"fingerprint {data.get('fingerprint')}"])),
+        ("Left out", _left_out(data)),
         ("Energy", _energy_sources(setting)),
         ("Emissions", _carbon(m)),
         ("Code", _join([f"greenbench {(m.get('packages') or {}).get('greenbench', '')}",
@@ -222,6 +232,13 @@ def provenance(setting: Setting) -> list[tuple[str, str]]:
 
 def _join(parts: Iterable[Any]) -> str:
     return ", ".join(str(p) for p in parts if p)
+
+
+def _left_out(data: dict[str, Any]) -> str:
+    items = data.get("left_out") or []
+    named = [f"{Path(str(item.get('path'))).name} ({item.get('reason')})" for item in items[:_LEFT_OUT_NAMED]]
+    more = f" and {len(items) - len(named)} more, listed in manifest.json" if len(items) > len(named) else ""
+    return f"{len(items)} of the data's files: {'; '.join(named)}{more}" if items else ""
 
 
 def _gpu(gpu: dict[str, Any]) -> str:

@@ -114,9 +114,38 @@ def _energy(
     idle = [trace.window(s.begin_ns, s.end_ns) for s in spans if s.phase == "idle"]
     wasted = [trace.window(begin, end, across_holes=True) for begin, end in _wasted_windows(events, sessions)]
     idle_s = sum(s.duration_s for s in spans if s.phase == "idle")
+    charges = _charges(events, sessions)
     return {
-        "total": _sum(totals), "budgeted": _sum(budgeted), "wasted": _sum(wasted), "idle": _sum(idle), "idle_s": idle_s,
+        "total": _sum(totals), "budgeted": _with_charges(_sum(budgeted), charges), "wasted": _sum(wasted),
+        "idle": _sum(idle), "idle_s": idle_s, "charged": charges,
     }  # fmt: skip
+
+
+def _charges(events: list[dict[str, Any]], sessions: list[tuple[int, int]]) -> list[dict[str, Any]]:
+    """Return what the budget was charged without being burnt here: the cost of features found on the disk.
+
+    A charge that a crash threw away with all that followed was made again by the next session.
+    """
+    lost = _wasted_windows(events, sessions)
+    return [
+        {"origin": e["origin"], "duration_s": e["seconds"], "energy_j": e["joules"]}
+        for e in events
+        if e.get("event") == "charge" and not any(begin <= int(e["t_mono_ns"]) <= end for begin, end in lost)
+    ]
+
+
+def _with_charges(window: dict[str, Any], charges: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add charges to the budgeted energy; the range of the meter grows in proportion."""
+    energy_j = window["energy_j"]
+    joules = [charge["energy_j"] for charge in charges]
+    if not joules or energy_j is None:
+        return window
+    if any(j is None for j in joules):
+        return window | dict.fromkeys(("energy_j", "energy_low_j", "energy_high_j", "uncertainty_j"))
+    factor = (energy_j + sum(joules)) / energy_j if energy_j > 0 else 1.0
+    ranges = ("energy_low_j", "energy_high_j", "uncertainty_j")
+    grown = {key: None if window[key] is None else window[key] * factor for key in ranges}
+    return window | grown | {"energy_j": energy_j + sum(joules)}
 
 
 def _useful_windows(
@@ -212,10 +241,12 @@ def _row(
         "audio_s_per_s": outcome.get("audio_s_per_s"), "peak_memory_bytes": outcome.get("peak_memory_bytes"),
         "pretrain_s": pretrain_s, "wall_s": wall_s,
         "energy_budgeted_j": energy["budgeted"]["energy_j"], "energy_total_j": total_j,
+        "energy_charged_j": _charged_j(energy["charged"]),
         "energy_wasted_j": energy["wasted"]["energy_j"] if result["resumed"] else None,
         "energy_source": energy["total"]["kind"], "energy_uncertainty_j": energy["total"]["uncertainty_j"],
         "mean_power_w": total_j / wall_s if total_j is not None and wall_s else None, "idle_power_w": idle_w,
         "final_loss": outcome.get("final_loss"), "padding_pct": outcome.get("padding_pct"),
+        "cropped_pct": outcome.get("cropped_pct"),
         "stall_pct": 100 * outcome["stall_s"] / pretrain_s if pretrain_s and "stall_s" in outcome else None,
         "run_dir": manifest["folder"], **_carbon(manifest, total_j, config), **outcome.get("metrics", {}),
     }  # fmt: skip
@@ -223,6 +254,11 @@ def _row(
     if unknown:
         raise KeyError(f"metrics not in the registry: {', '.join(unknown)}")
     return {key: value for key, value in row.items() if value is not None}
+
+
+def _charged_j(charges: list[dict[str, Any]]) -> float | None:
+    known = [charge["energy_j"] for charge in charges]
+    return sum(known) if known and None not in known else None
 
 
 def _carbon(manifest: dict[str, Any], total_j: float | None, config: dict[str, Any]) -> dict[str, Any]:

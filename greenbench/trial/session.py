@@ -28,13 +28,11 @@ from greenbench.records import CHECKPOINTS, OUTCOME, write_json
 from greenbench.train.checkpoint import CheckpointStore
 from greenbench.train.loop import Diverged, Pretraining
 from greenbench.train.precision import autocast, check_attention, pick_device, pick_dtype
+from greenbench.trial.features import Features, features_of
 from greenbench.trial.worker import EXIT_INTERRUPTED, Worker, peak_rss_bytes, reset_peak_rss
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-Features = FeatureStore | FeaturesOnTheFly
 
 
 @dataclass
@@ -153,10 +151,7 @@ def _features(worker: Worker, setup: Setup, *, charged: bool) -> Features | None
     spec = setup.model.feature_spec
     if spec is None:
         return None
-    with worker.phase("features", charged=charged):
-        if worker.suite.train.features == "on-the-fly" and not worker.control:
-            return FeaturesOnTheFly.prepare(setup.stores["pretrain"], spec, device=setup.device)
-        return FeatureStore.compute(setup.stores["pretrain"], spec, device=setup.device, progress=worker.progress)
+    return features_of(worker, setup.stores["pretrain"], spec, setup.device, charged=charged)
 
 
 def _pretrain(worker: Worker, setup: Setup) -> tuple[Features | None, bool]:
@@ -273,7 +268,8 @@ def _training_facts(training: Pretraining, loader: BatchLoader, ledger: Ledger, 
         "pretrain_flops": ledger.spent()["flops"],
         "steps": training.state.step, "audio_s": training.state.audio_s, "final_loss": training.final_loss,
         "audio_s_per_s": training.audio_s_per_s, "peak_memory_bytes": peak,
-        "padding_pct": 100 * loader.plan.padding_ratio, "stall_s": loader.stall_s,
+        "padding_pct": 100 * loader.plan.padding_ratio, "cropped_pct": 100 * loader.plan.cropped_ratio,
+        "stall_s": loader.stall_s,
     }  # fmt: skip
 
 

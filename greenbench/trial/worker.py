@@ -61,6 +61,12 @@ class Worker:
             yield
         self.events.write(event="end", phase=name)
 
+    def charge(self, *, seconds: float, joules: float | None, origin: str) -> None:
+        """Charge the budget with what was spent before this trial, and book it in the journal for its result."""
+        if self.ledger is not None:
+            self.ledger.charge(seconds=seconds, joules=joules, origin=origin)
+        self.events.write(event="charge", origin=origin, seconds=seconds, joules=joules)
+
     @contextmanager
     def checkpoint_phase(self, reason: str) -> Iterator[None]:
         """Book a checkpoint; only after it was written does it count as one."""

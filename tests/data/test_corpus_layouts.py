@@ -224,6 +224,54 @@ def test_transcripts_lie_beside_the_audio(tmp_path: Path) -> None:
     assert {u.text for u in load_corpus(f"folder:{tmp_path}").utterances} == {f"line {k}" for k in range(6)}
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+def test_trans_txt_gives_the_texts_at_any_depth_and_no_audio_is_lost(depth: int, tmp_path: Path) -> None:
+    """One transcript in the folder of one recording says nothing about the layout of all the others."""
+    root = tmp_path / "speech"
+    for k in range(6):
+        write(root / "other" / f"plain-{k}.wav", 0.5 + k / 10, f"{k}")
+    folder = root.joinpath(*[f"level{k}" for k in range(depth)])
+    for name in ("a1", "a2"):
+        write(folder / f"{name}.wav", 1.0, name)
+    (folder / "x.trans.txt").write_text("a1 go do you hear\na9 not here\n")
+    corpus = load_corpus(f"folder:{root}")
+    texts = {u.id: u.text for u in corpus.utterances}
+    assert texts == {"a1": "go do you hear", "a2": None, **{f"plain-{k}": None for k in range(6)}}
+    assert [(Path(item.path).name, item.reason) for item in corpus.left_out] == [
+        ("a9", "is named in x.trans.txt but missing")
+    ]
+
+
+def test_audio_beside_librispeech_is_pretrained_on_without_a_text(tmp_path: Path) -> None:
+    data = librispeech(tmp_path / "speech")
+    extra = ["LibriSpeech/train-clean/84/121123/84-121123-0007.flac", "LibriSpeech/train-clean/84/9/84-9-0000.flac",
+             "stray.wav"]  # fmt: skip
+    for name in extra:
+        write(tmp_path / "speech" / name, 1.0, name)
+    (tmp_path / "speech" / "old.m4a").write_bytes(b"\0")
+    corpus = load_corpus(data)
+    found = {u.id: (u.speaker, u.text) for u in corpus.utterances}
+    assert found["84-121123-0007"] == found["84-9-0000"] == ("84", None)
+    assert found["stray"] == (None, None)
+    assert found["84-121123-0000"] == ("84", "go do you hear")
+    assert len(found) == len(RECORDINGS) + 3
+    assert [Path(item.path).name for item in corpus.left_out] == ["old.m4a"]
+
+
+def test_audio_that_a_corpus_does_not_name_is_listed_as_left_out(tmp_path: Path) -> None:
+    common_voice(tmp_path)
+    root = tmp_path / "en"
+    write(root / "clips" / "forgotten.flac", 1.0, "x")
+    for k in range(25):
+        write(root / "more" / f"{k:02}.wav", 0.3, "y")
+    corpus = load_corpus(f"folder:{root}")
+    assert len(corpus.utterances) == len(RECORDINGS)
+    assert {Path(item.path).name: item.reason for item in corpus.left_out} == {
+        "forgotten.flac": "is named in no table of its corpus",
+        "more": "holds 25 files that no table names (first 00.wav)",
+    }
+
+
 def test_a_table_is_found_again_after_the_audio_was_converted(tmp_path: Path) -> None:
     for k in range(4):
         write(tmp_path / "clips" / f"{k}.flac", 0.5, str(k))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,6 +88,44 @@ def test_damaged_files_are_left_out_with_their_reasons(folder: Path, cache: Path
     assert sum(len(stores[name]) for name in ("pretrain", "test")) == 17
     listed = corpus.describe()["left_out"]
     assert {Path(item["path"]).name for item in listed} == set(DAMAGED)
+
+
+@pytest.mark.slow
+def test_a_run_trains_on_the_rest_of_a_damaged_folder_and_lists_what_it_left_out(folder: Path, cache: Path) -> None:
+    """One file in twenty is damaged; the unusual ones, one of three hours among them, are used."""
+    damaged = ("truncated.flac", "empty.wav", "text.wav", "nan.wav", "zero-channels.wav")
+    for name in damaged:
+        DAMAGED[name][0](folder / name)
+    for name in ("192khz.wav", "8bit.wav"):
+        UNUSUAL[name](folder / name)
+    with soundfile.SoundFile(folder / "three-hours.flac", "w", 8000, 1) as file:
+        minute = tone(60.0, 8000)
+        for _ in range(180):
+            file.write(minute)
+    good = 20 * len(damaged) - len(damaged) - 3
+    for k in range(good):
+        soundfile.write(folder / f"good-{k}.wav", tone(0.5, seed=k), 16_000)
+    out = folder.parent / "run"
+    settings = (
+        f"suite.data=folder:{folder}", "budget.steps=3", "suite.models=eco", "suite.controls=",
+        "train.crop_seconds=4", "evaluate.tasks=effective_rank",
+        "protocol.idle_seconds=0.2", "protocol.quiet_wait_seconds=0",
+    )  # fmt: skip
+    options = [part for text in settings for part in ("-o", text)]
+    command = [sys.executable, "-m", "greenbench", "run", "--out", str(out), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"{good + 3} files kept, {len(damaged)} left out" in done.stderr
+    for name in damaged:
+        assert re.search(rf"{re.escape(name)}: .*{DAMAGED[name][1]}", done.stderr), (name, done.stderr)
+    (result,) = (json.loads(path.read_text()) for path in out.glob("*/result.json"))
+    assert result["row"]["steps"] == 3
+    # Four fifths of a piece of 20 s lie outside its crop of 4 s, and the result says so.
+    assert result["row"]["padding_pct"] == 0
+    assert 77 < result["row"]["cropped_pct"] < 81
+    page = (out / "report" / "index.html").read_text()
+    assert all(name in page for name in damaged)
 
 
 @pytest.mark.slow

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import soundfile
 from conftest import tone
 
-from greenbench.data.describe import as_text, describe
+from greenbench.data.describe import as_note, as_text, describe
 from greenbench.errors import DataError
 
 
@@ -40,6 +42,35 @@ def test_a_folders_summary_counts_and_lists(tmp_path: Path, cache: Path) -> None
     text = as_text(summary)
     assert "bad.flac: cannot be decoded" in text
     assert summary["fingerprint"] in text
+
+
+def test_a_runs_note_counts_the_reasons_and_shows_the_first_files(tmp_path: Path, cache: Path) -> None:
+    for k in range(8):
+        soundfile.write(tmp_path / f"{k}.wav", tone(0.5), 16_000)
+        (tmp_path / f"bad-{k}.wav").write_bytes(b"")
+    soundfile.write(tmp_path / "short.wav", tone(0.02), 16_000)
+    first, second, *files, last = as_note(describe(f"folder:{tmp_path}")).splitlines()
+    assert "8 files kept, 9 left out" in first
+    assert "16000 Hz: 8" in first
+    assert second.endswith("9: 8 × is empty, 1 × is shorter than 0.1 s")
+    assert len(files) == 5
+    assert "bad-0.wav: is empty (0 bytes)" in files[0]
+    assert "and 4 more (greenbench data folder:" in last
+
+
+def test_the_content_fingerprint_sees_the_bytes_that_the_other_does_not(tmp_path: Path, cache: Path) -> None:
+    """``greenbench data NAME --content`` as typed: same names and lengths, another recording."""
+    found = []
+    for seed in (0, 1):
+        soundfile.write(tmp_path / "a.wav", tone(0.5, seed=seed), 16_000)
+        command = [sys.executable, "-m", "greenbench", "data", f"folder:{tmp_path}", "--content"]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        facts = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+        assert f"content      {facts['content_fingerprint']}" in text
+        found.append(facts)
+    assert found[0]["fingerprint"] == found[1]["fingerprint"]
+    assert found[0]["content_fingerprint"] != found[1]["content_fingerprint"]
+    assert "content_fingerprint" not in describe(f"folder:{tmp_path}")
 
 
 def test_the_embedded_corpus_comes_with_its_card() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,10 @@ from conftest import tone
 
 from greenbench.data import feature_cache
 from greenbench.data.corpus import load_corpus
-from greenbench.data.feature_cache import cached_features
+from greenbench.data.feature_cache import cached_features, one_at_a_time
 from greenbench.data.features import KALDI_FBANK_40, LOGMEL_80, FeatureSpec, FeatureStore, extract
 from greenbench.data.waveforms import WaveformStore, prepare_waveforms
+from greenbench.data.workers import run_jobs
 from greenbench.errors import OutputError
 
 RAW = dataclasses.replace(LOGMEL_80, normalise="none")
@@ -99,6 +102,70 @@ def test_the_cache_returns_the_same_features_and_their_cost(store: WaveformStore
 
 def test_without_a_meter_the_joules_are_absent(store: WaveformStore, cache: Path) -> None:
     assert cached_features(store, LOGMEL_80).joules is None
+
+
+def test_a_cost_counts_only_under_the_circumstances_it_was_measured_in(store: WaveformStore, cache: Path) -> None:
+    """Without joules on record, or on another machine, the features are computed again; the frames stay one file."""
+    asked = [
+        ({"machine": "a"}, None, False), ({"machine": "a"}, None, True), ({"machine": "b"}, None, False),
+        ({"machine": "a"}, 5.0, False), ({"machine": "a"}, 7.0, True), ({"machine": "b"}, None, True),
+    ]  # fmt: skip
+    for circumstances, step_j, reused in asked:
+        readings = itertools.count(0.0, step_j or 1.0)
+        energy_j = None if step_j is None else lambda readings=readings: next(readings)
+        found = cached_features(store, LOGMEL_80, energy_j=energy_j, circumstances=circumstances)
+        assert found.reused is reused, (circumstances, step_j)
+        if step_j is not None:
+            assert found.joules == 5.0
+    folders = [path for path in (cache / "features").iterdir() if path.is_dir()]
+    assert [len(list(folder.glob("frames.*"))) for folder in folders] == [1]
+
+
+def test_processes_at_once_compute_once_and_share_the_cost(
+    store: WaveformStore, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads stand for processes: the lock is on an open file, so it holds between them too."""
+    started = threading.Barrier(3)
+    found: list[feature_cache.CachedFeatures] = []
+
+    def trial() -> None:
+        started.wait()
+        with one_at_a_time(store, LOGMEL_80):
+            found.append(cached_features(store, LOGMEL_80))
+
+    threads = [threading.Thread(target=trial) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(item.reused for item in found) == [False, True, True]
+    assert len({item.seconds for item in found}) == 1
+    assert not list((cache / "features").glob("*.tmp"))
+
+
+def test_whoever_changes_what_it_read_changes_no_file(store: WaveformStore, cache: Path) -> None:
+    cached_features(store, LOGMEL_80).store.frames[:] = 0
+    assert cached_features(store, LOGMEL_80).store.frames.any()
+
+
+def test_hours_of_audio_are_computed_by_worker_processes_and_one_thread_needs_none(
+    store: WaveformStore, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def counting(function, jobs, workers, **options):
+        asked.append(workers)
+        return run_jobs(function, jobs, 1, **options)
+
+    monkeypatch.setattr(feature_cache, "run_jobs", counting)
+    cached_features(store, LOGMEL_80, threads=3)
+    assert not asked, "starting processes takes longer than a minute of audio"
+    monkeypatch.setattr(feature_cache, "_MIN_WORKER_AUDIO_S", 1.0)
+    before = torch.get_num_threads()
+    for threads in (3, 1):
+        cached_features(store, LOGMEL_80, threads=threads, circumstances={"threads": threads})
+    assert asked == [3, 1]
+    assert torch.get_num_threads() == before
 
 
 def test_worker_processes_compute_the_same(

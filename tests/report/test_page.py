@@ -11,7 +11,7 @@ from greenbench.records import RESULT
 from greenbench.report import ReportPaths, write_report
 from greenbench.report.collect import collect
 from greenbench.report.verdicts import claims_of
-from greenbench.report.words import verdict_sentence
+from greenbench.report.words import provenance, verdict_sentence
 from report.folders import ARMS, ECO, MELHUBERT, Arm, write_run
 
 SCRIPT = "<script>alert(1)</script>"
@@ -41,6 +41,20 @@ def test_the_verdict_states_figures_interval_and_kind_of_energy(report: ReportPa
         "(modelled)",
     ):
         assert part in verdict[1], part
+
+
+def test_the_provenance_names_the_audio_that_was_left_out(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "r", arms=(ECO,), seeds=1, power=False, budget_s=9)
+    for path in run.glob("*/manifest.json"):
+        manifest = json.loads(path.read_text())
+        manifest["data"]["left_out"] = [
+            {"path": f"/speech/bad-{k}.wav", "reason": "is empty (0 bytes)"} for k in range(12)
+        ]
+        path.write_text(json.dumps(manifest))
+    (setting,) = collect([run])
+    left_out = dict(provenance(setting))["Left out"]
+    assert left_out.startswith("12 of the data's files: bad-0.wav (is empty (0 bytes)); bad-1.wav")
+    assert left_out.endswith("and 2 more, listed in manifest.json")
 
 
 def test_three_seeds_claim_nothing(tmp_path: Path) -> None:

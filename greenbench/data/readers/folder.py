@@ -4,51 +4,73 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from greenbench.data.readers.audio import audio_files
 from greenbench.data.readers.entry import Entry, Listing, path_id, short_ids, split_name
+from greenbench.data.readers.librispeech import transcripts
 from greenbench.data.readers.tables import find_tables, read_table
 from greenbench.data.utterance import LeftOut
-from greenbench.errors import DataError
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".w64", ".au", ".caf"})
-_WORTH_MENTIONING = frozenset({".m4a", ".aac", ".wma", ".webm", ".mp4", ".amr", ".sph"})
-
-
-def audio_files(root: Path) -> tuple[list[Path], list[LeftOut]]:
-    """Return all audio files below a folder in a stable order, hidden ones passed over, and those of other formats."""
-    if not root.is_dir():
-        found = "is a file" if root.exists() else "does not exist"
-        raise DataError(f"{root}: {found}; give a folder of audio files, for example data = 'folder:recordings'")
-    found_files: list[Path] = []
-    left_out: list[LeftOut] = []
-    for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(name for name in files if not name.startswith(".")):
-            suffix = Path(name).suffix.lower()
-            if suffix in AUDIO_SUFFIXES:
-                found_files.append(Path(folder, name))
-            elif suffix in _WORTH_MENTIONING:
-                reason = f"is {suffix[1:]}, which libsndfile does not read; convert it, for example to flac"
-                left_out.append(LeftOut(str(Path(folder, name)), reason))
-    return found_files, left_out
+_LISTED_A_FOLDER = 20
 
 
 def read(argument: str) -> Listing:
-    """Read a folder; a layout of a public corpus is recognised and read by its own reader."""
+    """Read a folder; a layout of a public corpus is recognised and read by its own reader.
+
+    No audio file is passed over in silence: what such a reader does not name is left out with a reason.
+    """
     from greenbench.data.readers import recognise
 
     root = Path(argument).expanduser()
     files, left_out = audio_files(root)
     reader = recognise(root)
     if reader is not None:
-        return reader(argument)
+        listing = reader(argument)
+        return replace(listing, left_out=(*listing.left_out, *_unnamed(listing, files, left_out)))
     entries = _with_folder_names([Entry(path=str(path), id=path_id(path, root)) for path in files], root)
     for table in find_tables(root):
         entries, missing = _with_table(entries, table)
         left_out += missing
+    entries, missing = _with_transcripts(entries, root)
+    left_out += missing
     return Listing(root.resolve().name, short_ids(_with_texts(entries)), tuple(left_out))
+
+
+def _unnamed(listing: Listing, files: list[Path], unreadable: list[LeftOut]) -> list[LeftOut]:
+    """List the audio that a corpus' own tables do not name, file by file or, where they are many, by folder."""
+    listed = {os.path.realpath(path) for path in (*(e.path for e in listing.entries), *_paths(listing.left_out))}
+    by_folder: dict[Path, list[Path]] = {}
+    for path in files:
+        if os.path.realpath(path) not in listed:
+            by_folder.setdefault(path.parent, []).append(path)
+    found = [item for item in unreadable if os.path.realpath(item.path) not in listed]
+    for folder, paths in by_folder.items():
+        if len(paths) > _LISTED_A_FOLDER:
+            found.append(LeftOut(str(folder), f"holds {len(paths)} files that no table names (first {paths[0].name})"))
+        else:
+            found += [LeftOut(str(path), "is named in no table of its corpus") for path in paths]
+    return found
+
+
+def _paths(items: Iterable[LeftOut]) -> list[str]:
+    return [item.path for item in items]
+
+
+def _with_transcripts(entries: list[Entry], root: Path) -> tuple[list[Entry], list[LeftOut]]:
+    """Add the texts of ``.trans.txt`` files, which name the audio beside them without its suffix."""
+    by_name = {str(Path(entry.path).with_suffix("")): i for i, entry in enumerate(entries)}
+    left_out = []
+    for table in sorted(root.rglob("*.trans.txt")):
+        for name, text in transcripts(table):
+            index = by_name.get(str(table.with_name(name)))
+            if index is None:
+                left_out.append(LeftOut(str(table.with_name(name)), f"is named in {table.name} but missing"))
+            elif entries[index].text is None:
+                entries[index] = replace(entries[index], text=text or None)
+    return entries, left_out
 
 
 def _with_folder_names(entries: list[Entry], root: Path) -> list[Entry]:
