@@ -92,7 +92,8 @@ def execute(folder: Path, suite: Suite, watch: Watcher) -> dict[str, Any]:
         (folder / stale).unlink(missing_ok=True)
     events = Journal(folder / EVENTS)
     session = sum(e.get("event") == "session" for e in read_jsonl(folder / EVENTS))
-    device = device_name(read_json(folder / MANIFEST)["train"]["device"])
+    train = read_json(folder / MANIFEST).get("train", {})
+    device = device_name(train.get("device", suite.train.device))
     sampler = SamplerProcess(
         folder / POWER, folder / LIVE, hz=suite.power.hz, sources=suite.power.sources, tdp_w=suite.power.tdp_w,
         devices=cards_to_read(suite, device),
@@ -108,6 +109,11 @@ def execute(folder: Path, suite: Suite, watch: Watcher) -> dict[str, Any]:
     finally:
         record_troubles(events, sampler.warnings)
     (folder / LIVE).unlink(missing_ok=True)
+    return _conclude(folder, code)
+
+
+def _conclude(folder: Path, code: int) -> dict[str, Any]:
+    """Write the result of a session that ended with ``code``, or say why there is none."""
     if code == Interrupted.exit_code:
         raise Interrupted(f"{folder.name}: stopped; a checkpoint was written")
     if not (folder / OUTCOME).exists():
