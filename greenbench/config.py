@@ -188,9 +188,13 @@ class CarbonSection:
 
 @dataclass(frozen=True)
 class PowerSection:
-    """What the sampler reads and how often."""
+    """What the sampler reads and how often.
+
+    ``devices`` are the GPUs: ``auto`` is the one a trial trains on, ``none``, or a list (``cuda:0,GPU-<uuid>``).
+    """
 
     sources: str = "auto"
+    devices: str = "auto"
     hz: float = 20.0
     tdp_w: float | None = None
 

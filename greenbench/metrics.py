@@ -169,6 +169,15 @@ _ALL = (
         description="before the trial; never subtracted",
     ),
     Metric(
+        "idle_context_power_w",
+        "idle power, CUDA context",
+        "W",
+        "none",
+        "measured",
+        _fixed(1, "W"),
+        description="before the trial, with an empty CUDA context on its GPU; never subtracted",
+    ),
+    Metric(
         "co2e_g",
         "total emissions",
         "gCO2e",

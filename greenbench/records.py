@@ -30,7 +30,7 @@ MANIFEST, EVENTS, METRICS, RESULT, POWER = (
 )
 OUTCOME, LIVE, CHECKPOINTS = "outcome.json", "live.bin", "checkpoints"
 
-PHASES = ("idle", "setup", "features", "targets", "compile", "pretrain", "checkpoint", "evaluate")
+PHASES = ("idle", "idle_context", "setup", "features", "targets", "compile", "pretrain", "checkpoint", "evaluate")
 BUDGETED_PHASES = ("features", "targets", "compile", "pretrain")
 
 
@@ -168,6 +168,8 @@ def phase_spans(events: Iterable[Mapping[str, Any]]) -> list[PhaseSpan]:
     session, last_ns = 0, 0
     for event in events:
         kind, now = event.get("event"), int(event["t_mono_ns"])
+        if kind == "warning":  # written after the fact, when the trial and its sampler have ended
+            continue
         if kind == "session":
             spans += [PhaseSpan(name, begin, last_ns, session, complete=False) for name, begin in open_phase.items()]
             open_phase.clear()

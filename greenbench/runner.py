@@ -135,11 +135,14 @@ def _prepare_audio(corpus: Corpus, display: Display) -> None:
 
 
 def _check_trials(suite: Suite, plans: Sequence[TrialPlan]) -> None:
-    """Refuse an absent device, an unknown task and options a model does not take before anything is written."""
+    """Refuse what cannot run before anything is written: sensors, devices, tasks, options a model does not take."""
     from greenbench.evaluate.runner import check_settings
     from greenbench.models.registry import check_options
+    from greenbench.power.options import check_sources, parse_devices
     from greenbench.train.precision import pick_device
 
+    check_sources(suite.power.sources, "[power] sources")
+    parse_devices(suite.power.devices, "[power] devices")
     for device in {plan.train.device for plan in plans}:
         pick_device(device)
     check_settings(suite.evaluate)

@@ -43,7 +43,15 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["cost", "eco", "-o", "models.eco.widht=4"], ["widht", "did you mean 'width'"]),
         (["models", "melhuber"], ["did you mean 'melhubert'"]),
         (["measure"], ["no command given"]),
+        (["run", "-o", "power.sources=nvlm"], ["[power] sources", "'nvlm'", "did you mean 'nvml'", "rapl"]),
+        (["run", "-o", "power.sources=replay:/no/such/file"], ["[power] sources", "/no/such/file"]),
+        (["run", "-o", "power.devices=gpu0"], ["[power] devices", "'gpu0'", "cuda:N"]),
         (["measure", "--budget", "jouls=3", "--", "true"], ["jouls"]),
+        (["measure", "--hz", "0", "--", "true"], ["--hz 0", "0.1"]),
+        (["measure", "--devices", "gpu0", "--", "true"], ["--devices", "'gpu0'", "cuda:N"]),
+        (["measure", "--tdp-w", "-5", "--", "true"], ["--tdp-w -5"]),
+        (["doctor", "--sources", "nvlm"], ["did you mean 'nvml'"]),
+        (["doctor", "--seconds", "0"], ["--seconds 0"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value and value[0] in ("run", "report") else None,
 )
@@ -85,6 +93,16 @@ def test_help_answers_at_once() -> None:
         times.append(time.perf_counter() - begin)
     # 0.3 s is the target on a quiet machine; the bound leaves room for a busy one.
     assert min(times) < 0.6, times
+
+
+def test_doctor_keeps_its_readings_and_takes_a_tdp(tmp_path: Path) -> None:
+    journal = tmp_path / "doctor.csv.gz"
+    options = ("--seconds", "0.3", "--sources", "cpu", "--tdp-w", "65", "--journal", str(journal))
+    done = run("doctor", "--json", *options)
+    assert done.returncode == 0, done.stderr
+    (device,) = json.loads(done.stdout)["sources"][0]["devices"]
+    assert any("65 W given by the user" in note for note in device["notes"])
+    assert journal.stat().st_size > 0
 
 
 def test_a_closed_reader_is_no_error() -> None:

@@ -53,27 +53,36 @@ class Visible:
 _INTEGER = re.compile(r"^\s*([+-]?\d+)")
 
 
-def visible_gpus(environment: Mapping[str, str], gpus: Sequence[Gpu]) -> Visible:
+def visible_gpus(
+    environment: Mapping[str, str], gpus: Sequence[Gpu], cuda_uuids: Sequence[str] | None = None
+) -> Visible:
     """Map the environment to the cards a CUDA program started in it would see.
 
     CUDA's rules: unset means all; the list ends at the first entry that is not a device; a device named twice
     makes the whole list invalid; UUIDs may be abbreviated as long as they are unique; a card in MIG mode shows
     its first slice. (CUDA programming guide, environment variables.)
+
+    ``cuda_uuids`` is the answer of the CUDA driver itself in this environment (``cuda_driver.device_uuids``), which
+    knows its own order; without it, an index counts by PCI bus, with a warning where that is a guess.
     """
     ordered = sorted(gpus, key=lambda gpu: gpu.pci_bus_id.lower())
     warnings: list[str] = []
     value = environment.get("CUDA_VISIBLE_DEVICES")
-    if value is None:
+    if cuda_uuids is not None:
+        chosen = _as_the_driver_says(cuda_uuids, ordered, warnings)
+    elif value is None:
         chosen = [_whole_or_first_slice(gpu) for gpu in ordered]
     else:
         chosen = _parse(value, ordered, warnings)
-        _warn_order(environment, value, ordered, chosen, warnings)
+        if depends_on_order(environment, gpus) and 0 < len(chosen) < len(gpus) and _differ(gpus):
+            warnings.append(GUESSED_ORDER)
     found = tuple(VisibleGpu(i, gpu.uuid, mig, shared) for i, (gpu, mig, shared) in enumerate(chosen))
     if any(gpu.shared for gpu in found):
-        warnings.append("MIG: sensors see the whole card, so its joules include the other slices")
+        warnings.append(_SHARED)
     return Visible(found, tuple(warnings))
 
 
+_SHARED = "MIG: sensors see the whole card, so its joules include the other slices"
 _Choice = tuple[Gpu, "str | None", bool]
 
 
@@ -119,21 +128,78 @@ def _is_prefix(abbreviated: str, full: str) -> bool:
     return len(abbreviated) > len("MIG-") and full.lower().startswith(abbreviated.lower())
 
 
-def _warn_order(
+GUESSED_ORDER = (
+    "a card is named by index, CUDA puts the fastest first, the cards here differ and the CUDA driver could not be "
+    "asked: the card was taken by PCI bus; set CUDA_DEVICE_ORDER=PCI_BUS_ID or name cards as GPU-<uuid>"
+)
+
+
+def depends_on_order(environment: Mapping[str, str], gpus: Sequence[Gpu], *, ordinal: bool = False) -> bool:
+    """Return whether CUDA's own order decides which cards are meant.
+
+    It does where ``CUDA_VISIBLE_DEVICES`` holds indices, or is unset and a card is chosen by its ``ordinal``
+    (``cuda:1``), and ``CUDA_DEVICE_ORDER`` is not ``PCI_BUS_ID``.
+    """
+    if len(gpus) < 2 or environment.get("CUDA_DEVICE_ORDER", "").upper() == "PCI_BUS_ID":
+        return False
+    value = environment.get("CUDA_VISIBLE_DEVICES")
+    return ordinal if value is None else any(_INTEGER.match(part) for part in value.split(","))
+
+
+def _differ(gpus: Sequence[Gpu]) -> bool:
+    return len({gpu.name for gpu in gpus}) > 1
+
+
+def named_gpus(
+    names: Sequence[str],
     environment: Mapping[str, str],
-    value: str,
     gpus: Sequence[Gpu],
-    chosen: list[_Choice],
-    warnings: list[str],
-) -> None:
-    by_index = any(_INTEGER.match(part) for part in value.split(","))
-    by_bus = environment.get("CUDA_DEVICE_ORDER", "").upper() == "PCI_BUS_ID"
-    different = len({gpu.name for gpu in gpus}) > 1
-    if by_index and not by_bus and different and 0 < len(chosen) < len(gpus):
-        warnings.append(
-            "CUDA_VISIBLE_DEVICES names cards by index, CUDA puts the fastest first and the cards here differ: "
-            "set CUDA_DEVICE_ORDER=PCI_BUS_ID or name them as GPU-<uuid>"
-        )
+    cuda_uuids: Sequence[str] | None = None,
+) -> Visible:
+    """Map names of cards to cards: ``cuda``, ``cuda:1``, ``GPU-<uuid>``, ``MIG-<uuid>``, or an index by PCI bus.
+
+    ``cuda:N`` is what torch calls so in this environment; ``hip:N`` is another vendor's and passed over. A name that
+    is no card here is left out with a warning.
+    """
+    ordered = sorted(gpus, key=lambda gpu: gpu.pci_bus_id.lower())
+    seen = visible_gpus(environment, gpus, cuda_uuids)
+    by_ordinal = any(name.startswith("cuda") for name in names)
+    found: list[VisibleGpu] = []
+    warnings = [text for text in seen.warnings if text != _SHARED] if by_ordinal else []
+    for name in names:
+        kind, _, number = name.partition(":")
+        if kind == "hip":
+            continue
+        if kind == "cuda":
+            match = seen.gpus[int(number or 0) :][:1]
+        else:
+            choice = _resolve(name, ordered)
+            match = (VisibleGpu(0, choice[0].uuid, choice[1], choice[2]),) if choice else ()
+        if not match:
+            warnings.append(f"{name!r} is no GPU that NVML lists and CUDA shows here")
+        found += [gpu for gpu in match if gpu not in found]
+    if any(gpu.shared for gpu in found):
+        warnings.append(_SHARED)
+    guessed = cuda_uuids is None and by_ordinal and depends_on_order(environment, gpus, ordinal=True) and _differ(gpus)
+    if guessed:
+        warnings.append(GUESSED_ORDER)
+    return Visible(tuple(found), tuple(dict.fromkeys(warnings)))
+
+
+def _as_the_driver_says(uuids: Sequence[str], gpus: Sequence[Gpu], warnings: list[str]) -> list[_Choice]:
+    chosen: list[_Choice] = []
+    for uuid in uuids:
+        whole = [_whole_or_first_slice(gpu) for gpu in gpus if _hex(gpu.uuid) == _hex(uuid)]
+        slices = [(gpu, mig, True) for gpu in gpus for mig in gpu.mig_uuids if _hex(mig) == _hex(uuid)]
+        if not (whole or slices):
+            warnings.append(f"CUDA shows a device {uuid} that NVML does not list: it cannot be metered")
+        chosen += [*whole, *slices][:1]
+    return chosen
+
+
+def _hex(uuid: str) -> str:
+    """Return a UUID without its kind and its hyphens: the CUDA driver and NVML spell the same one differently."""
+    return uuid.lower().removeprefix("gpu-").removeprefix("mig-").replace("-", "")
 
 
 def list_gpus(nvml: Any) -> list[Gpu]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greenbench.errors import ConfigError
+from greenbench.power.options import check_devices, check_rate, check_sources
 from greenbench.power.sampler_process import SamplerProcess
 from greenbench.power.samples import MODELLED, DeviceInfo
 from greenbench.units import format_si
@@ -17,18 +21,31 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    duration_s: float = 5.0, *, sources: str = "auto", journal: Path | None = None, tdp_w: float | None = None
+    duration_s: float = 5.0,
+    *,
+    sources: str = "auto",
+    devices: Sequence[str] | None = None,
+    journal: Path | None = None,
+    tdp_w: float | None = None,
 ) -> dict[str, Any]:
     """Look at every source and record this machine for ``duration_s``, idle except for the recording.
 
     Returns the JSON of ``doctor --json``: per source whether it was found or why not, its update period, step,
     latency per read and idle watts; ``will_use``; ``warnings``. ``devices`` of a source hold the same per device
-    with the ratio of counter to integrated power.
+    with the ratio of counter to integrated power. ``journal`` keeps the raw readings.
+
+    Raises:
+        ConfigError: an unknown source, a name that is no GPU, or a time or TDP that cannot be.
     """
+    check_sources(sources)
+    check_devices(devices)
+    check_rate(20.0, tdp_w)
+    if not 0 < duration_s < math.inf:
+        raise ConfigError(f"--seconds {duration_s:g}: must be above 0")
     with tempfile.TemporaryDirectory(prefix="greenbench-doctor-") as name:
         folder = Path(name)
         path = journal or folder / "power.csv.gz"
-        with SamplerProcess(path, folder / "live.bin", sources=sources, tdp_w=tdp_w) as sampler:
+        with SamplerProcess(path, folder / "live.bin", sources=sources, devices=devices, tdp_w=tdp_w) as sampler:
             begin = time.monotonic_ns()
             time.sleep(duration_s)
             end = time.monotonic_ns()

@@ -6,32 +6,15 @@ Baselines are reported beside a total and never subtracted from it. Creating a c
 
 from __future__ import annotations
 
-import contextlib
-import select
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from greenbench.power.cuda_driver import cuda_contexts
 from greenbench.power.sampler_process import SamplerProcess
 
-_READY_S = 20.0
-# Runs in a process of its own and needs no torch: the driver's C interface is enough for an empty context.
-_HOLD_CONTEXTS = """
-import ctypes, sys
-cuda = ctypes.CDLL("libcuda.so.1")
-count = ctypes.c_int()
-if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-    sys.exit("the CUDA driver lists no device")
-for index in range(count.value):
-    device, context = ctypes.c_int(), ctypes.c_void_p()
-    if cuda.cuDeviceGet(ctypes.byref(device), index) or cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
-        sys.exit(f"no context on CUDA device {index}")
-print("ready", flush=True)
-sys.stdin.read()
-"""
+Note = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
@@ -52,52 +35,42 @@ class Baseline:
         return asdict(self)
 
 
-@contextlib.contextmanager
-def cuda_contexts() -> Iterator[str | None]:
-    """Hold an empty context on every CUDA device this environment shows; yields None, or why there is none."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _HOLD_CONTEXTS],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            readable, _, _ = select.select([process.stdout], [], [], _READY_S)
-            if readable and process.stdout.readline().strip() == "ready":
-                yield None
-            else:
-                process.kill()
-                text = process.stderr.read().strip() if process.stderr else ""
-                yield text.splitlines()[-1] if text else "the CUDA driver did not answer"
-        finally:
-            process.kill()
-
-
-def record_baseline(sampler: SamplerProcess, duration_s: float = 5.0, *, context: bool = True) -> Baseline:
+def record_baseline(
+    sampler: SamplerProcess,
+    duration_s: float = 5.0,
+    *,
+    context: bool = True,
+    note: Note | None = None,
+) -> Baseline:
     """Let a running sampler record ``duration_s`` of idleness, and again with empty CUDA contexts if there is a GPU.
 
-    Call it before the trial is watched. The figures come from the journal: ``idle_powers``.
+    Call it before the trial is watched. The figures come from the journal: ``idle_powers``. ``note`` is called at
+    the edges: ``("begin" | "end", "idle" | "idle_context")``. Contexts are made on the recorded cards only.
     """
     sampler.mark("idle")
-    begin, end = _stretch(sampler, duration_s)
-    gpu = any(d["part"] == "gpu" for s in sampler.ready.get("sources", []) for d in s["devices"])
-    if not (context and gpu):
-        return Baseline(begin, end, reason="no GPU is recorded" if not gpu else "not asked for")
-    with cuda_contexts() as trouble:
+    begin, end = _stretch(sampler, duration_s, "idle", note)
+    devices = [d for s in sampler.ready.get("sources", []) for d in s["devices"] if d["part"] == "gpu"]
+    if not (context and devices):
+        return Baseline(begin, end, reason="not asked for" if devices else "no GPU is recorded")
+    # A slice of a card has a UUID of its own, which the environment knows and the card's sensors do not.
+    whole = all(d["source"] == "nvml" and not d["shared"] for d in devices)
+    with cuda_contexts([d["details"]["uuid"] for d in devices] if whole else None) as trouble:
         if trouble is not None:
             return Baseline(begin, end, reason=trouble)
         sampler.mark("idle with CUDA context")
-        context_begin, context_end = _stretch(sampler, duration_s)
+        context_begin, context_end = _stretch(sampler, duration_s, "idle_context", note)
     return Baseline(begin, end, context_begin, context_end)
 
 
-def _stretch(sampler: SamplerProcess, duration_s: float) -> tuple[int, int]:
+def _stretch(sampler: SamplerProcess, duration_s: float, name: str, note: Note | None) -> tuple[int, int]:
     begin = time.monotonic_ns()
+    if note:
+        note("begin", name)
     sampler.edge()
     time.sleep(duration_s)
     end = time.monotonic_ns()
+    if note:
+        note("end", name)
     sampler.edge()
     sampler.flush()
     return begin, end

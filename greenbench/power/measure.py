@@ -72,13 +72,16 @@ def measure_command(
         hz, sources, devices, tdp_w: see ``SamplerProcess``.
 
     Raises:
-        ConfigError: an empty command, an unknown region or source, or a carbon budget without a region.
+        ConfigError: an empty command, an unknown region or source, names that are no GPU, a rate or TDP that cannot
+            be, or a carbon budget without a region.
     """
     if not argv:
         raise ConfigError("measure: no command given; write it after --, as in: greenbench measure -- python train.py")
-    from greenbench.power.sources import parse_names
+    from greenbench.power.options import check_devices, check_rate, check_sources
 
-    parse_names(sources)
+    check_sources(sources)
+    check_devices(devices)
+    check_rate(hz, tdp_w)
     factor = factor_for(region, intensity_g_per_kwh)
     if budget is not None and budget[0] == "grams_co2e" and factor is None:
         raise ConfigError("measure: a budget in grams of CO2e needs --region or a grid intensity")
@@ -250,15 +253,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--hz", type=float, default=20.0)
     parser.add_argument("--sources", default="auto")
+    parser.add_argument("--devices", default="auto")
     parser.add_argument("--region")
     parser.add_argument("--tdp-w", type=float)
     parser.add_argument("--journal", type=Path)
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args(argv)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    from greenbench.power.options import parse_devices
+
     try:
         result = measure_command(
             command,
+            devices=parse_devices(options.devices),
             budget=parse_budget(options.budget) if options.budget else None,
             hz=options.hz,
             sources=options.sources,

@@ -7,6 +7,7 @@ import functools
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from greenbench.power.live import LiveReader
+from greenbench.power.queued_work import finish_queued_work
 from greenbench.power.sampler_process import SamplerProcess
 
 if TYPE_CHECKING:
@@ -50,12 +52,14 @@ class Meter:
 
     Args:
         journal: where to keep the raw readings (``power.csv.gz``); default: a temporary folder.
-        synchronize: called at the edges of the meter and of every phase, for example ``torch.cuda.synchronize``,
-            so that work that was only queued is finished inside its own phase.
+        synchronize: called at the edges of the meter and of every phase, so that work that was only queued is
+            finished inside its own phase. Default: ``torch.cuda.synchronize`` where torch is loaded and has started
+            CUDA by then (see ``finish_queued_work``); ``lambda: None`` switches it off.
         hz, sources, devices, tdp_w: see ``SamplerProcess``.
 
     After the block: ``energy`` (a ``WindowEnergy``), ``phases`` (a list of ``Phase``), ``trace``. As a decorator
-    (``@Meter()``) every call is metered and the meter holds the last one.
+    (``@Meter()``) every call is metered and the meter holds the last one. A meter entered again while it runs (a
+    recursive call, a nested block, another thread) goes on metering: what is inside is part of the outermost use.
     """
 
     def __init__(
@@ -80,8 +84,23 @@ class Meter:
         self._folder: Path | None = None
         self._open: list[Phase] = []
         self._begin_ns = 0
+        self._start_j = 0.0
+        self._depth = 0
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Meter:
+        with self._lock:
+            self._depth += 1
+            if self._depth == 1:
+                try:
+                    self._start()
+                except BaseException:  # a synchronize of the user's own that raises: no sampler may stay behind
+                    self._depth = 0
+                    self._finish(time.monotonic_ns())
+                    raise
+        return self
+
+    def _start(self) -> None:
         self.energy, self.trace, self.phases, self.warnings, self._open = None, None, [], [], []
         self._folder = Path(tempfile.mkdtemp(prefix="greenbench-meter-"))
         journal = self._journal or self._folder / "power.csv.gz"
@@ -92,17 +111,26 @@ class Meter:
             self._live = LiveReader(self._folder / "live.bin")
         self._settle()
         self._begin_ns = self._edge()
-        return self
+        # The sampler has counted since its own start: what it saw before this moment is not the block's.
+        self._start_j = (self._live.read().energy_j if self._live else None) or 0.0
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._close(error)
+
+    def _close(self, error: BaseException | None) -> None:
         # A failed block may have left the device unusable: synchronising it again would hide the real error.
-        self._settle(quiet=error is not None)
-        end_ns = self._edge()
-        for phase in self._open:
-            phase.end_ns = end_ns
-        self._finish(end_ns)
+        try:
+            self._settle(quiet=error is not None)
+        finally:
+            end_ns = self._edge()
+            for phase in self._open:
+                phase.end_ns = end_ns
+            self._finish(end_ns)
 
     def __call__(self, function: F) -> F:
         """Meter every call of ``function``."""
@@ -122,6 +150,9 @@ class Meter:
 
     def _settle(self, *, quiet: bool = False) -> None:
         if self._synchronize is None:
+            trouble = finish_queued_work()
+            if trouble is not None and trouble not in self.warnings:
+                self.warnings.append(trouble)
             return
         if not quiet:
             self._synchronize()
@@ -172,7 +203,8 @@ class Meter:
                 self._open.remove(phase)
 
     def joules(self) -> float | None:
-        """Energy so far: live inside the block, the final figure after it; None where nothing can be read."""
+        """Joules since the block began: live inside it, the final figure after it; None where nothing can be read."""
         if self._live is not None:
-            return self._live.read().energy_j
+            energy_j = self._live.read().energy_j
+            return None if energy_j is None else max(0.0, energy_j - self._start_j)
         return self.energy.energy_j if self.energy is not None else None

@@ -27,6 +27,7 @@ from greenbench.errors import GreenbenchError
 from greenbench.power.accumulate import Totals
 from greenbench.power.journal import JournalWriter, boot_id
 from greenbench.power.live import LiveWriter
+from greenbench.power.options import check_rate
 from greenbench.power.probe import probe
 from greenbench.power.process_tree import ProcessTree
 from greenbench.power.samples import MEASURED, MODELLED
@@ -182,9 +183,10 @@ def describe(sources: list[Source]) -> list[dict[str, Any]]:
     ]
 
 
-def _warnings(sources: list[Source]) -> list[str]:
+def _warnings(sources: list[Source], asked_for: list[str] | None = None) -> list[str]:
     usable = [d for s in sources for d in s.devices if d.counted]
-    warnings = [f"{s.name}: {s.reason}" for s in sources if s.available and s.reason and s.name not in ("cpu", "ram")]
+    told = [s for s in sources if s.available and s.reason and s.name not in ("cpu", "ram")]
+    warnings = [*_missing_cards(sources, asked_for or []), *(f"{s.name}: {s.reason}" for s in told)]
     if not usable:
         reasons = "; ".join(f"{s.name}: {s.reason}" for s in sources) or "no source was asked for"
         return [f"energy is not recorded: {reasons}"]
@@ -194,13 +196,20 @@ def _warnings(sources: list[Source]) -> list[str]:
     return list(dict.fromkeys(warnings))
 
 
+def _missing_cards(sources: list[Source], asked_for: list[str]) -> list[str]:
+    if not asked_for or any(d.part == "gpu" or d.source == "replay" for s in sources for d in s.devices):
+        return []
+    reasons = "; ".join(f"{s.name}: {s.reason}" for s in sources if s.name in ("nvml", "amd"))
+    return [f"no GPU of {','.join(asked_for)} is read: {reasons or 'no source of GPUs is asked for'}"]
+
+
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="greenbench.power.sampler", description=__doc__.splitlines()[0])
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--live", type=Path, required=True)
     parser.add_argument("--hz", type=float, default=20.0)
     parser.add_argument("--sources", default="auto", help="auto, none, or nvml,amd,apple,rapl,cpu,ram,replay:FILE")
-    parser.add_argument("--devices", default=None, help="UUIDs of GPUs, comma-separated; default: those CUDA sees")
+    parser.add_argument("--devices", default=None, help="cuda:N, hip:N, GPU-<uuid>, MIG-<uuid>; default: those shown")
     parser.add_argument("--tdp-w", type=float, default=None)
     return parser.parse_args(argv)
 
@@ -213,9 +222,10 @@ def main(argv: list[str] | None = None) -> int:
         os.setpriority(os.PRIO_PROCESS, 0, -10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command; the parent ends the sampler
     tree = ProcessTree()
-    uuids = None if arguments.devices is None else [u for u in arguments.devices.split(",") if u]
+    names = None if arguments.devices is None else [u for u in arguments.devices.split(",") if u]
     try:
-        sources = detect(arguments.sources, uuids, arguments.tdp_w, tree)
+        check_rate(arguments.hz, arguments.tdp_w)
+        sources = detect(arguments.sources, names, arguments.tdp_w, tree)
         journal = JournalWriter(arguments.journal)
         live = LiveWriter(arguments.live)
     except (GreenbenchError, OSError) as error:
@@ -237,7 +247,7 @@ def main(argv: list[str] | None = None) -> int:
         journal.sample(reading)
     sampler.sample(time.monotonic(), everything=True)
     journal.flush()
-    _say(ready=True, pid=os.getpid(), sources=describe(sources), hz=arguments.hz, warnings=_warnings(sources))
+    _say(ready=True, pid=os.getpid(), sources=describe(sources), hz=arguments.hz, warnings=_warnings(sources, names))
     try:
         sampler.run()
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 
 from greenbench.carbon import Factor, emissions_g
 from greenbench.metrics import METRICS
+from greenbench.power.journal import JournalContents
 from greenbench.power.trace import Trace, WindowEnergy, read_journal
 from greenbench.records import (
     BUDGETED_PHASES,
@@ -32,11 +33,13 @@ def finish(folder: Path) -> dict[str, Any]:
     """Assemble and write ``result.json``; return it. The worker must have left ``outcome.json``."""
     manifest, outcome = read_json(folder / MANIFEST), read_json(folder / OUTCOME)
     ran_on = {key: outcome.get(key) for key in ("device", "dtype", "threads")}
+    if outcome.get("gpu") and not manifest.get("gpu"):  # no sensor named it, but it is what the trial ran on
+        ran_on["gpu"] = [{"name": outcome["gpu"], "uuid": outcome.get("gpu_uuid")}]
     if any(manifest.get(key) != value for key, value in ran_on.items()):
         manifest |= ran_on
         write_json(folder / MANIFEST, manifest)
     events = list(read_jsonl(folder / EVENTS))
-    trace = read_journal(folder / POWER)
+    trace, troubles = _recorded(folder, events)
     spans = phase_spans(events)
     sessions = _sessions(events)
     phases = [_phase_entry(span, trace, sessions[0][0], charged=_charged(events, span)) for span in spans]
@@ -56,11 +59,23 @@ def finish(folder: Path) -> dict[str, Any]:
         "cost": outcome.get("cost"),
         "model_facts": outcome.get("model_facts", {}),
         "code": outcome.get("code"),
-        "warnings": _warnings(outcome, energy, sessions),
+        "warnings": _warnings(outcome, energy, sessions, troubles),
     }
     result["row"] = _row(manifest, outcome, result, spans, sessions)
     write_json(folder / RESULT, result)
     return result
+
+
+def _recorded(folder: Path, events: list[dict[str, Any]]) -> tuple[Trace, list[str]]:
+    """Read the power journal, and everything that went wrong with it; without one there is no energy, but a result."""
+    troubles = [str(event["text"]) for event in events if event.get("event") == "warning"]
+    try:
+        trace = read_journal(folder / POWER)
+    except OSError as error:
+        return Trace(JournalContents([])), [*troubles, f"{POWER} cannot be read: {error.strerror}"]
+    if trace.torn_members or trace.bad_lines:
+        troubles.append(f"{POWER}: {trace.torn_members} torn part(s) and {trace.bad_lines} bad line(s) were left out")
+    return trace, [*troubles, *trace.warnings]
 
 
 def _sessions(events: list[dict[str, Any]]) -> list[tuple[int, int]]:
@@ -68,6 +83,8 @@ def _sessions(events: list[dict[str, Any]]) -> list[tuple[int, int]]:
     sessions: list[tuple[int, int]] = []
     for event in events:
         now = int(event["t_mono_ns"])
+        if event.get("event") == "warning":  # written when the sampler has ended: no part of the trial
+            continue
         if event.get("event") == "session":
             sessions.append((now, now))
         elif sessions:
@@ -114,10 +131,13 @@ def _energy(
     idle = [trace.window(s.begin_ns, s.end_ns) for s in spans if s.phase == "idle"]
     wasted = [trace.window(begin, end, across_holes=True) for begin, end in _wasted_windows(events, sessions)]
     idle_s = sum(s.duration_s for s in spans if s.phase == "idle")
+    held = [s for s in spans if s.phase == "idle_context"]
     charges = _charges(events, sessions)
     return {
         "total": _sum(totals), "budgeted": _with_charges(_sum(budgeted), charges), "wasted": _sum(wasted),
         "idle": _sum(idle), "idle_s": idle_s, "charged": charges,
+        "idle_context": _sum([trace.window(s.begin_ns, s.end_ns) for s in held]),
+        "idle_context_s": sum(s.duration_s for s in held),
     }  # fmt: skip
 
 
@@ -199,8 +219,10 @@ def _sum(windows: list[WindowEnergy]) -> dict[str, Any]:
     return total
 
 
-def _warnings(outcome: dict[str, Any], energy: dict[str, Any], sessions: list[tuple[int, int]]) -> list[str]:
-    found = list(outcome.get("warnings", [])) + list(energy["total"]["problems"])
+def _warnings(
+    outcome: dict[str, Any], energy: dict[str, Any], sessions: list[tuple[int, int]], troubles: list[str]
+) -> list[str]:
+    found = [*outcome.get("warnings", []), *troubles, *energy["total"]["problems"]]
     found += [w for device in energy["total"]["devices"] for w in device.get("warnings", ())]
     if len(sessions) > 1:
         found.append(f"resumed {len(sessions) - 1} time(s)")
@@ -222,7 +244,6 @@ def _row(
     wall_s = sum(end - begin for begin, end in sessions) / 1e9
     audio_s = outcome.get("audio_s")
     total_j = energy["total"]["energy_j"]
-    idle_w = energy["idle"]["energy_j"] / energy["idle_s"] if energy["idle"]["energy_j"] is not None else None
     row: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION, "suite": manifest["suite"], "model": manifest["label"],
         "family": manifest["family"], "size": manifest["size"], "seed": manifest["seed"],
@@ -244,7 +265,8 @@ def _row(
         "energy_charged_j": _charged_j(energy["charged"]),
         "energy_wasted_j": energy["wasted"]["energy_j"] if result["resumed"] else None,
         "energy_source": energy["total"]["kind"], "energy_uncertainty_j": energy["total"]["uncertainty_j"],
-        "mean_power_w": total_j / wall_s if total_j is not None and wall_s else None, "idle_power_w": idle_w,
+        "mean_power_w": total_j / wall_s if total_j is not None and wall_s else None,
+        "idle_power_w": _mean_w(energy, "idle"), "idle_context_power_w": _mean_w(energy, "idle_context"),
         "final_loss": outcome.get("final_loss"), "padding_pct": outcome.get("padding_pct"),
         "cropped_pct": outcome.get("cropped_pct"),
         "stall_pct": 100 * outcome["stall_s"] / pretrain_s if pretrain_s and "stall_s" in outcome else None,
@@ -259,6 +281,11 @@ def _row(
 def _charged_j(charges: list[dict[str, Any]]) -> float | None:
     known = [charge["energy_j"] for charge in charges]
     return sum(known) if known and None not in known else None
+
+
+def _mean_w(energy: dict[str, Any], stretch: str) -> float | None:
+    energy_j, seconds = energy[stretch]["energy_j"], energy[f"{stretch}_s"]
+    return energy_j / seconds if energy_j is not None and seconds else None
 
 
 def _carbon(manifest: dict[str, Any], total_j: float | None, config: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from greenbench.records import (
 from greenbench.schema import as_table
 from greenbench.trial.finish import finish
 from greenbench.trial.host import describe_host, git_state, package_versions
+from greenbench.trial.sensors import cards_to_read, device_name, record_idle, record_sensors, record_troubles
 from greenbench.units import JOULES_PER_KWH
 
 POLL_S = 0.25
@@ -91,19 +92,28 @@ def execute(folder: Path, suite: Suite, watch: Watcher) -> dict[str, Any]:
         (folder / stale).unlink(missing_ok=True)
     events = Journal(folder / EVENTS)
     session = sum(e.get("event") == "session" for e in read_jsonl(folder / EVENTS))
+    train = read_json(folder / MANIFEST).get("train", {})
+    device = device_name(train.get("device", suite.train.device))
     sampler = SamplerProcess(
-        folder / POWER, folder / LIVE, hz=suite.power.hz, sources=suite.power.sources, tdp_w=suite.power.tdp_w
-    )
-    with sampler, (folder / "worker.log").open("ab") as log:
-        _record_sensors(folder, sampler.ready)
-        _wait_until_quiet(suite, watch)
-        events.write(event="session", session=session, load=os.getloadavg()[0])
-        events.write(event="begin", phase="idle", charged=False)
-        time.sleep(suite.protocol.idle_seconds)
-        events.write(event="end", phase="idle")
-        code = _supervise(folder, sampler, log, watch)
-        events.write(event="exit", code=code, load=os.getloadavg()[0])
+        folder / POWER, folder / LIVE, hz=suite.power.hz, sources=suite.power.sources, tdp_w=suite.power.tdp_w,
+        devices=cards_to_read(suite, device),
+    )  # fmt: skip
+    try:
+        with sampler, (folder / "worker.log").open("ab") as log:
+            record_sensors(folder, sampler.ready, events)
+            _wait_until_quiet(suite, watch)
+            events.write(event="session", session=session, load=os.getloadavg()[0])
+            record_idle(suite, sampler, events, device)
+            code = _supervise(folder, sampler, log, watch)
+            events.write(event="exit", code=code, load=os.getloadavg()[0])
+    finally:
+        record_troubles(events, sampler.warnings)
     (folder / LIVE).unlink(missing_ok=True)
+    return _conclude(folder, code)
+
+
+def _conclude(folder: Path, code: int) -> dict[str, Any]:
+    """Write the result of a session that ended with ``code``, or say why there is none."""
     if code == Interrupted.exit_code:
         raise Interrupted(f"{folder.name}: stopped; a checkpoint was written")
     if not (folder / OUTCOME).exists():
@@ -114,12 +124,6 @@ def execute(folder: Path, suite: Suite, watch: Watcher) -> dict[str, Any]:
     if result["status"] != "ok":
         raise TrialFailed(f"{folder.name}: {result['error']}")
     return result
-
-
-def _record_sensors(folder: Path, ready: dict[str, Any]) -> None:
-    manifest = read_json(folder / MANIFEST)
-    if manifest.get("sensors") != ready:
-        write_json(folder / MANIFEST, {**manifest, "sensors": ready, "gpu": ready.get("gpus", manifest.get("gpu", []))})
 
 
 def _wait_until_quiet(suite: Suite, watch: Watcher) -> None:

@@ -29,6 +29,7 @@ from greenbench.train.checkpoint import CheckpointStore
 from greenbench.train.loop import Diverged, Pretraining
 from greenbench.train.precision import autocast, check_attention, pick_device, pick_dtype
 from greenbench.trial.features import Features, features_of
+from greenbench.trial.sensors import other_card
 from greenbench.trial.worker import EXIT_INTERRUPTED, Worker, peak_rss_bytes, reset_peak_rss
 
 if TYPE_CHECKING:
@@ -117,13 +118,23 @@ def _set_up(worker: Worker) -> Setup:
         drop_layers(model, settings.layer_drop)
     worker.outcome |= {
         "device": str(device), "dtype": dtype, "threads": threads,
-        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "params": sum(p.numel() for p in model.pretraining_parameters()), "frame_hz": model.frame_hz,
         "code": source_fingerprint(worker.spec), "model_facts": model.export_config(),
     }  # fmt: skip
+    _note_card(worker, device)
     counters = _count_costs(worker, model)
     checkpoints = CheckpointStore(worker.folder / CHECKPOINTS)
     return Setup(device, dtype, corpus, stores, scored, scored_stores, model, checkpoints, *counters)
+
+
+def _note_card(worker: Worker, device: torch.device) -> None:
+    """Record which card torch computes on, and warn where another one is metered."""
+    if device.type != "cuda":
+        return
+    properties = torch.cuda.get_device_properties(device)
+    uuid = str(getattr(properties, "uuid", "") or "")
+    worker.outcome |= {"gpu": properties.name, "gpu_uuid": uuid or None}
+    worker.outcome["warnings"] += other_card(worker.manifest, uuid)
 
 
 def _count_costs(worker: Worker, model: Upstream) -> tuple[BatchFlops | None, PassFlops | None]:

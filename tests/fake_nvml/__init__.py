@@ -30,6 +30,15 @@ def build(folder: Path) -> Path:
     return folder
 
 
+def build_cuda(folder: Path) -> Path:
+    """Compile a ``libcuda.so.1`` that knows devices and empty contexts only, and return its folder."""
+    cc = compiler()
+    assert cc is not None
+    source = SOURCE.with_name("fake_cuda.c")
+    subprocess.run([cc, "-shared", "-fPIC", "-O1", "-o", str(folder / "libcuda.so.1"), str(source)], check=True)
+    return folder
+
+
 @dataclass
 class Load:
     """A power curve in watts over seconds, with its exact energy."""

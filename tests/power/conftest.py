@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from tests.fake_nvml import FakeDriver, build, compiler  # noqa: E402
+from tests.fake_nvml import FakeDriver, build, build_cuda, compiler  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +25,16 @@ def driver(driver_library, tmp_path, monkeypatch):
     fake = FakeDriver(driver_library, tmp_path)
     for name, value in fake.environment.items():
         monkeypatch.setenv(name, value)
-    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
     return fake
+
+
+@pytest.fixture
+def cuda_driver(driver, tmp_path, monkeypatch):
+    """A CUDA driver beside the fake NVML: ``FAKE_CUDA_UUIDS`` is what it shows, in its own order."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{build_cuda(tmp_path)}{os.pathsep}{os.environ['LD_LIBRARY_PATH']}")
+    return driver
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from greenbench.power.devices import Gpu, visible_gpus
+from greenbench.power.devices import Gpu, named_gpus, visible_gpus
 
 A = Gpu(0, "GPU-aaaa1111-0000", "00000000:01:00.0", "H100")
 B = Gpu(1, "GPU-aaaa2222-0000", "00000000:02:00.0", "H100")
@@ -77,3 +77,57 @@ def test_an_index_among_different_cards_is_ambiguous_unless_the_order_is_by_bus(
 
 def test_no_cards_are_no_devices():
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "0"}, []).gpus == ()
+
+
+def test_the_cuda_drivers_own_order_decides_what_an_index_means():
+    said = ["cccc3333-0000", "AAAA11110000"]  # CUDA writes UUIDs without NVML's prefix
+    seen = visible_gpus({"CUDA_VISIBLE_DEVICES": "0,1"}, CARDS, said)
+    assert [g.uuid for g in seen.gpus] == [C.uuid, A.uuid]
+    assert seen.warnings == ()
+
+
+def test_a_card_that_only_cuda_knows_is_warned_about():
+    seen = visible_gpus({"CUDA_VISIBLE_DEVICES": "0"}, [A, C], ["ffff"])
+    assert seen.gpus == ()
+    assert any("ffff" in w and "cannot be metered" in w for w in seen.warnings)
+
+
+# (names, environment, the driver's order, cards, a guess)
+NAMED = [
+    (["cuda"], {}, None, [A], False),
+    (["cuda:1"], {}, None, [B], False),
+    (["cuda:0"], {"CUDA_VISIBLE_DEVICES": "1"}, None, [B], False),
+    (["cuda:1"], {"CUDA_VISIBLE_DEVICES": "GPU-aaaa2,GPU-aaaa1"}, None, [A], False),
+    (["cuda:0"], {}, ["aaaa22220000", "aaaa11110000"], [B], False),
+    (["cuda:9"], {}, None, [], False),
+    (["GPU-aaaa2"], {"CUDA_VISIBLE_DEVICES": "0"}, None, [B], False),
+    (["1", "0"], {}, None, [B, A], False),
+    (["hip:0"], {}, None, [], False),
+    (["cuda:0", "GPU-aaaa1"], {}, None, [A], False),
+]
+
+
+@pytest.mark.parametrize(("names", "environment", "said", "cards", "guess"), NAMED, ids=[str(row[:3]) for row in NAMED])
+def test_names_of_torch_devices_end_in_uuids(names, environment, said, cards, guess):
+    seen = named_gpus(names, environment, [B, A], said)
+    assert list(seen.uuids) == [card.uuid for card in cards]
+    assert any("fastest first" in w for w in seen.warnings) is guess
+
+
+def test_an_ordinal_among_different_cards_is_a_guess_that_says_so():
+    (warning,) = named_gpus(["cuda:1"], {}, [A, C]).warnings
+    assert "fastest first" in warning
+    assert named_gpus(["cuda:1"], {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, [A, C]).warnings == ()
+    assert named_gpus(["GPU-cccc"], {"CUDA_VISIBLE_DEVICES": "0"}, [A, C]).warnings == ()
+
+
+def test_a_name_that_is_no_card_is_left_out_with_a_warning_and_the_others_stay():
+    seen = named_gpus(["GPU-zzzz", "GPU-cccc"], {}, CARDS)
+    assert seen.uuids == (C.uuid,)
+    assert any("GPU-zzzz" in w for w in seen.warnings)
+
+
+def test_a_slice_named_for_metering_is_its_whole_card_and_says_so():
+    seen = named_gpus(["MIG-6666"], {}, CARDS)
+    assert seen.gpus[0].shared
+    assert any("whole card" in w for w in seen.warnings)

@@ -115,6 +115,45 @@ def test_devices_can_be_named_by_uuid(driver, monkeypatch):
     assert [d.name for d in phase.energy.devices] == ["gpu1"]
 
 
+def test_a_torch_device_is_the_card_that_cuda_counts_so(cuda_driver, monkeypatch):
+    """CUDA puts the H100 first, NVML the T4 on the lower bus: cuda:0 is the H100's joules."""
+    cuda_driver.program(
+        FakeGpu(Load.constant(50), options={"name": "T4"}), FakeGpu(Load.constant(200), options={"name": "H100"})
+    )
+    monkeypatch.setenv("FAKE_CUDA_UUIDS", f"{UUIDS[1]} {UUIDS[0]}")
+    meter, phase = metered(1.5, devices=["cuda:0"])
+    assert [d.name for d in phase.energy.devices] == ["gpu1"]
+    assert phase.energy.energy_j == pytest.approx(200 * phase.duration_s, rel=0.02)
+    assert meter.warnings == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    _, phase = metered(0.4)
+    assert [d.name for d in phase.energy.devices] == ["gpu0"]
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    _, phase = metered(0.4)
+    assert [d.name for d in phase.energy.devices] == ["gpu1"]
+
+
+def test_where_cuda_cannot_be_asked_the_guess_reaches_the_result(driver, monkeypatch):
+    driver.program(FakeGpu(Load.constant(50), options={"name": "T4"}), FakeGpu(Load.constant(200)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    _, result = measure("--sources", "nvml", seconds=0.3)
+    assert [d["name"] for d in result["devices"]] == ["gpu0"]
+    assert any("fastest first" in w and "CUDA_DEVICE_ORDER=PCI_BUS_ID" in w for w in result["warnings"])
+
+
+def test_measure_reads_the_cards_it_is_given_and_says_which_it_does_not_find(driver):
+    driver.program(FakeGpu(Load.constant(200)), FakeGpu(Load.constant(50)))
+    _, result = measure("--sources", "nvml", "--devices", UUIDS[1], seconds=1.5)
+    assert [d["name"] for d in result["devices"]] == ["gpu1"]
+    assert result["energy_j"] == pytest.approx(50 * result["duration_s"], rel=0.02)
+    _, result = measure("--devices", "GPU-ffff", seconds=0.2)
+    assert {d["source"] for d in result["devices"]} == {"cpu", "ram"}
+    assert any("no GPU of GPU-ffff is read" in w for w in result["warnings"])
+    _, result = measure("--devices", "none", seconds=0.2)
+    assert {d["source"] for d in result["devices"]} == {"cpu", "ram"}
+    assert not any("GPU" in w for w in result["warnings"])
+
+
 def test_a_lost_card_spoils_the_window_and_says_when(driver):
     driver.program(FakeGpu(Load.constant(200), options={"lost_at_s": 3.0}), FakeGpu(Load.constant(50)))
     _meter, phase = metered(3.5)

@@ -17,8 +17,10 @@ __all__ = ["NAMES", "NullSource", "Source", "detect", "parse_names"]
 NAMES = ("nvml", "amd", "apple", "rapl", "cpu", "ram")
 
 
-def parse_names(sources: str) -> list[str]:
+def parse_names(sources: str, where: str = "--sources") -> list[str]:
     """Split ``auto``, ``none`` or a comma list of ``nvml,amd,apple,rapl,cpu,ram,replay:FILE``.
+
+    ``where`` names the option or key in the error.
 
     Raises:
         ConfigError: an unknown name.
@@ -33,7 +35,7 @@ def parse_names(sources: str) -> list[str]:
             names.append(name)
         else:
             allowed = [*NAMES, "auto", "none", "replay:FILE"]
-            raise ConfigError(f"--sources: unknown power source {name!r}{did_you_mean(name, allowed)}")
+            raise ConfigError(f"{where}: unknown power source {name!r}{did_you_mean(name, allowed)}")
     # Sensors before models: a model steps back where a sensor covers the same part.
     return sorted(dict.fromkeys(names), key=lambda name: NAMES.index(name) if name in NAMES else -1)
 
@@ -50,7 +52,8 @@ def detect(
         sources: see ``parse_names``. With ``auto`` the CPU model is used only where no package counter can be
             read, and the memory model only where there is no DRAM counter; naming them explicitly does not
             override that, because the same joules would be counted twice.
-        devices: UUIDs of the GPUs to read (abbreviated and MIG identifiers too); default: what CUDA would see.
+        devices: the GPUs to read: ``cuda:N`` and ``hip:N`` as torch counts them here, UUIDs (abbreviated and MIG
+            identifiers too); default: what CUDA or HIP would see; empty: none.
         tdp_w: the CPU's TDP in watts (all packages), where the table does not know it.
         tree: the process tree that models attribute to.
     """
@@ -68,9 +71,11 @@ def _find(
         return replay.find(Path(name.partition(":")[2]))
     if name == "nvml":
         return nvml.find(devices, tree)
+    if name == "amd":
+        return amd.find(devices)
     if name in ("cpu", "ram"):
         return _model(name, tdp_w, tree, found)
-    return {"amd": amd.find, "apple": apple.find, "rapl": rapl.find}[name]()
+    return {"apple": apple.find, "rapl": rapl.find}[name]()
 
 
 def _model(name: str, tdp_w: float | None, tree: ProcessTree, found: list[Source]) -> Source:

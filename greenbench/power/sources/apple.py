@@ -44,7 +44,8 @@ class AppleSource:
         metrics = monitor.get_cumulative_energy()
         self.devices = [
             DeviceInfo(name, "apple", MEASURED, part, has_counter=True, power_from="counter", tolerance=0.05,
-                       tolerance_source="assumed; no vendor figure")
+                       tolerance_source="assumed; no vendor figure",
+                       details={"name": "Apple silicon GPU"} if part == "gpu" else {})
             for name, (fields, part) in _PARTS.items()
             if _millijoules(metrics, fields) is not None
         ]  # fmt: skip

@@ -14,7 +14,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from greenbench.power.devices import Gpu, list_gpus, visible_gpus
+from greenbench.power.cuda_driver import device_uuids
+from greenbench.power.devices import Gpu, depends_on_order, list_gpus, named_gpus, visible_gpus
 from greenbench.power.process_tree import ProcessTree
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
 from greenbench.power.sources.base import NullSource, Source
@@ -36,8 +37,13 @@ _REASONS = {
 }
 
 
-def find(uuids: Sequence[str] | None, tree: ProcessTree | None = None) -> Source:
-    """Return the NVML source for the named cards (default: those CUDA would see), or a null source with the reason."""
+def find(names: Sequence[str] | None, tree: ProcessTree | None = None) -> Source:
+    """Return the NVML source, or a null source with the reason.
+
+    ``names`` are the cards to read (see ``named_gpus``); default: those CUDA would see; empty: none.
+    """
+    if names is not None and not names:
+        return NullSource("nvml", "no GPU is asked for")
     library = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
     try:
         ctypes.CDLL(library)  # before importing pynvml: without a driver that import would be wasted
@@ -54,17 +60,17 @@ def find(uuids: Sequence[str] | None, tree: ProcessTree | None = None) -> Source
         return NullSource("nvml", f"NVML does not start: {error}")
     if not gpus:
         return NullSource("nvml", "the NVIDIA driver lists no GPU")
-    chosen, notes = _choose(gpus, uuids)
+    chosen, notes = _choose(gpus, names)
     if not chosen:
         return NullSource("nvml", "; ".join(notes) or "CUDA_VISIBLE_DEVICES shows no GPU")
     return NvmlSource(pynvml, chosen, notes, tree)
 
 
-def _choose(gpus: list[Gpu], uuids: Sequence[str] | None) -> tuple[list[tuple[Gpu, bool]], list[str]]:
-    if uuids is None:
-        visible = visible_gpus(os.environ, gpus)
-    else:  # the same parser resolves abbreviated and MIG identifiers
-        visible = visible_gpus({"CUDA_VISIBLE_DEVICES": ",".join(uuids), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, gpus)
+def _choose(gpus: list[Gpu], names: Sequence[str] | None) -> tuple[list[tuple[Gpu, bool]], list[str]]:
+    ordinal = any(name.startswith("cuda") for name in names or ())
+    asks = depends_on_order(os.environ, gpus, ordinal=ordinal) and (names is None or ordinal)
+    order = device_uuids() if asks else None
+    visible = visible_gpus(os.environ, gpus, order) if names is None else named_gpus(names, os.environ, gpus, order)
     shared = {v.uuid for v in visible.gpus if v.shared}
     chosen = [(gpu, gpu.uuid in shared) for gpu in gpus if gpu.uuid in visible.uuids]
     return chosen, list(visible.warnings)

@@ -26,12 +26,12 @@ DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5,
 # Inks that stand for a CSS variable; each is a colour that nothing else uses.
 INK, SOFT, GRID, PAPER = "#1b1f23", "#57606b", "#d9dde2", "#fefefe"
 PHASE_COLOURS = {
-    "idle": "#b8bec5", "setup": "#8a939c", "features": "#e5a112", "targets": "#cb78a6", "compile": "#55b3e8",
-    "pretrain": "#029e74", "checkpoint": "#6b7580", "evaluate": "#0273b3",
+    "idle": "#b8bec5", "idle_context": "#a1a9b1", "setup": "#8a939c", "features": "#e5a112", "targets": "#cb78a6",
+    "compile": "#55b3e8", "pretrain": "#029e74", "checkpoint": "#6b7580", "evaluate": "#0273b3",
 }  # fmt: skip
 _DARK = {
     INK: "#e8eaed", SOFT: "#a9b2bc", GRID: "#343b43", PAPER: "#16191d",
-    "#b8bec5": "#565e67", "#8a939c": "#727b85", "#6b7580": "#98a2ad",
+    "#b8bec5": "#565e67", "#a1a9b1": "#646d76", "#8a939c": "#727b85", "#6b7580": "#98a2ad",
 }  # fmt: skip
 _NAMES = {INK: "ink", SOFT: "soft", GRID: "grid", PAPER: "paper"}
 
