@@ -77,7 +77,7 @@ def test_an_hourly_file_is_weighted_by_the_time_of_use(tmp_path):
     path = tmp_path / "grid.csv"
     path.write_text("datetime,g_per_kwh\n2025-01-01T00:00Z,100\n2025-01-01T01:00Z,300\n2025-01-01T02:00Z,50\n")
     hours = read_hourly(path, "X")
-    assert factor_for(None, hourly_csv=path).g_per_kwh == pytest.approx(150)
+    assert hours.mean().g_per_kwh == pytest.approx(150)
     begin = hours.t_s[0] + 1800
     factor = hours.between(begin, begin + 5400)  # half an hour at 100, one hour at 300
     assert factor.g_per_kwh == pytest.approx((0.5 * 100 + 1.0 * 300) / 1.5)
