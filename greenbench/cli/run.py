@@ -88,6 +88,8 @@ def plan(
     loaded = load_suite(suite, override or ())
     grid = find_grid(loaded.carbon)
     factor = grid.forecast()
+    for warning in grid.warnings:
+        print(f"greenbench: {warning}", file=sys.stderr)
     audio_s = sum(u.duration_s for u in load_corpus(loaded.suite.data).split("pretrain"))
     prediction = predict(
         loaded,

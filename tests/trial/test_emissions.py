@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import csv
+import subprocess
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +126,29 @@ def test_in_results_of_the_first_schema_pue_is_taken_out_of_the_emissions(tmp_pa
         "overhead_g": pytest.approx(5),
         "pue": 1.5,
     }
+
+
+@pytest.mark.slow
+def test_a_run_under_a_budget_in_grams_uses_the_hours_of_a_csv(
+    command: Callable[..., list[str]],
+    greenbench: Callable[[list[str]], subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
+    hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    grid = tmp_path / "now.csv"
+    grid.write_text("".join(f"{(hour + timedelta(hours=h)).isoformat()},200\n" for h in (-1, 0, 1)))
+    out = tmp_path / "run"
+    carbon = (f"carbon.hourly_csv={grid}", "carbon.pue=1.3", "carbon.embodied=rack-server", "carbon.sci_unit=trial")
+    done = greenbench(command(out, "budget.grams_co2e=0.002", "power.tdp_w=60", *carbon))
+    assert done.returncode == 0, done.stderr
+    with (out / "report" / "results.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert row["budget_kind"] == "grams_co2e"
+    assert float(row["carbon_intensity_g_per_kwh"]) == pytest.approx(200)
+    assert float(row["energy_budgeted_j"]) / 3.6e6 * 200 == pytest.approx(float(row["budget_spent"]), rel=0.1)
+    parts = [float(row[name]) for name in ("co2e_g", "overhead_g", "embodied_g")]
+    assert float(row["sci_g"]) == pytest.approx(sum(parts))
+    assert row["sci_unit"] == "trial"
+    page = (out / "report" / "index.html").read_text(encoding="utf-8")
+    assert "hourly CSV now.csv, hours of the run weighted by energy" in page
+    assert "Cloud Carbon Footprint" in page
