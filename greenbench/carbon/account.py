@@ -60,16 +60,14 @@ def account(
         }  # fmt: skip
         if settings.pue > 1:
             figures["overhead_g"] = emissions_g(with_pue(energy_j, settings.pue) - energy_j, factor)[0]
-    devices: list[dict[str, Any]] = []
     try:
         used = devices_in_use(settings, gpus)
     except ConfigError as error:
-        used = []
-        warnings.append(str(error))
+        used, warnings = [], [str(error)]
     if used:
         figures["embodied_g"] = sum(embodied_g(device, duration_s, count=count) for device, count in used)
         figures["embodied_source"] = "; ".join(d.describe(count) for d, count in used)
-        devices = [{**d.to_dict(), "count": count} for d, count in used]
+    devices = [{**d.to_dict(), "count": count} for d, count in used]
     warnings += _add_sci(figures, settings, counted or {})
     return Account({k: v for k, v in figures.items() if v is not None}, factor, devices, warnings)
 

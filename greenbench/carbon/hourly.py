@@ -124,15 +124,7 @@ def read_hourly(path: Path | str, region: str = "") -> HourlyFactors:
         ConfigError: an unreadable file or row, named with its line.
     """
     path = Path(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream))
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror or error}); give a CSV of 'datetime,g_per_kwh'"
-        ) from error
-    except (ValueError, csv.Error) as error:
-        raise ConfigError(f"{path}: not a CSV of 'datetime,g_per_kwh' ({error})") from error
+    rows = _rows(path)
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     named = "g_per_kwh" in header and "datetime" in header
     time_column, value_column = (header.index("datetime"), header.index("g_per_kwh")) if named else (0, 1)
@@ -157,6 +149,18 @@ def read_hourly(path: Path | str, region: str = "") -> HourlyFactors:
         raise ConfigError(f"{path}: holds no hours; expected lines of 'datetime,g_per_kwh'")
     times = tuple(sorted(found))
     return HourlyFactors(times, tuple(found[t] for t in times), f"hourly CSV {path.name}", region)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return list(csv.reader(stream))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror or error}); give a CSV of 'datetime,g_per_kwh'"
+        ) from error
+    except (ValueError, csv.Error) as error:
+        raise ConfigError(f"{path}: not a CSV of 'datetime,g_per_kwh' ({error})") from error
 
 
 def _is_time(cell: str) -> bool:

@@ -29,7 +29,7 @@ from greenbench.units import JOULES_PER_KWH
 def carbon_table(grid: Grid, settings: CarbonSection) -> dict[str, Any] | None:
     """Return what a manifest says of the grid when a trial begins; None where nothing is stated.
 
-    ``g_per_joule`` is what a budget in grams counts with: IT energy at the intensity of the first hour, without PUE.
+    ``g_per_joule`` is what a budget in grams begins with: IT energy at the intensity of the first hour, without PUE.
     ``factor`` is the one for all of the run, or the one that steps in where the hours of ``hourly_csv`` do not reach.
     """
     if not grid.known and not grid.warnings:
@@ -45,6 +45,27 @@ def carbon_table(grid: Grid, settings: CarbonSection) -> dict[str, Any] | None:
     if grid.hours is not None and settings.hourly_csv:
         table["hourly_csv"] = str(Path(settings.hourly_csv).resolve())
     return table
+
+
+def present_rate(manifest: Mapping[str, Any]) -> Callable[[], float | None]:
+    """Return what gives the grams per joule of the present hour, for a budget's ledger.
+
+    An hour that the CSV lacks counts as the last known one, at first as the one in which the trial began.
+    """
+    table = manifest.get("carbon") or {}
+    last: list[float | None] = [table.get("g_per_joule")]
+    factor = Factor(**table["factor"]) if table.get("factor") else None
+    try:
+        grid = Grid(factor, read_hourly(table["hourly_csv"])) if table.get("hourly_csv") else None
+    except ConfigError:  # the same file is read when the trial has ended, and what is wrong is said there
+        grid = None
+
+    def rate() -> float | None:
+        now = grid.at() if grid is not None else None
+        last[0] = now.g_per_kwh / JOULES_PER_KWH if now is not None else last[0]
+        return last[0]
+
+    return rate
 
 
 def trial_account(

@@ -17,7 +17,7 @@ from greenbench.power.journal import JournalWriter
 from greenbench.power.samples import Sample
 from greenbench.records import EVENTS, MANIFEST, OUTCOME, POWER, RESULT, Journal, load_trial, write_json
 from greenbench.schema import as_table
-from greenbench.trial.emissions import carbon_table
+from greenbench.trial.emissions import carbon_table, present_rate
 from greenbench.trial.finish import finish
 
 T0_S, HALF_S = 5000, 300
@@ -126,6 +126,19 @@ def test_in_results_of_the_first_schema_pue_is_taken_out_of_the_emissions(tmp_pa
         "overhead_g": pytest.approx(5),
         "pue": 1.5,
     }
+
+
+def test_a_budgets_rate_is_that_of_the_present_hour_and_of_the_first_where_the_csv_lacks_it(tmp_path: Path) -> None:
+    hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    grid = tmp_path / "now.csv"
+    grid.write_text("".join(f"{(hour + timedelta(hours=h)).isoformat()},{200 + h}\n" for h in (0, 1)))
+    table = {"hourly_csv": str(grid), "factor": None, "g_per_joule": 1e-4}
+    assert (present_rate({"carbon": table})() or 0) * 3.6e6 == pytest.approx(200, abs=1.01)
+    grid.write_text("2020-01-01T00:00Z,100\n")
+    assert present_rate({"carbon": table})() == 1e-4
+    grid.unlink()
+    assert present_rate({"carbon": table})() == 1e-4
+    assert present_rate({"carbon": None})() is None
 
 
 @pytest.mark.slow
