@@ -170,20 +170,82 @@ class EvaluateSection:
             raise ValueError(f"ctc_beam = {self.ctc_beam} must be 1 (greedy) or more")
 
 
+COUNTED_UNITS = ("trial", "audio_hour")
+"""SCI units that a trial counts itself; any other needs ``sci_units``."""
+
+
 @dataclass(frozen=True)
 class CarbonSection:
-    """Where the electricity comes from; without a region or an intensity there is no emissions figure."""
+    """Where the electricity and the hardware come from; what is not stated has no figure.
+
+    The grid's intensity, the first of these that is stated: ``intensity_g_per_kwh``; ``hourly_csv``, by the hours of
+    the run; ``live_zone`` of Electricity Maps, when the trial begins; ``region`` from the offline tables, which also
+    steps in for hours or an answer that cannot be had.
+    ``embodied`` is a device of ``greenbench.carbon.DEVICES``, or ``auto`` for the GPUs that train; or state
+    ``embodied_kg`` (kgCO2e of one device) and ``embodied_years`` (its service life). ``embodied_count`` devices are in
+    use; 0.125 is one of a server's eight users. ``sci_unit`` names R of SCI = (E x I + M) / R, ``sci_units`` says how
+    many of them there are.
+    """
 
     region: str | None = None
     intensity_g_per_kwh: float | None = None
     hourly_csv: str | None = None
+    live_zone: str | None = None
     pue: float = 1.0
+    embodied: Literal["auto", "gpu", "server", "rack-server"] | None = None
+    embodied_kg: float | None = None
+    embodied_years: float | None = None
+    embodied_count: float | None = None
+    sci_unit: str | None = None
+    sci_units: float | None = None
 
     def __post_init__(self) -> None:
-        if self.pue < 1.0:
+        if not 1.0 <= self.pue < math.inf:
             raise ValueError(f"pue = {self.pue} must be 1.0 or more (total facility energy / IT energy)")
-        if self.intensity_g_per_kwh is not None and self.intensity_g_per_kwh < 0:
-            raise ValueError(f"intensity_g_per_kwh = {self.intensity_g_per_kwh} must not be negative")
+        for key in ("intensity_g_per_kwh", "embodied_kg"):
+            value = getattr(self, key)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{key} = {value} must not be negative")
+        for key in ("embodied_years", "embodied_count", "sci_units"):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{key} = {value} must be a number above 0")
+        self._check_embodied()
+        self._check_sci()
+
+    @property
+    def has_embodied(self) -> bool:
+        """Return whether the hardware's own carbon is stated."""
+        return self.embodied is not None or self.embodied_kg is not None
+
+    def _check_embodied(self) -> None:
+        if self.embodied is not None and self.embodied_kg is not None:
+            raise ValueError(f"embodied = {self.embodied!r} and embodied_kg = {self.embodied_kg:g}: state one of them")
+        if self.embodied_kg is not None and self.embodied_years is None:
+            raise ValueError(f"embodied_kg = {self.embodied_kg:g} needs embodied_years, the device's service life")
+        if self.embodied == "auto" and self.embodied_count is not None:
+            raise ValueError(
+                f"embodied_count = {self.embodied_count:g}: embodied = 'auto' counts the GPUs itself; name the device"
+            )
+        if not self.has_embodied and (self.embodied_years or self.embodied_count):
+            raise ValueError("embodied_years and embodied_count need embodied (a device) or embodied_kg")
+
+    def _check_sci(self) -> None:
+        if self.sci_unit is None:
+            if self.sci_units is not None:
+                raise ValueError(f"sci_units = {self.sci_units:g} needs sci_unit, the name of what is counted")
+            return
+        if not self.sci_unit.strip():
+            raise ValueError(f"sci_unit is empty; allowed: {', '.join(COUNTED_UNITS)}, or your own name with sci_units")
+        if not self.has_embodied:
+            raise ValueError(
+                f"sci_unit = {self.sci_unit!r} needs the hardware's share: set embodied or embodied_kg (0 for none)"
+            )
+        if self.sci_unit not in COUNTED_UNITS and self.sci_units is None:
+            raise ValueError(
+                f"sci_unit = {self.sci_unit!r} needs sci_units, how many of them a trial makes; "
+                f"counted without it: {', '.join(COUNTED_UNITS)}"
+            )
 
 
 @dataclass(frozen=True)

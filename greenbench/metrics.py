@@ -185,12 +185,43 @@ _ALL = (
         "modelled",
         _si("gCO2e"),
         0.02,
-        description="everything the trial burnt x PUE x grid intensity",
+        description="IT energy of everything the trial burnt x grid intensity",
     ),
     Metric("co2e_low_g", "emissions, low", "gCO2e", "none", "modelled", _si("gCO2e")),
     Metric("co2e_high_g", "emissions, high", "gCO2e", "none", "modelled", _si("gCO2e")),
     Metric("carbon_intensity_g_per_kwh", "intensity", "g/kWh", "none", "declared", _fixed(0, "g/kWh")),
-    Metric("pue", "PUE", "", "none", "declared", _fixed(2)),
+    Metric("pue", "PUE", "", "none", "declared", _fixed(2), description="facility energy / IT energy; in no joule"),
+    Metric(
+        "overhead_g",
+        "overhead",
+        "gCO2e",
+        "lower",
+        "modelled",
+        _si("gCO2e"),
+        0.02,
+        description="cooling and power supply of the building: total emissions x (PUE - 1)",
+    ),
+    Metric(
+        "embodied_g",
+        "embodied",
+        "gCO2e",
+        "lower",
+        "published",
+        _si("gCO2e"),
+        0.02,
+        description="share of making the devices: kgCO2e / service life x wall time",
+    ),
+    Metric(
+        "sci_g",
+        "SCI",
+        "gCO2e",
+        "lower",
+        "modelled",
+        _si("gCO2e"),
+        0.02,
+        description="(total emissions + overhead + embodied) / R, per functional unit of the column sci_unit",
+    ),
+    Metric("sci_units", "R", "", "none", "declared", _amount, description="number of functional units of the SCI"),
     Metric(
         "final_loss", "final loss", "", "none", "measured", _fixed(4), description="mean of the last tenth of the steps"
     ),
@@ -254,7 +285,8 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
 IDENTITY_COLUMNS = (
     "schema_version", "suite", "model", "family", "size", "seed", "control", "status", "valid", "resumed", "device",
-    "gpu", "dtype", "budget_kind", "flops_method", "energy_source", "carbon_source", "data", "data_fingerprint",
+    "gpu", "dtype", "budget_kind", "flops_method", "energy_source", "carbon_source", "carbon_date",
+    "embodied_source", "sci_unit", "data", "data_fingerprint",
     "run_dir",
 )  # fmt: skip
 

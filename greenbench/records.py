@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from greenbench.errors import DataError, OutputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 MANIFEST, EVENTS, METRICS, RESULT, POWER = (
     "manifest.json",
@@ -193,7 +193,20 @@ def load_trial(path: Path) -> Trial:
             f"{path / MANIFEST}: schema_version {version} is newer than {SCHEMA_VERSION}; update greenbench"
         )
     result = read_json(path / RESULT) if (path / RESULT).exists() else None
-    return Trial(path, manifest, result)
+    return Trial(path, manifest, _upgraded(result))
+
+
+def _upgraded(result: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Bring a result of an older schema to the present one. Until version 1 PUE was multiplied into ``co2e_g``."""
+    if result is None or int(result.get("schema_version", 0)) >= 2:
+        return result
+    row = dict(result.get("row") or {})
+    pue = row.get("pue") or 1.0
+    if pue > 1 and "co2e_g" in row:
+        whole_g = row["co2e_g"]
+        row |= {key: row[key] / pue for key in ("co2e_g", "co2e_low_g", "co2e_high_g") if key in row}
+        row["overhead_g"] = whole_g - row["co2e_g"]
+    return {**result, "row": row}
 
 
 def find_trials(paths: Iterable[Path]) -> list[Trial]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from greenbench.carbon import Factor, factor_for
+from greenbench.carbon import HINT, Grid, find_grid
 from greenbench.config import Suite, suite_from_table
 from greenbench.data.corpus import Corpus, load_corpus
 from greenbench.data.describe import as_note
@@ -51,7 +51,7 @@ def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> Run
     in use, :class:`ConfigError` for a folder that holds another suite.
     """
     plans = expand(suite)
-    factor = carbon_factor(suite)
+    grid = _find_grid(suite)
     corpora = [
         load_corpus(spec, progress=lambda text, _: display.note(text))
         for spec in dict.fromkeys((suite.suite.data, suite.evaluate.data or suite.suite.data))
@@ -60,6 +60,8 @@ def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> Run
         display.note(as_note(corpus.describe()))
     _check_trials(suite, plans)
     _open_folder(out, suite)
+    for warning in grid.warnings or (() if grid.known else (HINT,)):
+        display.note(warning)
     summary = RunSummary(out)
     with _lock(out):
         for corpus in corpora:
@@ -72,17 +74,21 @@ def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> Run
             )
         for number, plan in enumerate(waiting, start=1):
             display.trial(plan.folder_name, number, len(waiting))
-            _run_trial(out, plan, suite, corpora, factor, argv, display, summary)
+            _run_trial(out, plan, suite, corpora, grid, argv, display, summary)
             if suite.protocol.cooldown_seconds and number < len(waiting):
                 time.sleep(suite.protocol.cooldown_seconds)
     return summary
 
 
-def carbon_factor(suite: Suite) -> Factor | None:
-    """Return the suite's emission factor, or None where neither region nor intensity is given."""
-    carbon = suite.carbon
-    hourly = Path(carbon.hourly_csv) if carbon.hourly_csv else None
-    return factor_for(carbon.region, carbon.intensity_g_per_kwh, hourly)
+def _find_grid(suite: Suite) -> Grid:
+    """Look up the grid before anything is written, and refuse a budget that could not be kept."""
+    grid = find_grid(suite.carbon)
+    if suite.budget.kind == "grams_co2e" and grid.hours is not None and grid.at() is None:
+        raise ConfigError(
+            f"[budget] grams_co2e: {grid.hours.source} has no row for this hour; append it, or set [carbon] region, "
+            "whose factor steps in"
+        )
+    return grid
 
 
 def _run_trial(
@@ -90,7 +96,7 @@ def _run_trial(
     plan: TrialPlan,
     suite: Suite,
     corpora: list[Corpus],
-    factor: Factor | None,
+    grid: Grid,
     argv: list[str],
     display: Display,
     summary: RunSummary,
@@ -98,7 +104,9 @@ def _run_trial(
     folder = out / plan.folder_name
     folder.mkdir(exist_ok=True)
     if not (folder / MANIFEST).exists():
-        write_manifest(folder, plan, suite, corpora, factor, argv)
+        # A live answer belongs to its hour: every trial asks anew, and the cache answers within the hour.
+        now = find_grid(suite.carbon) if suite.carbon.live_zone else grid
+        write_manifest(folder, plan, suite, corpora, now, argv)
     try:
         result = execute(folder, suite, display.update)
     except TrialFailed as error:

@@ -440,3 +440,25 @@ def test_an_outlier_raises_the_prediction_only_while_it_is_recent() -> None:
         seen.append(predictor.seconds())
     assert max(v for v in seen if v is not None) == 5.0
     assert seen[-1] == pytest.approx(0.1)
+
+
+def test_a_budget_in_grams_counts_each_joule_at_the_intensity_of_its_hour() -> None:
+    machine = Machine()
+    rate = [1e-4]
+    ledger = Ledger(
+        BudgetSection(grams_co2e=1.0), clock=machine.clock, live=machine.joules, grams_per_joule=lambda: rate[0]
+    )
+    with ledger.phase("features"):
+        machine.work(10.0)
+    first_j = ledger.spent()["joules"]
+    rate[0] = 3e-4
+    with ledger.phase("features"):
+        machine.work(10.0)
+    spent = ledger.spent()
+    grams = first_j * 1e-4 + (spent["joules"] - first_j) * 3e-4
+    assert spent["grams_co2e"] == pytest.approx(grams)
+    again = Ledger(
+        BudgetSection(grams_co2e=1.0), clock=machine.clock, live=machine.joules, grams_per_joule=1e-4,
+        carried=ledger.state(),
+    )  # fmt: skip
+    assert again.spent()["grams_co2e"] == pytest.approx(grams)

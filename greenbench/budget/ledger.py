@@ -27,7 +27,7 @@ class Ledger:
         budget: the one currency that is limited; the other five are booked beside it.
         clock: monotonic nanoseconds.
         live: cumulative joules of the sampler, or None from it while it has none; None where there is no sensor.
-        grams_per_joule: the carbon factor; None where it is unknown.
+        grams_per_joule: the carbon factor, or a function that gives that of the present hour; None where unknown.
         carried: the position of an earlier session.
 
     Raises:
@@ -40,14 +40,16 @@ class Ledger:
         *,
         clock: Callable[[], int] = time.monotonic_ns,
         live: Callable[[], float | None] | None = None,
-        grams_per_joule: float | None = None,
+        grams_per_joule: float | Callable[[], float | None] | None = None,
         carried: LedgerState | Mapping[str, Any] | None = None,
     ) -> None:
         self.kind, self.limit = budget.kind, budget.limit
-        self._clock, self._live, self._grams_per_joule = clock, live, grams_per_joule
+        self._clock, self._live = clock, live
+        self._rate = grams_per_joule if callable(grams_per_joule) else lambda: grams_per_joule
+        self._grams_per_joule = self._rate()
         self._mark_ns, self._mark_j = clock(), live() if live else None
         self._raw_j, self._start_ns, self._session_j = self._mark_j, self._mark_ns, 0.0
-        check_budget(budget, has_energy=self._mark_j is not None, grams_per_joule=grams_per_joule)
+        check_budget(budget, has_energy=self._mark_j is not None, grams_per_joule=self._grams_per_joule)
         state = LedgerState.from_state(carried) if isinstance(carried, Mapping) else carried
         state = state or LedgerState(self.kind, self.limit)
         if (state.kind, state.limit) != (self.kind, self.limit):
@@ -57,6 +59,8 @@ class Ledger:
             )
         self._ns, self._flops, self._audio_s, self.steps = state.spent_ns, state.flops, state.audio_s, state.steps
         self._j = None if self._mark_j is None else state.spent_j
+        # Checkpoints from before grams were booked apart hold joules at one rate.
+        self._g = (state.spent_j or 0.0) * (self._grams_per_joule or 0.0) if state.spent_g is None else state.spent_g
         self._phases = {name: dict(value) for name, value in state.phases.items()}
         self._charges = {name: dict(value) for name, value in state.charges.items()}
         self._origin, self._wasted = state.origin, (state.wasted_s, state.wasted_j)
@@ -107,6 +111,7 @@ class Ledger:
         self._audio_s += audio_s
         self._ns += round(seconds * NS_PER_S)
         self._j = None if self._j is None or joules is None else self._j + joules
+        self._emit(joules)
         booked = self._charges.setdefault(origin, {"flops": 0.0, "audio_s": 0.0, "seconds": 0.0, "joules": 0.0})
         for key, value in (("flops", flops), ("audio_s", audio_s), ("seconds", seconds), ("joules", joules or 0.0)):
             booked[key] += value
@@ -198,7 +203,7 @@ class Ledger:
 
     def spent(self) -> dict[str, float | None]:
         """Return the budgeted spending in all six currencies; None where unknowable."""
-        grams = None if self._j is None or self._grams_per_joule is None else self._j * self._grams_per_joule
+        grams = None if self._j is None or self._grams_per_joule is None else self._g
         return {
             "seconds": self._ns / NS_PER_S,
             "joules": self._j,
@@ -228,7 +233,7 @@ class Ledger:
         return LedgerState(
             self.kind, self.limit, self._ns, self._j, self._flops, self._audio_s, self.steps, self.phases(),
             {name: dict(value) for name, value in self._charges.items()}, self._origin, self._predictor.state(),
-            *self._wasted,
+            *self._wasted, self._g,
         ).to_dict()  # fmt: skip
 
     # -- the meter --------------------------------------------------------------------------------------------------
@@ -259,6 +264,13 @@ class Ledger:
         if name in BUDGETED_PHASES:
             self._ns += elapsed_ns
             self._j = None if self._j is None or joules is None else self._j + joules
+            self._emit(joules)
+
+    def _emit(self, joules: float | None) -> None:
+        """Book the grams of joules burnt now; an hour without a factor counts with the one before."""
+        present = self._rate()
+        self._grams_per_joule = self._grams_per_joule if present is None else present
+        self._g += (joules or 0.0) * (self._grams_per_joule or 0.0)
 
     def _joules_since_mark(self, now_ns: int) -> float | None:
         if self._live is None or self._mark_j is None or self._raw_j is None:

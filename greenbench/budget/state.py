@@ -37,6 +37,7 @@ class LedgerState:
     predictor: dict[str, Any] = field(default_factory=dict)
     wasted_s: float = 0.0
     wasted_j: float | None = 0.0
+    spent_g: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""

@@ -18,7 +18,6 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from greenbench.carbon.clouds import LOCATIONS
@@ -68,27 +67,19 @@ def emissions_g(energy_j: float, factor: Factor) -> tuple[float, float, float]:
     return kwh * factor.g_per_kwh, kwh * factor.low_g_per_kwh, kwh * factor.high_g_per_kwh
 
 
-def factor_for(
-    region: str | None,
-    intensity_g_per_kwh: float | None = None,
-    hourly_csv: Path | str | None = None,
-) -> Factor | None:
-    """Return the factor for a region, a user's own figure, or the mean of a user's hourly CSV.
+def factor_for(region: str | None, intensity_g_per_kwh: float | None = None) -> Factor | None:
+    """Return the factor for a region, or a user's own figure, which wins over the tables.
 
-    The user's own figures win over the tables. None where nothing is given (see ``HINT``).
+    None where nothing is given (see ``HINT``).
 
     Raises:
-        ConfigError: an unknown region, an intensity that is not a non-negative number, or an unreadable CSV.
+        ConfigError: an unknown region, or an intensity that is not a non-negative number.
     """
     if intensity_g_per_kwh is not None:
         if not 0 <= intensity_g_per_kwh < float("inf"):
             raise ConfigError(f"carbon.intensity_g_per_kwh = {intensity_g_per_kwh}: a non-negative number is needed")
         value = float(intensity_g_per_kwh)
         return Factor(value, value, value, "given by the user", "", region or "")
-    if hourly_csv is not None:
-        from greenbench.carbon.hourly import read_hourly
-
-        return read_hourly(hourly_csv, region or "").mean()
     if region is None or not region.strip():
         return None
     return _from_tables(region.strip())

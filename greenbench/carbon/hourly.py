@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import csv
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,11 +13,27 @@ from greenbench.carbon.factors import Factor
 from greenbench.errors import ConfigError
 
 _HOUR_S = 3600.0
+_LEAST_COVERED = 0.99
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a run: wall clock begin and end (seconds since 1970), and the joules burnt between two moments in it.
+
+    ``energy_j(begin_s, end_s)`` is None where that is unknown.
+    """
+
+    begin_s: float
+    end_s: float
+    energy_j: Callable[[float, float], float | None]
 
 
 @dataclass(frozen=True)
 class HourlyFactors:
-    """Intensities with the start of their hour (seconds since 1970, UTC), ascending."""
+    """Intensities with the start of their interval (seconds since 1970, UTC), ascending.
+
+    A row holds until the next one begins, and for an hour at most.
+    """
 
     t_s: tuple[float, ...]
     g_per_kwh: tuple[float, ...]
@@ -23,9 +41,18 @@ class HourlyFactors:
     region: str
 
     def mean(self) -> Factor:
-        """Average over the whole file; its lowest and highest hour are the range."""
+        """Average over the whole file, for forecasts; its lowest and highest row are the range."""
         values = self.g_per_kwh
-        return self._factor(sum(values) / len(values), min(values), max(values), self.t_s[0], self.t_s[-1])
+        mean = sum(values) / len(values)
+        return self._factor(mean, values, self.t_s[0], self.t_s[-1], "mean of the file")
+
+    def at(self, t_s: float) -> Factor | None:
+        """Return the factor of one moment (seconds since 1970); None where the file does not cover it."""
+        i = bisect.bisect_right(self.t_s, t_s) - 1
+        if i < 0 or t_s >= self.t_s[i] + _HOUR_S:
+            return None
+        value = self.g_per_kwh[i]
+        return self._factor(value, [value], self.t_s[i], self.t_s[i] + _HOUR_S, "present hour")
 
     def between(self, begin_s: float, end_s: float) -> Factor:
         """Average over a run's hours, weighted by the time spent in each (seconds since 1970, UTC).
@@ -33,21 +60,59 @@ class HourlyFactors:
         Raises:
             ConfigError: the file does not cover the run.
         """
-        weights: list[tuple[float, float]] = []
-        for t, value in zip(self.t_s, self.g_per_kwh, strict=True):
-            overlap = min(end_s, t + _HOUR_S) - max(begin_s, t)
-            if overlap > 0 or t <= begin_s == end_s < t + _HOUR_S:
-                weights.append((max(overlap, 1e-9), value))
-        covered = sum(weight for weight, _ in weights)
-        if not weights or covered < 0.99 * (end_s - begin_s):
-            raise ConfigError(f"{self.source}: does not cover the hours of the run")
-        values = [value for _, value in weights]
-        mean = sum(weight * value for weight, value in weights) / covered
-        return self._factor(mean, min(values), max(values), begin_s, end_s)
+        return self.spent([Stretch(begin_s, end_s, lambda _begin, _end: None)])
 
-    def _factor(self, mean: float, low: float, high: float, begin_s: float, end_s: float) -> Factor:
-        dates = [datetime.fromtimestamp(t, timezone.utc).strftime("%Y-%m-%dT%H:%MZ") for t in (begin_s, end_s)]
-        return Factor(mean, low, high, self.source, " to ".join(dates), self.region)
+    def spent(self, stretches: Sequence[Stretch]) -> Factor:
+        """Average over the hours of a run, weighted by the energy used in each; by time where that is unknown.
+
+        Raises:
+            ConfigError: the file does not cover the run.
+        """
+        pieces = [(s, *piece) for s in stretches for piece in self._pieces(s.begin_s, s.end_s)]
+        first, last = min(s.begin_s for s in stretches), max(s.end_s for s in stretches)
+        if not self.covers(stretches):
+            raise ConfigError(
+                f"{self.source} does not cover the hours of the run: it holds {_text(self.t_s[0])} to "
+                f"{_text(self.t_s[-1] + _HOUR_S)}, the run took place from {_text(first)} to {_text(last)}"
+            )
+        joules = [stretch.energy_j(begin, end) for stretch, begin, end, _ in pieces]
+        known = [j for j in joules if j is not None]
+        by_energy = len(known) == len(pieces) and sum(known) > 0
+        weights = known if by_energy else [max(end - begin, 1e-9) for _, begin, end, _ in pieces]
+        values = [value for *_, value in pieces]
+        mean = sum(w * value for w, value in zip(weights, values, strict=True)) / sum(weights)
+        how = f"hours of the run weighted by {'energy' if by_energy else 'time'}"
+        return self._factor(mean, values, first, last, how)
+
+    def covers(self, stretches: Sequence[Stretch]) -> bool:
+        """Return whether the rows reach over all of a run (1 % may be missing)."""
+        pieces = [piece for s in stretches for piece in self._pieces(s.begin_s, s.end_s)]
+        whole_s = sum(s.end_s - s.begin_s for s in stretches)
+        return bool(pieces) and sum(end - begin for begin, end, _ in pieces) >= _LEAST_COVERED * whole_s
+
+    def within(self, begin_s: float, end_s: float) -> list[tuple[float, float]]:
+        """Return the rows that reach into a run, and the one after it, which ends the last."""
+        rows = [*self._intervals()]
+        last = max((i for i, (begin, _, _) in enumerate(rows) if begin <= end_s), default=-1)
+        return [(b, value) for i, (b, end, value) in enumerate(rows) if end > begin_s and i <= last + 1]
+
+    def _pieces(self, begin_s: float, end_s: float) -> Iterator[tuple[float, float, float]]:
+        for begin, end, value in self._intervals():
+            if min(end_s, end) > max(begin_s, begin) or begin <= begin_s == end_s < end:
+                yield max(begin_s, begin), min(end_s, end), value
+
+    def _intervals(self) -> Iterator[tuple[float, float, float]]:
+        for i, (t, value) in enumerate(zip(self.t_s, self.g_per_kwh, strict=True)):
+            following = self.t_s[i + 1] if i + 1 < len(self.t_s) else float("inf")
+            yield t, min(t + _HOUR_S, following), value
+
+    def _factor(self, mean: float, values: Sequence[float], begin_s: float, end_s: float, how: str) -> Factor:
+        date = f"{_text(begin_s)} to {_text(end_s)}"
+        return Factor(mean, min(values), max(values), f"{self.source}, {how}", date, self.region)
+
+
+def _text(t_s: float) -> str:
+    return datetime.fromtimestamp(t_s, timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
 
 
 def read_hourly(path: Path | str, region: str = "") -> HourlyFactors:
@@ -59,31 +124,43 @@ def read_hourly(path: Path | str, region: str = "") -> HourlyFactors:
         ConfigError: an unreadable file or row, named with its line.
     """
     path = Path(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+    rows = _rows(path)
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     named = "g_per_kwh" in header and "datetime" in header
     time_column, value_column = (header.index("datetime"), header.index("g_per_kwh")) if named else (0, 1)
-    found: list[tuple[float, float]] = []
+    found: dict[float, float] = {}
     for number, row in enumerate(rows, start=1):
         if not row or (number == 1 and not _is_time(row[time_column])):
             continue
         try:
-            value = float(row[value_column])
+            moment, value = _seconds(row[time_column]), float(row[value_column])
             if not 0 <= value < float("inf"):
                 raise ValueError
-            found.append((_seconds(row[time_column]), value))
         except (ValueError, IndexError):
             raise ConfigError(
                 f"{path}, line {number}: expected 'datetime,g_per_kwh', found {','.join(row)!r}"
             ) from None
+        if moment in found:
+            raise ConfigError(
+                f"{path}, line {number}: {row[time_column]!r} stands twice; write local time with its zone"
+            )
+        found[moment] = value
     if not found:
         raise ConfigError(f"{path}: holds no hours; expected lines of 'datetime,g_per_kwh'")
-    found.sort()
-    return HourlyFactors(tuple(t for t, _ in found), tuple(v for _, v in found), f"hourly CSV {path.name}", region)
+    times = tuple(sorted(found))
+    return HourlyFactors(times, tuple(found[t] for t in times), f"hourly CSV {path.name}", region)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return list(csv.reader(stream))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror or error}); give a CSV of 'datetime,g_per_kwh'"
+        ) from error
+    except (ValueError, csv.Error) as error:
+        raise ConfigError(f"{path}: not a CSV of 'datetime,g_per_kwh' ({error})") from error
 
 
 def _is_time(cell: str) -> bool:

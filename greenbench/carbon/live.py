@@ -6,6 +6,7 @@ proxies with ``GREENBENCH_ELECTRICITYMAPS_URL``.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 from greenbench.carbon.factors import Factor
 from greenbench.errors import ConfigError
+from greenbench.resources import cache_dir as default_cache
 
 TOKEN_VARIABLE = "ELECTRICITYMAPS_API_KEY"  # noqa: S105  a name, not a token
 URL_VARIABLE = "GREENBENCH_ELECTRICITYMAPS_URL"
@@ -43,13 +45,13 @@ def live_factor(
         ConfigError: no token, a zone or token the service refuses, or no answer and nothing cached.
     """
     now_s = time.time() if now_s is None else now_s
-    cache = (cache_dir or _default_cache()) / f"electricitymaps-{urllib.parse.quote(zone, safe='')}.json"
+    cache = (cache_dir or default_cache()) / f"electricitymaps-{urllib.parse.quote(zone, safe='')}.json"
     cached = _cached(cache)
     if cached is not None and 0 <= now_s - cached["fetched_s"] < _FRESH_S:
         return _factor(cached["answer"], zone)
     try:
         answer = _ask(zone, token, base_url)
-    except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404):
             raise ConfigError(f"Electricity Maps refuses zone {zone!r} or the token: HTTP {error.code}") from error
         if cached is not None:
@@ -57,11 +59,6 @@ def live_factor(
         raise ConfigError(f"Electricity Maps did not answer and nothing is cached for {zone!r}: {error}") from error
     _store(cache, {"fetched_s": now_s, "answer": answer})
     return _factor(answer, zone)
-
-
-def _default_cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "greenbench"
 
 
 def _ask(zone: str, token: str | None, base_url: str | None) -> dict[str, Any]:

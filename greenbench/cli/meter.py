@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from greenbench.cli import carbon_options as carbon
 from greenbench.cli.options import AsJson, Region, emit
 
 Sources = Annotated[str, typer.Option("--sources", help="auto, none, or a list: nvml,rapl,cpu,ram,replay:FILE.")]
@@ -36,9 +37,16 @@ def measure(
     devices: Devices = "auto",
     tdp_w: TdpW = None,
     region: Region = None,
-    intensity: Annotated[
-        Optional[float], typer.Option("--intensity", metavar="G_PER_KWH", help="Grid intensity in gCO2e/kWh.")
-    ] = None,
+    intensity: carbon.Intensity = None,
+    hourly_csv: carbon.HourlyCsv = None,
+    live_zone: carbon.LiveZone = None,
+    pue: carbon.Pue = 1.0,
+    embodied: carbon.EmbodiedDevice = None,
+    embodied_kg: carbon.EmbodiedKg = None,
+    embodied_years: carbon.EmbodiedYears = None,
+    embodied_count: carbon.EmbodiedCount = None,
+    sci_unit: carbon.SciUnit = None,
+    sci_units: carbon.SciUnits = None,
     journal: JournalFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -53,8 +61,19 @@ def measure(
         sources=sources,
         devices=parse_devices(devices),
         tdp_w=tdp_w,
-        region=region,
-        intensity_g_per_kwh=intensity,
+        carbon=carbon.carbon_settings(
+            region=region,
+            intensity_g_per_kwh=intensity,
+            hourly_csv=hourly_csv,
+            live_zone=live_zone,
+            pue=pue,
+            embodied=embodied,
+            embodied_kg=embodied_kg,
+            embodied_years=embodied_years,
+            embodied_count=embodied_count,
+            sci_unit=sci_unit,
+            sci_units=sci_units,
+        ),
         journal=journal,
     )
     emit(result) if as_json else print_table(result)

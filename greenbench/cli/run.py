@@ -78,20 +78,23 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Print the trials with predicted time, memory, FLOPs and kWh; run nothing."""
+    from greenbench.carbon import find_grid
     from greenbench.config import load_suite
     from greenbench.data.corpus import load_corpus
     from greenbench.plan import predict, print_plan
     from greenbench.records import find_trials
-    from greenbench.runner import carbon_factor
     from greenbench.units import JOULES_PER_KWH
 
     loaded = load_suite(suite, override or ())
-    factor = carbon_factor(loaded)
+    grid = find_grid(loaded.carbon)
+    factor = grid.forecast()
+    for warning in grid.warnings:
+        print(f"greenbench: {warning}", file=sys.stderr)
     audio_s = sum(u.duration_s for u in load_corpus(loaded.suite.data).split("pretrain"))
     prediction = predict(
         loaded,
         history=find_trials(history or []),
-        grams_per_joule=factor.g_per_kwh * loaded.carbon.pue / JOULES_PER_KWH if factor else None,
+        grams_per_joule=factor.g_per_kwh / JOULES_PER_KWH if factor else None,
         pretrain_audio_s=audio_s,
     )
     emit(prediction) if as_json else print_plan(prediction)

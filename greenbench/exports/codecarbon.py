@@ -40,7 +40,8 @@ def _row(trial: Trial) -> dict[str, Any]:
     manifest, row = trial.manifest, trial.row
     host = manifest.get("host") or {}
     energy_j, grams, wall_s = (number(row.get(k)) for k in ("energy_total_j", "co2e_g", "wall_s"))
-    kilograms = None if grams is None else grams / 1000
+    # CodeCarbon's emissions are those of the whole building, PUE included.
+    kilograms = None if grams is None else (grams + (number(row.get("overhead_g")) or 0.0)) / 1000
     gpus = manifest.get("gpu") or []
     memory = number(host.get("memory_bytes"))
     return {

@@ -15,14 +15,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenbench.carbon import Factor, emissions_g, factor_for
+from greenbench.carbon import Grid, find_grid
+from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError, did_you_mean
 from greenbench.power.live import LiveReader
+from greenbench.power.measure_carbon import Grams, check_carbon_budget, measured_account
 from greenbench.power.measure_result import Outcome, build_result, print_table
 from greenbench.power.sampler_process import SamplerProcess
 
 if TYPE_CHECKING:
-    from greenbench.power.trace import WindowEnergy
+    from greenbench.power.trace import Trace
 
 __all__ = ["BUDGETS", "measure_command", "parse_budget", "print_table"]
 
@@ -59,6 +61,7 @@ def measure_command(
     tdp_w: float | None = None,
     region: str | None = None,
     intensity_g_per_kwh: float | None = None,
+    carbon: CarbonSection | None = None,
     journal: Path | str | None = None,
 ) -> dict[str, Any]:
     """Run a command and return what it cost (the keys of ``measure --json``).
@@ -68,6 +71,7 @@ def measure_command(
         budget: ``(currency, limit)`` with a currency of ``BUDGETS``; the command gets SIGTERM at the limit and
             SIGKILL five seconds later.
         region, intensity_g_per_kwh: see ``greenbench.carbon.factor_for``; without either there is no CO2 figure.
+        carbon: all that a suite's ``[carbon]`` can state, in place of the two above.
         journal: where to keep the raw readings; default: nowhere.
         hz, sources, devices, tdp_w: see ``SamplerProcess``.
 
@@ -82,9 +86,9 @@ def measure_command(
     check_sources(sources)
     check_devices(devices)
     check_rate(hz, tdp_w)
-    factor = factor_for(region, intensity_g_per_kwh)
-    if budget is not None and budget[0] == "grams_co2e" and factor is None:
-        raise ConfigError("measure: a budget in grams of CO2e needs --region or a grid intensity")
+    settings = carbon or CarbonSection(region=region, intensity_g_per_kwh=intensity_g_per_kwh)
+    grid = find_grid(settings)
+    check_carbon_budget(budget, grid)
     with _folder() as folder:
         sampler = SamplerProcess(
             Path(journal) if journal else folder / "power.csv.gz",
@@ -95,9 +99,12 @@ def measure_command(
             tdp_w=tdp_w,
         )
         with sampler:
-            outcome = _run(argv, sampler, budget, factor)
-        window = _energy(sampler, outcome)
-    return build_result(argv, outcome, window, sampler, factor, budget)
+            outcome = _run(argv, sampler, budget, grid)
+        trace = _trace(sampler)
+    span_ns = (outcome.begin_ns, outcome.end_ns)
+    window = trace.window(*span_ns) if trace else None
+    emitted = measured_account(settings, grid, trace, sampler, span_ns, window.energy_j if window else None)
+    return build_result(argv, outcome, window, sampler, emitted, budget)
 
 
 @contextlib.contextmanager
@@ -109,9 +116,7 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(
-    argv: Sequence[str], sampler: SamplerProcess, budget: tuple[str, float] | None, factor: Factor | None
-) -> Outcome:
+def _run(argv: Sequence[str], sampler: SamplerProcess, budget: tuple[str, float] | None, grid: Grid) -> Outcome:
     live = None
     with contextlib.suppress(OSError, ValueError):
         live = LiveReader(sampler.live)
@@ -125,7 +130,7 @@ def _run(
     except OSError as error:
         raise ConfigError(f"measure: {argv[0]!r} cannot be started: {error.strerror}") from error
     sampler.watch(process.pid)
-    guard = _Guard(live, budget, factor, begin_ns)
+    guard = _Guard(live, budget, grid, begin_ns)
     with _signals_to(process):
         status, usage, stopped, seen_bytes = _wait(process, guard)
     end_ns = time.monotonic_ns()
@@ -143,10 +148,8 @@ def _run(
 class _Guard:
     """Says when the budget is spent."""
 
-    def __init__(
-        self, live: LiveReader | None, budget: tuple[str, float] | None, factor: Factor | None, begin_ns: int
-    ) -> None:
-        self.live, self.budget, self.factor, self.begin_ns = live, budget, factor, begin_ns
+    def __init__(self, live: LiveReader | None, budget: tuple[str, float] | None, grid: Grid, begin_ns: int) -> None:
+        self.live, self.budget, self.grams, self.begin_ns = live, budget, Grams(grid), begin_ns
         self.start_j = (live.read().energy_j if live else None) or 0.0
 
     def spent(self) -> float | None:
@@ -159,7 +162,7 @@ class _Guard:
         if energy_j is None:
             return None
         energy_j -= self.start_j
-        return energy_j if self.budget[0] == "joules" or self.factor is None else emissions_g(energy_j, self.factor)[0]
+        return energy_j if self.budget[0] == "joules" else self.grams.of(energy_j)
 
     def over(self) -> bool:
         """Whether the limit is reached."""
@@ -233,11 +236,11 @@ def _signals_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
         signal.signal(signal.SIGTERM, terminate)
 
 
-def _energy(sampler: SamplerProcess, outcome: Outcome) -> WindowEnergy | None:
+def _trace(sampler: SamplerProcess) -> Trace | None:
     from greenbench.power.trace import read_journal
 
     try:
-        return read_journal(sampler.journal).window(outcome.begin_ns, outcome.end_ns)
+        return read_journal(sampler.journal)
     except OSError as error:
         sampler.warnings.append(f"the journal cannot be read: {error}")
         return None

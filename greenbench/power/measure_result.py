@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from greenbench.carbon import HINT, Factor, emissions_g
+from greenbench.carbon import Account
 from greenbench.units import format_bytes, format_duration, format_si
 
 if TYPE_CHECKING:
     from greenbench.power.sampler_process import SamplerProcess
     from greenbench.power.trace import WindowEnergy
     from greenbench.power.window import DeviceEnergy
+
+
+CARBON_KEYS = (
+    "co2e_g", "co2e_low_g", "co2e_high_g", "pue", "overhead_g", "embodied_g", "sci_g", "sci_unit", "sci_units",
+)  # fmt: skip
 
 
 @dataclass
@@ -33,7 +38,7 @@ def build_result(
     outcome: Outcome,
     window: WindowEnergy | None,
     sampler: SamplerProcess,
-    factor: Factor | None,
+    emitted: Account,
     budget: tuple[str, float] | None,
 ) -> dict[str, Any]:
     """Put together the dictionary of ``measure --json``; null where something is absent."""
@@ -41,11 +46,9 @@ def build_result(
     if window is not None:
         warnings.extend(problem for problem in window.problems if problem not in warnings)
     energy_j = window.energy_j if window else None
-    if factor is None and energy_j is not None:
-        warnings.append(HINT)
+    warnings.extend(emitted.warnings)
     if budget is not None and budget[0] != "seconds" and energy_j is None:
         warnings.append(f"the budget of {budget[1]:g} {budget[0]} could not be enforced: no energy is recorded")
-    grams = emissions_g(energy_j, factor) if energy_j is not None and factor is not None else (None, None, None)
     return {
         "command": list(argv),
         "exit_code": outcome.exit_code,
@@ -60,10 +63,9 @@ def build_result(
         "valid": window.valid if window else False,
         "devices": [device_json(d) for d in window.devices] if window else [],
         "peak_memory_bytes": outcome.peak_memory_bytes,
-        "co2e_g": grams[0],
-        "co2e_low_g": grams[1],
-        "co2e_high_g": grams[2],
-        "carbon": factor.to_dict() if factor else None,
+        **{key: emitted.figures.get(key) for key in CARBON_KEYS},
+        "carbon": emitted.factor.to_dict() if emitted.factor else None,
+        "embodied": emitted.devices,
         "warnings": warnings,
         "stopped_by_budget": outcome.stopped,
         "budget": {"kind": budget[0], "limit": budget[1]} if budget else None,
@@ -80,6 +82,25 @@ def device_json(device: DeviceEnergy) -> dict[str, Any]:
     )  # fmt: skip
     values = {key: getattr(device, key) for key in keys}
     return {**values, "warnings": [*device.spoiled, *device.warnings]}
+
+
+def _carbon_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    if result["co2e_g"] is not None:
+        low, high = format_si(result["co2e_low_g"], "g"), format_si(result["co2e_high_g"], "g")
+        rows.append(("emissions", f"{format_si(result['co2e_g'], 'g')} CO2e  ({low} to {high})"))
+        factor = result["carbon"]
+        facts = [f"{factor['g_per_kwh']:.4g} g/kWh", factor["region"], factor["source"], factor["date"]]
+        rows.append(("  factor", ", ".join(text for text in facts if text)))
+    if result["overhead_g"] is not None:
+        rows.append(("  overhead", f"{format_si(result['overhead_g'], 'g')} CO2e  (PUE {result['pue']:g})"))
+    if result["embodied_g"] is not None:
+        devices = ", ".join(f"{d['count']:g} x {d['device']}" for d in result["embodied"])
+        rows.append(("embodied", f"{format_si(result['embodied_g'], 'g')} CO2e  ({devices})"))
+    if result["sci_g"] is not None:
+        per = f"{result['sci_unit']}  (R = {result['sci_units']:g})"
+        rows.append(("SCI", f"{format_si(result['sci_g'], 'g')} CO2e per {per}"))
+    return rows
 
 
 def print_table(result: dict[str, Any]) -> None:
@@ -100,9 +121,7 @@ def print_table(result: dict[str, Any]) -> None:
             text += f"  counter/integral {device['ratio']:.3f}"
         rows.append((f"  {device['name']}", text))
     rows.append(("peak memory", format_bytes(result["peak_memory_bytes"])))
-    if result["co2e_g"] is not None:
-        low, high = format_si(result["co2e_low_g"], "g"), format_si(result["co2e_high_g"], "g")
-        rows.append(("emissions", f"{format_si(result['co2e_g'], 'g')} CO2e  ({low} to {high})"))
+    rows += _carbon_rows(result)
     rows.append(
         ("exit code", f"{result['exit_code']}{' (stopped by the budget)' if result['stopped_by_budget'] else ''}")
     )

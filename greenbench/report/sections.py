@@ -15,7 +15,8 @@ from greenbench.report.verdicts import Claims
 from greenbench.report.view import Cell, Head, Row, Swatch, TableView, metric_cell, metric_head, swatch
 
 COSTS = (
-    "energy_budgeted_j", "co2e_g", "pretrain_flops", "peak_memory_bytes", "params", "audio_h", "audio_s_per_s", "steps",
+    "energy_budgeted_j", "co2e_g", "overhead_g", "embodied_g", "sci_g", "pretrain_flops",
+    "peak_memory_bytes", "params", "audio_h", "audio_s_per_s", "steps",
     "pretrain_s",
 )  # fmt: skip
 

@@ -219,7 +219,9 @@ def provenance(setting: Setting) -> list[tuple[str, str]]:
          f"fingerprint {data.get('fingerprint')}"])),
         ("Left out", _left_out(data)),
         ("Energy", _energy_sources(setting)),
-        ("Emissions", _carbon(m)),
+        ("Emissions", _carbon(trial)),
+        ("Hardware's carbon", _per_model(setting, "embodied_source")),
+        ("SCI", _sci(setting)),
         ("Code", _join([f"greenbench {(m.get('packages') or {}).get('greenbench', '')}",
          git.get("commit") and f"commit {str(git['commit'])[:12]}",
          "with uncommitted changes" if git.get("dirty") else ""])),
@@ -256,21 +258,39 @@ def _energy_sources(setting: Setting) -> str:
     return _join([" and ".join(sorted(kinds)), " and ".join(sorted(sources))])
 
 
-def _carbon(manifest: dict[str, Any]) -> str:
+def _carbon(trial: Trial) -> str:
+    manifest = trial.manifest
     table = manifest.get("carbon")
     if not table:
         return "no figure: the suite names neither a region nor an intensity"
-    factor = {**table, **(table.get("factor") or {})}
+    # The factor that the result was counted with; hours are known only when a trial has ended.
+    counted = (trial.result or {}).get("carbon")
+    factor = counted.get("factor") or {} if counted else {**table, **(table.get("factor") or {})}
+    if number(factor.get("g_per_kwh")) is None:
+        return f"no figure: {'; '.join(table.get('warnings') or []) or 'the hourly CSV lacks the hours of the run'}"
     value, low, high = (number(factor.get(k)) for k in ("g_per_kwh", "low_g_per_kwh", "high_g_per_kwh"))
     bounds = f" ({low:g}–{high:g})" if low is not None and high is not None else ""
-    pue = number(factor.get("pue")) or number(((manifest.get("config") or {}).get("carbon") or {}).get("pue")) or 1.0
+    own_hours = "every trial by its own hours" if table.get("hours") else ""
+    pue = number(table.get("pue")) or number(((manifest.get("config") or {}).get("carbon") or {}).get("pue")) or 1.0
     return _join([f"{value:g} g/kWh{bounds}" if value is not None else "", factor.get("region"), factor.get("source"),
-                  factor.get("date"), f"PUE {pue:g}"])  # fmt: skip
+                  factor.get("date"), own_hours, f"PUE {pue:g}"])  # fmt: skip
+
+
+def _per_model(setting: Setting, column: str) -> str:
+    """Return the texts of an identity column; several where trials differ."""
+    return "; ".join(sorted({str(t.row[column]) for t in setting.trials if t.row.get(column)}))
+
+
+def _sci(setting: Setting) -> str:
+    unit = _per_model(setting, "sci_unit")
+    return f"(emissions + overhead + embodied) per {unit}" if unit else ""
 
 
 def unmeasured(settings: Iterable[Setting]) -> list[str]:
     """Say what the energy figures leave out."""
-    kinds = {energy_kind(t) for s in settings for t in s.trials} - {""}
+    trials = [t for s in settings for t in s.trials]
+    kinds = {energy_kind(t) for t in trials} - {""}
+    has_embodied = any(number(t.row.get("embodied_g")) is not None for t in trials)
     lines = []
     if "modelled" in kinds:
         lines.append(
@@ -281,9 +301,9 @@ def unmeasured(settings: Iterable[Setting]) -> list[str]:
     return [
         *lines,
         "Losses of the power supply, fans, storage, network and displays.",
-        "Cooling and other overheads of a building: only a stated PUE enters the emissions, and never the joules.",
-        "Making the hardware (embodied carbon), and the energy of everything done before the run: downloads, "
-        "building the corpus, tuning.",
+        "Cooling and other overheads of a building: a stated PUE has a column of its own, and enters no joule.",
+        *([] if has_embodied else ["Making the hardware (embodied carbon): the suite names no device."]),
+        "The energy of everything done before the run: downloads, building the corpus, tuning.",
     ]
 
 

@@ -9,7 +9,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from greenbench.carbon import Factor, emissions_g
 from greenbench.metrics import METRICS
 from greenbench.power.journal import JournalContents
 from greenbench.power.trace import Trace, WindowEnergy, read_journal
@@ -27,6 +26,7 @@ from greenbench.records import (
     read_jsonl,
     write_json,
 )  # fmt: skip
+from greenbench.trial.emissions import trial_account
 
 
 def finish(folder: Path) -> dict[str, Any]:
@@ -44,6 +44,7 @@ def finish(folder: Path) -> dict[str, Any]:
     sessions = _sessions(events)
     phases = [_phase_entry(span, trace, sessions[0][0], charged=_charged(events, span)) for span in spans]
     energy = _energy(trace, spans, events, sessions)
+    carbon = trial_account(folder, manifest, outcome, events, trace, energy["total"]["energy_j"])
     result = {
         "schema_version": SCHEMA_VERSION,
         "status": outcome["status"],
@@ -52,6 +53,7 @@ def finish(folder: Path) -> dict[str, Any]:
         "resumed": len(sessions) - 1,
         "phases": phases,
         "energy": energy,
+        "carbon": carbon.to_dict(),
         "tasks": outcome.get("tasks", {}),
         "transfer": outcome.get("tasks", {}).get("transfer", {}).get("results", []),
         "left_out": outcome.get("left_out", {}),
@@ -61,6 +63,7 @@ def finish(folder: Path) -> dict[str, Any]:
         "code": outcome.get("code"),
         "warnings": _warnings(outcome, energy, sessions, troubles),
     }
+    result["warnings"] += [text for text in carbon.warnings if text not in result["warnings"]]
     result["row"] = _row(manifest, outcome, result, spans, sessions)
     write_json(folder / RESULT, result)
     return result
@@ -239,7 +242,6 @@ def _row(
     sessions: list[tuple[int, int]],
 ) -> dict[str, Any]:
     energy, budget = result["energy"], result["budget"] or {}
-    config = manifest["config"]
     pretrain_s = sum(s.duration_s for s in spans if s.phase == "pretrain") or None
     wall_s = sum(end - begin for begin, end in sessions) / 1e9
     audio_s = outcome.get("audio_s")
@@ -270,7 +272,7 @@ def _row(
         "final_loss": outcome.get("final_loss"), "padding_pct": outcome.get("padding_pct"),
         "cropped_pct": outcome.get("cropped_pct"),
         "stall_pct": 100 * outcome["stall_s"] / pretrain_s if pretrain_s and "stall_s" in outcome else None,
-        "run_dir": manifest["folder"], **_carbon(manifest, total_j, config), **outcome.get("metrics", {}),
+        "run_dir": manifest["folder"], **result["carbon"]["figures"], **outcome.get("metrics", {}),
     }  # fmt: skip
     unknown = [key for key in outcome.get("metrics", {}) if key not in METRICS]
     if unknown:
@@ -286,17 +288,3 @@ def _charged_j(charges: list[dict[str, Any]]) -> float | None:
 def _mean_w(energy: dict[str, Any], stretch: str) -> float | None:
     energy_j, seconds = energy[stretch]["energy_j"], energy[f"{stretch}_s"]
     return energy_j / seconds if energy_j is not None and seconds else None
-
-
-def _carbon(manifest: dict[str, Any], total_j: float | None, config: dict[str, Any]) -> dict[str, Any]:
-    """Emissions of everything the trial burnt: IT energy x PUE x grid intensity, with the factor's range."""
-    table = manifest.get("carbon")
-    pue = config.get("carbon", {}).get("pue", 1.0)
-    if not table or total_j is None:
-        return {"pue": pue if table else None}
-    factor = Factor(**table["factor"])
-    grams, low, high = emissions_g(total_j * pue, factor)
-    return {
-        "co2e_g": grams, "co2e_low_g": low, "co2e_high_g": high, "carbon_intensity_g_per_kwh": factor.g_per_kwh,
-        "carbon_source": factor.source, "pue": pue,
-    }  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from greenbench.carbon import Factor
+from greenbench.carbon import Grid
 from greenbench.cards import ModelSpec, resolve
 from greenbench.config import Suite
 from greenbench.data.corpus import Corpus
@@ -36,10 +36,10 @@ from greenbench.records import (
     write_json,
 )  # fmt: skip
 from greenbench.schema import as_table
+from greenbench.trial.emissions import carbon_table
 from greenbench.trial.finish import finish
 from greenbench.trial.host import describe_host, git_state, package_versions
 from greenbench.trial.sensors import cards_to_read, device_name, record_idle, record_sensors, record_troubles
-from greenbench.units import JOULES_PER_KWH
 
 POLL_S = 0.25
 STOP_GRACE_S = 120.0
@@ -48,7 +48,7 @@ Watcher = Callable[[dict[str, Any]], None]
 
 
 def write_manifest(
-    folder: Path, plan: TrialPlan, suite: Suite, corpora: list[Corpus], factor: Factor | None, argv: list[str]
+    folder: Path, plan: TrialPlan, suite: Suite, corpora: list[Corpus], grid: Grid, argv: list[str]
 ) -> None:
     """Write ``manifest.json``, the first file of a trial.
 
@@ -62,7 +62,7 @@ def write_manifest(
         "train": as_table(plan.train),
         "config_hash": plan.config_hash, "git": git_state(), "packages": package_versions(), "host": describe_host(),
         "gpu": [], "data": _data_table(corpora[0]), "evaluate_data": _data_table(corpora[-1]),
-        "carbon": _carbon_table(factor, suite.carbon.pue), "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "carbon": carbon_table(grid, suite.carbon), "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     })  # fmt: skip
 
 
@@ -73,13 +73,6 @@ def _data_table(corpus: Corpus) -> dict[str, Any]:
 def contestant(plan: TrialPlan, suite: Suite) -> ModelSpec:
     """Return the model behind a trial; the control ``logmel`` is a card too."""
     return plan.spec or resolve(plan.control, suite.suite.size)
-
-
-def _carbon_table(factor: Factor | None, pue: float) -> dict[str, Any] | None:
-    if factor is None:
-        return None
-    table = asdict(factor)
-    return {**table, "factor": table, "pue": pue, "g_per_joule": factor.g_per_kwh * pue / JOULES_PER_KWH}
 
 
 def execute(folder: Path, suite: Suite, watch: Watcher) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from greenbench.records import CHECKPOINTS, OUTCOME, write_json
 from greenbench.train.checkpoint import CheckpointStore
 from greenbench.train.loop import Diverged, Pretraining
 from greenbench.train.precision import autocast, check_attention, pick_device, pick_dtype
+from greenbench.trial.emissions import present_rate
 from greenbench.trial.features import Features, features_of
 from greenbench.trial.sensors import other_card
 from greenbench.trial.worker import EXIT_INTERRUPTED, Worker, peak_rss_bytes, reset_peak_rss
@@ -170,7 +171,7 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[Features | None, bool]:
     suite, model = worker.suite, setup.model
     saved = setup.checkpoints.latest()
     carried = saved[1]["ledger"] if saved else None
-    grams_per_joule = (worker.manifest.get("carbon") or {}).get("g_per_joule")
+    grams_per_joule = present_rate(worker.manifest)
     assert setup.flops is not None
     worker.ledger = ledger = Ledger(
         suite.budget, live=worker.live_joules(), grams_per_joule=grams_per_joule, carried=carried
@@ -301,7 +302,7 @@ def _evaluate(worker: Worker, setup: Setup, features: Features | None) -> None:
             model, setup.scored, setup.scored_stores, featurize, worker.suite.evaluate, seed=worker.seed,
             device=setup.device, threads=torch.get_num_threads(), progress=worker.progress,
             joules=worker.live_joules(),
-            grams_per_joule=(worker.manifest.get("carbon") or {}).get("g_per_joule"),
+            grams_per_joule=present_rate(worker.manifest)(),
         )  # fmt: skip
     worker.outcome |= {
         "metrics": evaluation.metrics, "tasks": evaluation.tasks, "left_out": evaluation.left_out,

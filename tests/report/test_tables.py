@@ -43,6 +43,10 @@ DESIGNED = [
     "co2e_g",
     "co2e_low_g",
     "co2e_high_g",
+    "overhead_g",
+    "embodied_g",
+    "sci_g",
+    "sci_units",
     "carbon_intensity_g_per_kwh",
     "pue",
     "phones_per_pct",
@@ -107,6 +111,28 @@ def test_curves_hold_every_logged_step_in_the_reports_units(run_folder: Path, re
     assert {r["model"] for r in rows_of(report.curves_csv)} == {"eco", "melhubert", "hubert"}
     assert float(rows[-1]["audio_h"]) > 0
     assert float(rows[-1]["co2e_g"]) > 0
+
+
+def test_carbon_columns_are_shown_where_they_are_known_and_empty_elsewhere(
+    run_folder: Path, report: ReportPaths, tmp_path: Path
+) -> None:
+    names = ("overhead_g", "embodied_g", "sci_g", "sci_units", "sci_unit", "embodied_source", "carbon_date")
+    assert all(row[name] == "" for row in rows_of(report.results_csv) for name in names)
+    run = write_run(tmp_path / "run", arms=(ECO, MELHUBERT), seeds=2, hz=4, budget_s=20)
+    for path in run.glob(f"*/{RESULT}"):
+        result = json.loads(path.read_text())
+        result["row"] |= {"overhead_g": 0.5, "embodied_g": 1.5, "sci_g": 3.25, "sci_units": 2.0, "sci_unit": "user",
+                          "embodied_source": "1 x rack-server: somebody", "carbon_date": "2025"}  # fmt: skip
+        path.write_text(json.dumps(result))
+    paths = write_report([run], tmp_path / "out")
+    assert {(r["sci_g"], r["sci_unit"], r["embodied_g"]) for r in rows_of(paths.results_csv)} == {
+        ("3.25", "user", "1.5")
+    }
+    page = paths.html.read_text(encoding="utf-8")
+    for part in ("SCI", "3.25 gCO2e", "embodied", "1 x rack-server: somebody", "per user"):
+        assert part in page, part
+    assert "Making the hardware (embodied carbon): the suite names no device" not in page
+    assert "Making the hardware (embodied carbon): the suite names no device" in report.html.read_text(encoding="utf-8")
 
 
 def test_a_run_without_power_journals_has_no_energy_and_says_so(tmp_path: Path) -> None:

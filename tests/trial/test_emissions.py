@@ -1,0 +1,167 @@
+"""A trial's emissions follow the hours it ran in, from the files of its folder alone."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenbench.carbon import find_grid
+from greenbench.config import CarbonSection
+from greenbench.power.journal import JournalWriter
+from greenbench.power.samples import Sample
+from greenbench.records import EVENTS, MANIFEST, OUTCOME, POWER, RESULT, Journal, load_trial, write_json
+from greenbench.schema import as_table
+from greenbench.trial.emissions import carbon_table, present_rate
+from greenbench.trial.finish import finish
+
+T0_S, HALF_S = 5000, 300
+BEGIN_S = datetime(2025, 1, 1, 0, 55, tzinfo=timezone.utc).timestamp()
+
+
+@pytest.fixture
+def grid_csv(tmp_path: Path) -> Path:
+    path = tmp_path / "grid.csv"
+    path.write_text("datetime,g_per_kwh\n2025-01-01T00:00Z,100\n2025-01-01T01:00Z,300\n")
+    return path
+
+
+def trial(folder: Path, carbon: CarbonSection, **outcome: Any) -> dict[str, Any]:
+    """Finish a trial that drew 10 W from 00:55 to 01:00 and 30 W to 01:05, by a clock of its own."""
+    folder.mkdir(exist_ok=True)
+    write_json(folder / MANIFEST, {
+        "schema_version": 2, "suite": "t", "label": "eco", "family": "efficient", "size": "tiny", "seed": 0,
+        "control": "", "folder": folder.name, "config": {"carbon": as_table(carbon)}, "gpu": [],
+        "data": {"spec": "mini", "fingerprint": "f"}, "carbon": carbon_table(find_grid(carbon), carbon),
+    })  # fmt: skip
+    write_json(folder / OUTCOME, {"status": "ok", "device": "cpu", "audio_s": 7200.0, **outcome})
+    events = Journal(folder / EVENTS)
+    for after_s, event in ((0, {"event": "session", "session": 0}), (2 * HALF_S, {"event": "exit", "code": 0})):
+        events.write(**event, t_mono_ns=(T0_S + after_s) * 10**9, t_wall_s=BEGIN_S + after_s)
+    events.close()
+    power = JournalWriter(folder / POWER)
+    device = {"device": "cpu", "source": "replay", "kind": "measured", "part": "cpu", "power_from": "instant"}
+    power.comment(segment={"boot_id": "b", "devices": [device]})
+    for t in range(2 * HALF_S + 1):
+        joules = 10.0 * t if t <= HALF_S else 10.0 * HALF_S + 30.0 * (t - HALF_S)
+        watts = 10.0 if t < HALF_S else 30.0
+        now = (T0_S + t) * 10**9
+        power.sample(Sample(now, now, "cpu", "replay", "measured", power_w=watts, energy_j=joules))
+    power.close()
+    return finish(folder)
+
+
+def test_hourly_factors_follow_the_hours_of_the_run(tmp_path: Path, grid_csv: Path) -> None:
+    result = trial(tmp_path / "a", CarbonSection(hourly_csv=str(grid_csv)))
+    row = result["row"]
+    assert row["energy_total_j"] == pytest.approx(40 * HALF_S, rel=0.01)
+    assert row["carbon_intensity_g_per_kwh"] == pytest.approx((10 * 100 + 30 * 300) / 40, rel=0.01)
+    assert row["co2e_g"] == pytest.approx(row["energy_total_j"] / 3.6e6 * row["carbon_intensity_g_per_kwh"])
+    assert (result["carbon"]["factor"]["low_g_per_kwh"], result["carbon"]["factor"]["high_g_per_kwh"]) == (100, 300)
+    assert "weighted by energy" in row["carbon_source"]
+    assert row["carbon_date"] == "2025-01-01T00:55Z to 2025-01-01T01:05Z"
+
+
+def test_the_hours_are_kept_so_that_the_figures_can_be_computed_again(tmp_path: Path, grid_csv: Path) -> None:
+    first = trial(tmp_path / "a", CarbonSection(hourly_csv=str(grid_csv)))
+    grid_csv.unlink()
+    (tmp_path / "a" / RESULT).unlink()
+    assert finish(tmp_path / "a")["row"] == first["row"]
+
+
+def test_hours_that_the_csv_lacks_are_a_warning_with_its_remedy_and_no_figure(tmp_path: Path, grid_csv: Path) -> None:
+    grid_csv.write_text("2024-12-31T00:00Z,100\n")
+    result = trial(tmp_path / "a", CarbonSection(hourly_csv=str(grid_csv)))
+    assert "co2e_g" not in result["row"]
+    (warning,) = [text for text in result["warnings"] if "does not cover" in text]
+    assert "2025-01-01T00:55Z" in warning
+    assert "hourly_csv" in warning
+    stood_in = trial(tmp_path / "b", CarbonSection(hourly_csv=str(grid_csv), region="FRA"))
+    assert stood_in["row"]["carbon_intensity_g_per_kwh"] == pytest.approx(56.039)
+    assert any("stands in" in text for text in stood_in["warnings"])
+
+
+def test_embodied_carbon_pue_and_sci_stand_in_columns_of_their_own(tmp_path: Path) -> None:
+    carbon = CarbonSection(
+        intensity_g_per_kwh=100.0, pue=1.5, embodied="rack-server", embodied_count=0.5, sci_unit="audio_hour"
+    )
+    row = trial(tmp_path / "a", carbon)["row"]
+    assert row["co2e_g"] == pytest.approx(row["energy_total_j"] / 36_000)
+    assert row["overhead_g"] == pytest.approx(row["co2e_g"] / 2)
+    assert row["embodied_g"] == pytest.approx(0.5 * 1e6 * 2 * HALF_S / (4 * 365.25 * 86400))
+    assert row["sci_g"] == pytest.approx((1.5 * row["co2e_g"] + row["embodied_g"]) / 2)
+    assert (row["sci_unit"], row["sci_units"], row["pue"]) == ("audio_hour", 2.0, 1.5)
+    assert "Cloud Carbon Footprint" in row["embodied_source"]
+
+
+def test_gpus_are_charged_by_their_name_in_the_manifest(tmp_path: Path) -> None:
+    carbon = CarbonSection(embodied="auto")
+    row = trial(tmp_path / "a", carbon, device="cuda", gpu="NVIDIA H100 80GB HBM3")["row"]
+    assert row["embodied_g"] == pytest.approx(164e3 * 2 * HALF_S / (3 * 365.25 * 86400))
+    on_cpu = trial(tmp_path / "b", carbon)
+    assert "embodied_g" not in on_cpu["row"]
+    assert any("no GPU is in use" in text for text in on_cpu["warnings"])
+
+
+def test_without_a_region_the_columns_are_absent(tmp_path: Path) -> None:
+    result = trial(tmp_path / "a", CarbonSection(sci_unit="trial", embodied="server"))
+    for name in ("co2e_g", "co2e_low_g", "overhead_g", "sci_g", "sci_units", "carbon_intensity_g_per_kwh", "pue"):
+        assert name not in result["row"]
+    assert result["row"]["embodied_g"] > 0
+    assert any("no SCI figure" in text for text in result["warnings"])
+
+
+def test_in_results_of_the_first_schema_pue_is_taken_out_of_the_emissions(tmp_path: Path) -> None:
+    write_json(tmp_path / MANIFEST, {"schema_version": 1})
+    write_json(tmp_path / RESULT, {"schema_version": 1, "row": {"co2e_g": 15.0, "co2e_low_g": 7.5, "pue": 1.5}})
+    row = load_trial(tmp_path).row
+    assert row == {
+        "co2e_g": pytest.approx(10),
+        "co2e_low_g": pytest.approx(5),
+        "overhead_g": pytest.approx(5),
+        "pue": 1.5,
+    }
+
+
+def test_a_budgets_rate_is_that_of_the_present_hour_and_of_the_first_where_the_csv_lacks_it(tmp_path: Path) -> None:
+    hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    grid = tmp_path / "now.csv"
+    grid.write_text("".join(f"{(hour + timedelta(hours=h)).isoformat()},{200 + h}\n" for h in (0, 1)))
+    table = {"hourly_csv": str(grid), "factor": None, "g_per_joule": 1e-4}
+    assert (present_rate({"carbon": table})() or 0) * 3.6e6 == pytest.approx(200, abs=1.01)
+    grid.write_text("2020-01-01T00:00Z,100\n")
+    assert present_rate({"carbon": table})() == 1e-4
+    grid.unlink()
+    assert present_rate({"carbon": table})() == 1e-4
+    assert present_rate({"carbon": None})() is None
+
+
+@pytest.mark.slow
+def test_a_run_under_a_budget_in_grams_uses_the_hours_of_a_csv(
+    command: Callable[..., list[str]],
+    greenbench: Callable[[list[str]], subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+) -> None:
+    hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    grid = tmp_path / "now.csv"
+    grid.write_text("".join(f"{(hour + timedelta(hours=h)).isoformat()},200\n" for h in (-1, 0, 1)))
+    out = tmp_path / "run"
+    carbon = (f"carbon.hourly_csv={grid}", "carbon.pue=1.3", "carbon.embodied=rack-server", "carbon.sci_unit=trial")
+    done = greenbench(command(out, "budget.grams_co2e=0.002", "power.tdp_w=60", *carbon))
+    assert done.returncode == 0, done.stderr
+    with (out / "report" / "results.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert row["budget_kind"] == "grams_co2e"
+    assert float(row["carbon_intensity_g_per_kwh"]) == pytest.approx(200)
+    assert float(row["energy_budgeted_j"]) / 3.6e6 * 200 == pytest.approx(float(row["budget_spent"]), rel=0.1)
+    parts = [float(row[name]) for name in ("co2e_g", "overhead_g", "embodied_g")]
+    assert float(row["sci_g"]) == pytest.approx(sum(parts))
+    assert row["sci_unit"] == "trial"
+    page = (out / "report" / "index.html").read_text(encoding="utf-8")
+    assert "hourly CSV now.csv, hours of the run weighted by energy" in page
+    assert "Cloud Carbon Footprint" in page
