@@ -15,7 +15,7 @@ from greenbench.evaluate.beam import prefix_beam
 from greenbench.evaluate.context import Context, Side, TaskLeftOut, TaskResult, held_out
 from greenbench.evaluate.linear import Standardised
 from greenbench.evaluate.recurrent import build_head
-from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average
+from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average, macro_metric
 from greenbench.evaluate.sequence import SequenceSchedule, ctc_loss, log_probabilities, train_head
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ def score_texts(
     metrics = {
         "characters_cer_pct": error_rate(references, hypotheses).pct,
         "characters_wer_pct": error_rate(words[0], words[1]).pct,
+        **macro_metric("characters_cer_macro_pct", cer_by_language),
     }
     return metrics, {
         "cer_by_language_pct": cer_by_language,

@@ -9,6 +9,7 @@ import pytest
 from greenbench.config import EvaluateSection
 from greenbench.errors import ConfigError
 from greenbench.evaluate import evaluate
+from greenbench.evaluate.characters import score_texts
 from greenbench.evaluate.controls import ShuffledCorpus
 from greenbench.metrics import METRICS
 from greenbench.models.controls import LogMel
@@ -45,6 +46,17 @@ def test_every_metric_is_registered_and_every_task_explains_itself(all_tasks) ->
     assert set(phones["per_by_language_pct"]) == {"xx", "yy"}
     assert phones["per_macro_pct"] == pytest.approx(sum(phones["per_by_language_pct"].values()) / 2, abs=0.01)
     assert phones["evaluate_s"] > 0
+
+
+def test_the_mean_over_languages_is_a_metric_where_there_are_two(toy: ToyCorpus, all_tasks) -> None:
+    assert all_tasks.metrics["phones_per_macro_pct"] == all_tasks.tasks["phones"]["per_macro_pct"]
+    one = replace(toy, splits={k: tuple(replace(u, language="xx") for u in v) for k, v in toy.splits.items()})
+    assert "phones_per_macro_pct" not in run(one, toy, tasks=("phones",)).metrics
+    texts, languages = ["ab", "abcd"], ["xx", "yy"]
+    metrics, details = score_texts(texts, ["aa", "abcd"], languages)
+    assert metrics["characters_cer_macro_pct"] == details["cer_macro_pct"] == 25.0
+    assert metrics["characters_cer_pct"] == pytest.approx(100 / 6)
+    assert "characters_cer_macro_pct" not in score_texts(texts, texts, ["xx", "xx"])[0]
 
 
 def test_the_same_seed_gives_the_same_figures(toy: ToyCorpus, all_tasks) -> None:
