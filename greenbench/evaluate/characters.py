@@ -96,7 +96,7 @@ def _recognise(context: Context, train: TextSplit, test: TextSplit, *, recurrent
     encoded = [alphabet.encode(text) for text in train.texts]
     out = held_out(train.utterances)
     steps = np.diff(train.frames.offsets) // STACK
-    fits = np.array([0 < _needed(e) <= n for e, n in zip(encoded, steps, strict=True)])
+    fits = np.array([0 < ctc_frames(e) <= n for e, n in zip(encoded, steps, strict=True)])
     fitting, choosing = np.flatnonzero(~out & fits).tolist(), np.flatnonzero(out & fits).tolist()
     if not fitting:
         raise TaskLeftOut("every training text is longer than its audio has frames")
@@ -160,6 +160,6 @@ def _texts(context: Context, side: Side) -> TextSplit:
     return TextSplit(texts, utterances, context.frames(side, chosen))
 
 
-def _needed(symbols: Sequence[int]) -> int:
+def ctc_frames(symbols: Sequence[int]) -> int:
     """Return how many frames CTC needs: one a symbol and a blank between equal neighbours."""
     return len(symbols) + sum(a == b for a, b in pairwise(symbols))
