@@ -152,13 +152,15 @@ class EvaluateSection:
     ``tasks`` are scored on the frozen model with ``heads``. Where ``transfer`` names more than ``frozen``, every
     strategy in it adapts the model to each of ``transfer_tasks`` under ``transfer_budget``. ``data`` names the corpus
     whose labels are used; empty, it is the one that was pretrained on. ``ctc_beam`` prefixes are kept when texts are
-    decoded; 1 is greedy.
+    decoded; 1 is greedy. ``shuffled`` repeats the classification tasks with shuffled training labels, which must end
+    at chance.
     """
 
     data: str = ""
     tasks: tuple[str, ...] = ("phones",)
     heads: tuple[str, ...] = ("linear",)
     ctc_beam: int = 1
+    shuffled: bool = False
     transfer: tuple[str, ...] = ("frozen",)
     transfer_tasks: tuple[str, ...] = ("phones", "keywords")
     transfer_budget: BudgetSection = BudgetSection(seconds=30.0)

@@ -249,10 +249,14 @@ _ALL = (
         description="share of pretraining spent waiting for data",
     ),
     _error("phones_per_pct", "PER", "phone error rate of the linear probe"),
+    _error("phones_per_macro_pct", "PER, macro", "phone error rate, unweighted mean over languages; two or more"),
     _error("phones_recurrent_per_pct", "PER, recurrent", "phone error rate under a small recurrent head"),
     _error("phones_frame_error_pct", "frame error", "phone classification error per frame, linear probe"),
     _error("g2p_per_pct", "PER, g2p", "phone error rate against the texts' dictionary phones, CTC"),
     _error("characters_cer_pct", "CER", "character error rate, CTC"),
+    _error(
+        "characters_cer_macro_pct", "CER, macro", "character error rate, unweighted mean over languages; two or more"
+    ),
     _error("characters_wer_pct", "WER", "word error rate, CTC"),
     _error("keywords_error_pct", "keyword error", "keyword spotting error rate"),
     _error("speaker_error_pct", "speaker error", "speaker identification error rate"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from greenbench.cost.measure import count_call, count_training
 from greenbench.cost.subject import SAMPLE_RATE, at_stage, stage_fractions
 
 if TYPE_CHECKING:
-    from greenbench.models.base import Upstream
+    from greenbench.models.base import Batch, Upstream
 
 FIT_SECONDS = (2.0, 8.0, 16.0)
 
@@ -52,19 +53,32 @@ class BatchFlops:
 
 
 class PassFlops:
-    """FLOPs of ``target_features`` of one batch, without gradients; counted when first needed, like a step's."""
+    """FLOPs of ``call`` (by default ``target_features``) on one batch, without gradients; counted when first needed."""
 
-    def __init__(self, model: Upstream, *, fit_seconds: tuple[float, float, float] = FIT_SECONDS) -> None:
+    def __init__(
+        self,
+        model: Upstream,
+        *,
+        call: Callable[[Upstream, Batch], Any] | None = None,
+        fit_seconds: tuple[float, float, float] = FIT_SECONDS,
+    ) -> None:
         self._model = model
+        self._call = call or (lambda subject, crop: subject.target_features(crop))
         self._lengths = [round(seconds * SAMPLE_RATE) for seconds in fit_seconds]
         self._found: tuple[float, float, float] | None = None
 
     def __call__(self, batch: int, num_samples: int) -> float:
         """Return the FLOPs of one pass of ``batch`` crops of ``num_samples`` samples."""
         if self._found is None:
-            call = lambda model, crop: model.target_features(crop)  # noqa: E731
-            self._found = _curve(self._lengths, [count_call(self._model, call, 1, n) for n in self._lengths])
+            flops = [count_call(self._model, self._call, 1, n) for n in self._lengths]
+            self._found = _curve(self._lengths, flops)
         return _at(self._found, batch, num_samples)
+
+
+def through_three(lengths: list[int], flops: list[float]) -> Callable[[int], float]:
+    """Return the FLOPs of one crop as a parabola of its length in samples, through three counts."""
+    curve = _curve(lengths, flops)
+    return lambda num_samples: _at(curve, 1, num_samples)
 
 
 def _curve(lengths: list[int], flops: list[float]) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from greenbench.evaluate.beam import prefix_beam
 from greenbench.evaluate.context import Context, Side, TaskLeftOut, TaskResult, held_out
 from greenbench.evaluate.linear import Standardised
 from greenbench.evaluate.recurrent import build_head
-from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average
+from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average, macro_metric
 from greenbench.evaluate.sequence import SequenceSchedule, ctc_loss, log_probabilities, train_head
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def recognise(
     encoded = [alphabet.encode(sequence) for sequence in train.sequences]
     out = held_out(train.utterances)
     steps = np.diff(train.frames.offsets) // STACK
-    fits = np.array([0 < _needed(e) <= n for e, n in zip(encoded, steps, strict=True)])
+    fits = np.array([0 < ctc_frames(e) <= n for e, n in zip(encoded, steps, strict=True)])
     fitting, choosing = np.flatnonzero(~out & fits).tolist(), np.flatnonzero(out & fits).tolist()
     if not fitting:
         raise TaskLeftOut("every training text is longer than its audio has frames")
@@ -147,6 +147,7 @@ def score_texts(
     metrics = {
         "characters_cer_pct": error_rate(references, hypotheses).pct,
         "characters_wer_pct": error_rate(words[0], words[1]).pct,
+        **macro_metric("characters_cer_macro_pct", cer_by_language),
     }
     return metrics, {
         "cer_by_language_pct": cer_by_language,
@@ -167,6 +168,6 @@ def _texts(context: Context, side: Side) -> TextSplit:
     return TextSplit(texts, utterances, context.frames(side, chosen))
 
 
-def _needed(symbols: Sequence[int]) -> int:
+def ctc_frames(symbols: Sequence[int]) -> int:
     """Return how many frames CTC needs: one a symbol and a blank between equal neighbours."""
     return len(symbols) + sum(a == b for a, b in pairwise(symbols))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from greenbench.evaluate.alignment import SILENCE
+
 if TYPE_CHECKING:
     from greenbench.data.corpus import Utterance
 
@@ -16,7 +18,8 @@ class ShuffledCorpus:
     """A labelled corpus whose training labels are dealt out anew; audio and test labels stay as they are.
 
     Words, languages, speakers and keywords change places between utterances; phones change places between the
-    segments of all utterances, so that each keeps its times and the whole its frequencies.
+    segments of all utterances, so that each keeps its times and the whole its frequencies. What no segment covers is
+    silence and takes part, or a probe would go on learning it.
     """
 
     def __init__(self, splits: dict[str, Sequence[Utterance]], *, seed: int) -> None:
@@ -37,9 +40,24 @@ def _shuffled(utterances: Sequence[Utterance], rng: np.random.Generator) -> tupl
             order = rng.permutation(places)
             for place, source in zip(places, order, strict=True):
                 result[place] = replace(result[place], **{key: getattr(utterances[source], key)})
-    labels = [label for u in utterances for label, _, _ in u.phones or ()]
+    segments = [_covered(u) for u in utterances]
+    labels = [label for part in segments for label, _, _ in part]
     dealt = iter([labels[i] for i in rng.permutation(len(labels))])
-    for place, u in enumerate(result):
-        if u.phones:
-            result[place] = replace(u, phones=tuple((next(dealt), start, end) for _, start, end in u.phones))
+    for place, part in enumerate(segments):
+        if part:
+            result[place] = replace(result[place], phones=tuple((next(dealt), start, end) for _, start, end in part))
     return tuple(result)
+
+
+def _covered(utterance: Utterance) -> list[tuple[str, float, float]]:
+    """Return an utterance's segments with silence in the gaps; nothing without alignments."""
+    found: list[tuple[str, float, float]] = []
+    at = 0.0
+    for label, start, end in utterance.phones or ():
+        if start > at:
+            found.append((SILENCE, at, start))
+        found.append((label, start, end))
+        at = max(at, end)
+    if found and utterance.duration_s > at:
+        found.append((SILENCE, at, utterance.duration_s))
+    return found

@@ -14,7 +14,7 @@ from greenbench.evaluate.context import Context, TaskLeftOut, TaskResult, held_o
 from greenbench.evaluate.decoding import Transitions, bigram_log_probabilities, decode
 from greenbench.evaluate.linear import fit_linear_probe
 from greenbench.evaluate.representation import Frames
-from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average
+from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average, macro_metric
 
 if TYPE_CHECKING:
     from greenbench.data.corpus import Utterance
@@ -151,4 +151,5 @@ def linear_phones(context: Context) -> TaskResult:
         "weight_decay": final.weight_decay,
         "held_out_per_pct": round(held_out_pct, 3),
     }
-    return TaskResult({"phones_per_pct": pct, "phones_frame_error_pct": 100.0 * float(wrong.mean())}, details)
+    metrics = {"phones_per_pct": pct, "phones_frame_error_pct": 100.0 * float(wrong.mean())}
+    return TaskResult(metrics | macro_metric("phones_per_macro_pct", details["per_by_language_pct"]), details)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -14,10 +15,10 @@ from greenbench.data.g2p import REMEDY, available_backends
 from greenbench.errors import ConfigError, did_you_mean
 from greenbench.evaluate.context import Context, Side, TaskLeftOut
 from greenbench.evaluate.representation import Featurize, Progress, Waveforms, silent
+from greenbench.evaluate.shuffled import shuffled_labels
 from greenbench.evaluate.tasks import FALLBACKS, TASKS
 from greenbench.evaluate.transfer import STRATEGIES, run_transfer
-from greenbench.evaluate.transfer.table import with_memory_factor
-from greenbench.evaluate.transfer.tasks import TRANSFER_TASKS
+from greenbench.evaluate.transfer.table import TRANSFER_TASKS, with_memory_factor
 from greenbench.models.base import Upstream
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def evaluate(
         # In a trainer's autocast region hidden states and probes would be rounded to 8 bits: all is float32 here.
         with torch.autocast("cpu", enabled=False), torch.autocast(context.device.type, enabled=False):
             evaluation = run_tasks(context, settings.tasks)
+            if settings.shuffled:
+                _shuffled(context, settings, evaluation)
             if set(settings.transfer) - {"frozen"}:
                 _transfer(context, settings, evaluation, joules, grams_per_joule)
             return evaluation
@@ -120,6 +123,13 @@ def run_tasks(context: Context, tasks: Sequence[str]) -> Evaluation:
     return evaluation
 
 
+def _shuffled(context: Context, settings: EvaluateSection, evaluation: Evaluation) -> None:
+    begin = time.monotonic()
+    found, left_out = shuffled_labels(_named(context, "shuffled labels"), settings.tasks)
+    evaluation.left_out.update(left_out)
+    evaluation.tasks["shuffled"] = {"tasks": found, "evaluate_s": round(time.monotonic() - begin, 2)}
+
+
 def _transfer(
     context: Context,
     settings: EvaluateSection,
@@ -142,7 +152,7 @@ def _transfer(
 
 
 def check_settings(settings: EvaluateSection) -> None:
-    """Raise :class:`ConfigError` for tasks and heads that do not exist or need what is not installed."""
+    """Raise :class:`ConfigError` for tasks, heads and strategies that do not exist or whose library is missing."""
     for name in settings.tasks:
         if name not in TASKS:
             raise ConfigError(f"[evaluate] tasks: unknown task {name!r}{did_you_mean(name, TASKS)}")
@@ -154,11 +164,8 @@ def check_settings(settings: EvaluateSection) -> None:
     for name in settings.transfer:
         if name not in STRATEGIES:
             raise ConfigError(f"[evaluate] transfer: unknown strategy {name!r}{did_you_mean(name, STRATEGIES)}")
-    if settings.transfer_budget.kind == "flops":
-        raise ConfigError(
-            "[evaluate] transfer_budget: flops are not counted for adaptations; "
-            "allowed: seconds, joules, audio_hours, steps, grams_co2e"
-        )
+    if "lora" in settings.transfer and find_spec("peft") is None:
+        raise ConfigError("[evaluate] transfer: 'lora' needs peft; install it: pip install 'greenbench[lora]'")
     for name in settings.transfer_tasks:
         if name not in TRANSFER_TASKS:
             raise ConfigError(f"[evaluate] transfer_tasks: unknown task {name!r}{did_you_mean(name, TRANSFER_TASKS)}")

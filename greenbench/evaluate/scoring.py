@@ -45,3 +45,8 @@ def grouped_error_pct(
 def macro_average(per_group: dict[str, float]) -> float:
     """Return the unweighted mean over groups."""
     return round(float(np.mean(list(per_group.values()))), 3)
+
+
+def macro_metric(name: str, per_group: dict[str, float]) -> dict[str, float]:
+    """Return the macro average as a metric; nothing where there is one language: it would say the same twice."""
+    return {name: macro_average(per_group)} if len(per_group) > 1 else {}

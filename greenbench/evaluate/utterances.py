@@ -21,6 +21,16 @@ SCHEDULE = Schedule(batch=64, layer_epochs=20, choosing_epochs=20, epochs=30, we
 OWN_TEST_SHARE = 4
 
 
+def guess_error_pct(answers: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the expected error in percent of the same answers dealt out at random: what a blind probe reaches.
+
+    ``answers`` and ``wanted`` (N,) are class numbers; -1 among ``wanted`` is a class that training never showed.
+    """
+    names, shares = np.unique(answers, return_counts=True)
+    hits = sum(share * int((wanted == name).sum()) for name, share in zip(names, shares, strict=True))
+    return 100.0 * (1.0 - float(hits) / max(len(wanted), 1) ** 2)
+
+
 def pool(frames: Frames) -> np.ndarray:
     """Return mean and deviation over each utterance's frames, (L, U, 2 D) float16."""
     count, _, width = frames.layers.shape
@@ -64,6 +74,7 @@ def classify(
         "test_utterances": len(wanted),
         "error_by_class_pct": by_class,
         "chance_error_pct": round(100.0 * float((wanted != commonest).mean()), 2),
+        "guess_error_pct": guess_error_pct(found, wanted),
         "layer_weights": probe.layer_weights,
         "weight_decay": probe.weight_decay,
     }

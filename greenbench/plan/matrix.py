@@ -90,6 +90,8 @@ def config_hash(suite: Suite, arm: Arm, seed: int) -> str:
     one hash), nor do carbon, power and protocol, nor how often something is logged or saved.
     """
     train = {key: value for key, value in as_table(arm.train or suite.train).items() if key not in _NO_EFFECT}
+    # A control that is off changes nothing: trials from before it was there keep their hash.
+    evaluate = {k: v for k, v in as_table(suite.evaluate).items() if k != "shuffled" or v}
     return digest(
         {
             "spec": None if arm.spec is None else as_table(replace(arm.spec, label="")),
@@ -98,7 +100,7 @@ def config_hash(suite: Suite, arm: Arm, seed: int) -> str:
             "seed": seed,
             "budget": suite.budget,
             "train": train,
-            "evaluate": suite.evaluate,
+            "evaluate": evaluate,
             "data": suite.suite.data,
         }
     )

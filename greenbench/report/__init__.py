@@ -18,6 +18,8 @@ class ReportPaths:
     results_csv: Path
     phases_csv: Path
     curves_csv: Path
+    transfer_csv: Path
+    """Written only where a trial was transferred."""
     markdown: Path
     latex: Path
     figures: Path
@@ -43,8 +45,8 @@ def write_report(
     """
     settings = collect([Path(p) for p in run_dirs], across_machines=across_machines, baseline=baseline)
     paths = ReportPaths(
-        out / "index.html", out / "results.csv", out / "phases.csv", out / "curves.csv", out / "results.md",
-        out / "results.tex", out / "figures", out / "model_cards",
+        out / "index.html", out / "results.csv", out / "phases.csv", out / "curves.csv",
+        out / "transfer.csv", out / "results.md", out / "results.tex", out / "figures", out / "model_cards",
     )  # fmt: skip
     try:
         for folder in (out, paths.figures, paths.model_cards):
@@ -68,6 +70,10 @@ def _write_all(settings: list[Setting], paths: ReportPaths) -> None:
     tables.write_csv(paths.results_csv, tables.RESULT_COLUMNS, map(tables.result_row, trials))
     tables.write_csv(paths.phases_csv, tables.PHASE_COLUMNS, (row for t in trials for row in tables.phase_rows(t)))
     tables.write_csv(paths.curves_csv, tables.CURVE_COLUMNS, (row for t in trials for row in tables.curve_rows(t)))
+    transferred = [row for t in trials for row in tables.transfer_rows(t)]
+    paths.transfer_csv.unlink(missing_ok=True)
+    if transferred:
+        tables.write_csv(paths.transfer_csv, tables.TRANSFER_COLUMNS, transferred)
     claims = [claims_of(setting) for setting in settings]
     drawn = [_draw(setting) for setting in settings]
     landscape = build_landscape(settings)

@@ -15,7 +15,7 @@ from greenbench.report.figures.power import MAX_TIMELINES
 from greenbench.report.figures.style import Figure, css_variables
 from greenbench.report.figures.tradeoff import ENERGY
 from greenbench.report.landscape import Landscape
-from greenbench.report.sections import arm_swatch, comparison, controls, languages, ranked, ratio, transfer
+from greenbench.report.sections import arm_swatch, comparison, controls, languages, ranked, ratio, shuffled, transfer
 from greenbench.report.verdicts import Claims, claims_table, targets_note, targets_table
 from greenbench.report.view import MARKS, Cell, Row, TableView, metric_head, plain
 from greenbench.report.view import Head as ColumnHead
@@ -152,6 +152,7 @@ def _setting_view(setting: Setting, claims: Claims, drawn: Drawn, heading: str) 
         "The suite key transfer in [evaluate] adds fine-tuning strategies.",
         "languages": languages(setting),
         "controls": controls(setting),
+        "shuffled": shuffled(setting),
         "controls_note": words.controls_note(setting),
         "baseline": base.label if base else "",
     }

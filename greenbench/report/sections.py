@@ -139,9 +139,32 @@ def controls(setting: Setting) -> TableView:
     return TableView("Controls", heads, tuple(rows))
 
 
+def shuffled(setting: Setting) -> TableView:
+    """Build the table of the shuffled-label control: one row per arm and task, the worst seed of each shown.
+
+    An error below the interval would say that a probe reads something other than the representation.
+    """
+    rows = []
+    for arm in with_controls(setting):
+        found: dict[str, list[Mapping[str, Any]]] = {}
+        for trial in arm.counted:
+            tasks = (((trial.result or {}).get("tasks") or {}).get("shuffled") or {}).get("tasks") or {}
+            for task, entry in tasks.items():
+                found.setdefault(task, []).append(entry)
+        for task, entries in found.items():
+            worst = min(entries, key=lambda e: float(e["error_pct"]) - float(e["guess_error_pct"]))
+            texts = [f"{worst[key]:.1f} %" for key in ("error_pct", "guess_error_pct", "majority_error_pct")]
+            span = f"{worst['low_pct']:.1f} to {worst['high_pct']:.1f} %"
+            verdict = "yes" if all(e["at_chance"] for e in entries) else "no"
+            rows.append(Row((arm_cell(arm), Cell(task), *(Cell(t) for t in (*texts, span, verdict)))))
+    heads = ("Representation", "Task", "Error", "Chance", "Commonest label", "99 % about chance", "At chance")
+    return TableView("Shuffled labels", tuple(Head(text) for text in heads), tuple(rows), text=(0, 1))
+
+
 _TRANSFER = (
     ("energy_j", "Energy", "energy_total_j"), ("duration_s", "Time", "wall_s"),
-    ("peak_memory_bytes", "Peak memory", "peak_memory_bytes"), ("trained_params", "Trained parameters", "params"),
+    ("flops", "FLOPs", "pretrain_flops"), ("peak_memory_bytes", "Peak memory", "peak_memory_bytes"),
+    ("trained_params", "Trained parameters", "params"),
 )  # fmt: skip
 
 

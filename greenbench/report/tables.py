@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from greenbench.metrics import IDENTITY_COLUMNS, METRICS
 from greenbench.records import SCHEMA_VERSION, Trial
-from greenbench.report.collect import budget_of, number, status
+from greenbench.report.collect import budget_of, energy_kind, number, status
 
 RESULT_COLUMNS = (*IDENTITY_COLUMNS, *METRICS)
 _KEY = ("suite", "model", "control", "size", "seed")
@@ -19,6 +19,11 @@ PHASE_COLUMNS = (
 )  # fmt: skip
 CURVE_COLUMNS = (
     *_KEY, "step", "fraction", "seconds", "audio_h", "joules", "co2e_g", "loss", "lr",
+)  # fmt: skip
+TRANSFER_COLUMNS = (
+    *_KEY, "task", "strategy", "metric", "error_pct", "energy_j", "energy_kind", "duration_s", "flops", "steps",
+    "audio_h", "peak_memory_bytes", "step_memory_bytes", "cache_bytes", "memory_factor", "trained_params",
+    "trained_pct", "head_params", "total_params", "budget_kind", "budget_limit",
 )  # fmt: skip
 
 
@@ -84,6 +89,14 @@ def curve_rows(trial: Trial) -> Iterator[dict[str, Any]]:
             "audio_h": None if audio_s is None else audio_s / 3600,
             "co2e_g": record.get("grams"),
         }
+
+
+def transfer_rows(trial: Trial) -> Iterator[dict[str, Any]]:
+    """Yield a trial's rows of ``transfer.csv``: one a task and strategy. A kind stands only where there are joules."""
+    key = _key(trial)
+    for entry in (trial.result or {}).get("transfer") or []:
+        known = number(entry.get("energy_j")) is not None
+        yield {**key, **entry, "energy_kind": energy_kind(trial) if known else None}
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from greenbench.report import words
 from greenbench.report.collect import Setting
-from greenbench.report.sections import comparison
+from greenbench.report.sections import comparison, shuffled, transfer
 from greenbench.report.verdicts import Claims
 from greenbench.report.view import MARKS, Cell, TableView
 
@@ -39,13 +39,16 @@ def escape_latex(text: str) -> str:
 
 
 def markdown(settings: Sequence[Setting], claims: Sequence[Claims]) -> str:
-    """Return the report's text and comparison tables as Markdown."""
+    """Return the report's text, comparison, transfer and shuffled-label tables as Markdown."""
     parts = ["# greenbench results", ""]
     for setting, claim in zip(settings, claims, strict=True):
         parts += [escape_markdown(words.verdict_sentence(setting, claim)), ""]
         parts += [escape_markdown(note) for note in claim.notes] + [""]
         parts += [*_markdown_table(comparison(setting, claim)), ""]
         parts += [escape_markdown(words.comparison_note(setting)), _legend(), ""]
+        for table in (transfer(setting), shuffled(setting)):
+            if table.rows:
+                parts += [f"## {table.label}", "", *_markdown_table(table), ""]
     warnings = words.warnings_of(settings)
     if warnings:
         parts += ["## Warnings", "", *(f"- {escape_markdown(w.text)}" for w in warnings), ""]

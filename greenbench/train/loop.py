@@ -101,6 +101,12 @@ class Pretraining:
         self._saved_at = time.monotonic()
         self._in_flight: deque[Any] = deque()
 
+    def loss_of(self, batch: Batch, info: StepInfo) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Return a batch's loss, a scalar, and figures for the journal, in the number format of training."""
+        with autocast(self.device, self.dtype):
+            loss, extras = self._forward(batch, info)
+        return loss, extras
+
     def run(self) -> Literal["finished", "stopped", "targets"]:
         """Train until the budget ends, a stop is requested (a checkpoint is written) or targets are to be made anew.
 
@@ -169,11 +175,11 @@ class Pretraining:
         info = StepInfo(self.state.step, min(1.0, self.ledger.fraction), self.generator)
         factor = learning_rate_factor(self._schedule_position(info.fraction), self.recipe)
         parts = max(1, self.settings.grad_accumulation)
-        audio_s, flops, loss_sum, extras = 0.0, 0.0, torch.zeros((), device=self.device), {}
+        audio_s, flops, loss_sum = 0.0, 0.0, torch.zeros((), device=self.device)
+        extras: dict[str, Any] = {}
         for _ in range(parts):
             batch = cut(next(self.loader), share)
-            with autocast(self.device, self.dtype):
-                loss, extras = self._forward(batch, info)
+            loss, extras = self.loss_of(batch, info)
             self.scaler.scale(loss / parts).backward()
             loss_sum += loss.detach() / parts
             audio_s += batch.audio_s

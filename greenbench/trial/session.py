@@ -26,6 +26,7 @@ from greenbench.models.layer_drop import drop_layers
 from greenbench.models.registry import build, source_fingerprint
 from greenbench.records import CHECKPOINTS, OUTCOME, write_json
 from greenbench.train.checkpoint import CheckpointStore
+from greenbench.train.compiling import compile_ahead
 from greenbench.train.loop import Diverged, Pretraining
 from greenbench.train.precision import autocast, check_attention, pick_device, pick_dtype
 from greenbench.trial.emissions import present_rate
@@ -201,6 +202,10 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[Features | None, bool]:
     if saved:
         training.restore(*saved)
         worker.events.write(event="resume", step=training.state.step)
+    if suite.train.compile:
+        # A resumed session compiles once more; the budget has paid for it already.
+        with worker.phase("compile", charged=fresh):
+            compile_ahead(training, charged=fresh)
     while True:
         with worker.phase("pretrain"):
             try:

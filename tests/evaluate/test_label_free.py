@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from greenbench.evaluate import abx
 from greenbench.evaluate.label_free import effective_rank, pnmi
+from tests.reference import fastabx_figures
 from tests.reference import slow_evaluation as slow
 
 
@@ -62,6 +63,22 @@ def test_abx_is_the_average_over_triples_speakers_and_pairs() -> None:
     error, pairs = abx.abx_error_pct(layer, tokens)
     assert error == pytest.approx(slow.abx_error_pct(plain), abs=1e-3)
     assert pairs == 6
+
+
+@pytest.mark.parametrize("seed", sorted(fastabx_figures.FIGURES_PCT))
+def test_abx_is_what_fastabx_says(seed: int) -> None:
+    frames, drawn = fastabx_figures.drawn_tokens(seed)
+    error, _ = abx.abx_error_pct(frames, [abx.Token(*token) for token in drawn])
+    assert error == pytest.approx(fastabx_figures.FIGURES_PCT[seed], abs=1e-4)
+    plain = [(phone, speaker, frames[begin:end]) for phone, speaker, begin, end in drawn]
+    assert slow.abx_error_pct(plain) == pytest.approx(error, abs=1e-3)
+
+
+def test_abx_is_what_an_installed_fastabx_says() -> None:
+    pytest.importorskip("fastabx", reason="fastabx needs Python 3.12 or newer")
+    frames, drawn = fastabx_figures.drawn_tokens(7)
+    error, _ = abx.abx_error_pct(frames, [abx.Token(*token) for token in drawn])
+    assert error == pytest.approx(fastabx_figures.fastabx_error_pct(frames, drawn), abs=1e-4)
 
 
 def test_abx_is_at_chance_for_noise_and_zero_for_separate_phones() -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from greenbench.config import EvaluateSection
+from greenbench.data.corpus import load_corpus
+from greenbench.data.feature_store import FeatureStore
+from greenbench.data.features import LOGMEL_80, extract
+from greenbench.data.waveforms import prepare_waveforms
 from greenbench.errors import ConfigError
 from greenbench.evaluate import evaluate
+from greenbench.evaluate.characters import score_texts
 from greenbench.evaluate.controls import ShuffledCorpus
+from greenbench.evaluate.utterances import guess_error_pct
 from greenbench.metrics import METRICS
 from greenbench.models.controls import LogMel
 from tests.evaluate.conftest import ToyCorpus
@@ -47,20 +55,75 @@ def test_every_metric_is_registered_and_every_task_explains_itself(all_tasks) ->
     assert phones["evaluate_s"] > 0
 
 
+def test_the_mean_over_languages_is_a_metric_where_there_are_two(toy: ToyCorpus, all_tasks) -> None:
+    assert all_tasks.metrics["phones_per_macro_pct"] == all_tasks.tasks["phones"]["per_macro_pct"]
+    one = replace(toy, splits={k: tuple(replace(u, language="xx") for u in v) for k, v in toy.splits.items()})
+    assert "phones_per_macro_pct" not in run(one, toy, tasks=("phones",)).metrics
+    texts, languages = ["ab", "abcd"], ["xx", "yy"]
+    metrics, details = score_texts(texts, ["aa", "abcd"], languages)
+    assert metrics["characters_cer_macro_pct"] == details["cer_macro_pct"] == 25.0
+    assert metrics["characters_cer_pct"] == pytest.approx(100 / 6)
+    assert "characters_cer_macro_pct" not in score_texts(texts, texts, ["xx", "xx"])[0]
+
+
 def test_the_same_seed_gives_the_same_figures(toy: ToyCorpus, all_tasks) -> None:
     again = run(toy, toy, tasks=("phones", *CLASSIFIED, "pnmi"))
     for name, value in again.metrics.items():
         assert value == all_tasks.metrics[name]
 
 
-def test_shuffled_labels_reach_chance(toy: ToyCorpus, all_tasks) -> None:
-    shuffled = run(ShuffledCorpus(toy.splits, seed=1), toy, tasks=("phones", *CLASSIFIED))
-    for name in CLASSIFIED:
-        chance = shuffled.tasks[name]["chance_error_pct"]
-        assert shuffled.metrics[f"{name}_error_pct"] > 0.6 * chance
-        assert shuffled.metrics[f"{name}_error_pct"] > all_tasks.metrics[f"{name}_error_pct"] + 20
-    # Always answering the commonest label of these frames is wrong on about two thirds of them.
-    assert shuffled.metrics["phones_frame_error_pct"] > 60
+def test_shuffled_labels_reach_chance_in_every_classification_task(toy: ToyCorpus, all_tasks) -> None:
+    result = run(toy, toy, tasks=("phones", *CLASSIFIED, "effective_rank"), shuffled=True)
+    found = result.tasks["shuffled"]["tasks"]
+    assert set(found) == {"phones", *CLASSIFIED}
+    for name, entry in found.items():
+        assert entry["low_pct"] < entry["guess_error_pct"] < entry["high_pct"]
+        assert entry["error_pct"] >= entry["low_pct"], name
+    assert found["phones"]["error_pct"] > all_tasks.metrics["phones_frame_error_pct"] + 40
+    # The real labels give the figures that they give without the control.
+    for name, value in result.metrics.items():
+        assert value == all_tasks.metrics[name]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chance_is_the_mean_over_dealing_the_same_answers_anew(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    answers, wanted = rng.integers(0, 3, 40), rng.integers(-1, 4, 40)
+    dealt = [100.0 * float((rng.permutation(answers) != wanted).mean()) for _ in range(4000)]
+    assert guess_error_pct(answers, wanted) == pytest.approx(np.mean(dealt), abs=0.5)
+    assert guess_error_pct(np.zeros(4, int), np.array([0, 0, 1, -1])) == 50.0
+
+
+def test_shuffling_leaves_no_silence_between_segments_in_place(toy: ToyCorpus) -> None:
+    holes = tuple(
+        replace(u, phones=tuple(p for p in u.phones if p[0] != "sil")) if u.phones else u for u in toy.split("train")
+    )
+    dealt = ShuffledCorpus({"train": holes, "test": toy.split("test")}, seed=1).split("train")
+    for before, after in zip(holes, dealt, strict=True):
+        if before.phones:
+            assert after.phones is not None
+            assert after.phones[0][1] == 0.0
+            assert after.phones[-1][2] == pytest.approx(before.duration_s, abs=0.01)
+            assert all(a[2] == b[1] for a, b in pairwise(after.phones))
+    spoken = [p[0] for u in dealt for p in u.phones or ()]
+    assert spoken.count("a") == sum(p[0] == "a" for u in holes for p in u.phones or ())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_shuffled_labels_reach_chance_on_the_embedded_corpus() -> None:
+    corpus = load_corpus("mini")
+    stores = prepare_waveforms(corpus, workers=1, progress=None)
+    model = LogMel()
+    assert model.feature_spec is not None
+    features = FeatureStore.compute(stores["pretrain"], model.feature_spec)
+    settings = EvaluateSection(tasks=("phones", *CLASSIFIED), shuffled=True)
+    result = evaluate(
+        model, corpus, stores, lambda wave: features.normalise(extract(wave, LOGMEL_80)), settings, seed=0
+    )  # fmt: skip
+    for name, entry in result.tasks["shuffled"]["tasks"].items():
+        assert entry["at_chance"], (name, entry)
+        assert entry["answers"] >= 100
 
 
 @pytest.mark.slow

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import copy
+import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from greenbench.config import BudgetSection, EvaluateSection
+from greenbench.cost.model_cost import feature_flops_per_audio_s
 from greenbench.errors import ConfigError
 from greenbench.evaluate import evaluate
+from greenbench.evaluate.context import Context, Side
+from greenbench.evaluate.runner import check_settings
 from greenbench.evaluate.transfer import STRATEGIES
 from greenbench.evaluate.transfer.memory import peak_extra_bytes, resident_bytes
+from greenbench.evaluate.transfer.operations import StepFlops
+from greenbench.evaluate.transfer.tasks import Crops
+from greenbench.evaluate.transfer.text import CharactersTask
 from greenbench.models.controls import LogMel
 from tests.evaluate.conftest import TinyTrunk, ToyCorpus
 
@@ -117,9 +126,83 @@ def test_a_budget_of_joules_without_a_meter_is_refused(toy: ToyCorpus, trunk: Ti
         transfer(trunk, toy, strategies=("full",), budget=BudgetSection(joules=60.0))
 
 
-def test_a_currency_that_nobody_counts_is_refused_before_anything_runs(toy: ToyCorpus, trunk: TinyTrunk) -> None:
-    with pytest.raises(ConfigError, match="flops are not counted"):
-        transfer(trunk, toy, budget=BudgetSection(flops=1e9))
+def test_a_budget_of_flops_ends_the_adaptation_and_counts_forward_and_backward(
+    toy: ToyCorpus, trunk: TinyTrunk
+) -> None:
+    rows, _ = transfer(trunk, toy, strategies=("full", "frozen", "bitfit"), budget=BudgetSection(flops=3e9))
+    for row in rows.values():
+        assert 0.9 * 3e9 < row["flops"] <= 3e9
+        assert row["steps"] > 0
+    # 2 FLOPs a weight and frame forward and 4 backward; the first map's input needs no gradient.
+    first, blocks, head = 160 * 32, 2 * 2 * 32 * 128, 6 * 32
+    audio_s = rows["full"]["audio_h"] * 3600
+    by_hand = 50 * (4 * first + 6 * blocks + 6 * head) + feature_flops_per_audio_s(trunk)
+    assert rows["full"]["flops"] == pytest.approx(audio_s * by_hand, rel=0.05)
+    assert rows["bitfit"]["flops"] / rows["bitfit"]["steps"] < rows["full"]["flops"] / rows["full"]["steps"]
+
+
+def test_without_peft_lora_is_refused_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(ConfigError, match=r"'lora' needs peft; install it: pip install 'greenbench\[lora\]'"):
+        check_settings(EvaluateSection(transfer=("frozen", "lora")))
+    check_settings(EvaluateSection(transfer=("frozen", "full")))
+
+
+@pytest.mark.slow
+def test_every_strategy_learns_text_from_a_folder_without_alignments(toy: ToyCorpus) -> None:
+    pytest.importorskip("peft")
+    bare = replace(toy, splits={k: tuple(replace(u, phones=None) for u in v) for k, v in toy.splits.items()})
+    torch.manual_seed(0)
+    rows, result = transfer(
+        TinyTrunk(width=32, depth=2), bare, tasks=("characters",), budget=BudgetSection(steps=250)
+    )  # fmt: skip
+    assert set(rows) == set(STRATEGIES)
+    for name, row in rows.items():
+        assert row["metric"] == "characters_cer_pct"
+        assert row["error_pct"] < 60, name
+        assert row["details"]["cer_macro_pct"] > 0
+        assert row["flops"] > 0
+    assert not result.left_out
+
+
+def test_phones_give_way_to_text_where_there_are_no_alignments(toy: ToyCorpus, trunk: TinyTrunk) -> None:
+    bare = replace(toy, splits={k: tuple(replace(u, phones=None) for u in v) for k, v in toy.splits.items()})
+    _, result = transfer(trunk, bare, strategies=("frozen", "full"), budget=BudgetSection(steps=3))
+    assert [r["task"] for r in result.tasks["transfer"]["results"]] == ["characters", "characters"]
+    assert "adapted instead to: characters" in result.left_out["transfer to phones"]
+
+
+def test_the_loss_of_text_does_not_see_the_silence_behind_shorter_utterances(toy: ToyCorpus, trunk: TinyTrunk) -> None:
+    context = Context(
+        trunk, Side(toy.split("train"), toy.stores["train"]), Side(toy.split("test"), toy.stores["test"]),
+        toy.featurize, 0, torch.device("cpu"), 600.0, 600.0,
+    )  # fmt: skip
+    task = CharactersTask(context)
+    assert sorted(p for group in task.groups for p in group.positions) == list(range(len(task.audio)))
+    for group in task.groups:
+        assert group.audio_s <= 16.0
+        assert {len(task.audio[p]) for p in group.positions} == {group.num_samples}
+    group = task.groups[0]
+    logits = torch.randn(len(group.positions), group.num_samples // 640, task.classes)
+    expected = task.loss(logits, group)
+    for row, position in enumerate(group.positions):
+        logits[row, task.steps[position] :] = 50.0 * torch.randn(task.classes)
+    assert torch.equal(task.loss(logits, group), expected)
+
+
+def test_flops_of_lengths_in_between_lie_on_the_parabola_of_three() -> None:
+    weights = torch.randn(8, 8)
+
+    def attention(crops: Crops) -> None:
+        rows = torch.randn(len(crops.positions), crops.num_samples, 8) @ weights
+        rows @ rows.transpose(1, 2)
+
+    def crops(count: int, length: int) -> Crops:
+        return Crops(np.arange(count), np.zeros(count, dtype=np.int64), length)
+
+    flops = StepFlops.count([crops(n, length) for n, length in ((4, 10), (3, 20), (2, 30), (1, 50))], attention)
+    for count, length in ((4, 10), (3, 20), (5, 30), (1, 50)):
+        assert flops(crops(count, length)) == pytest.approx(count * (2 * length * 64 + 2 * length**2 * 8))
 
 
 def test_clip_tasks_transfer_too(toy: ToyCorpus, trunk: TinyTrunk) -> None:

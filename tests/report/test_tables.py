@@ -7,6 +7,7 @@ from pathlib import Path
 from greenbench.metrics import IDENTITY_COLUMNS, METRICS
 from greenbench.records import RESULT
 from greenbench.report import ReportPaths, write_report
+from greenbench.report.tables import TRANSFER_COLUMNS
 from report.folders import ECO, LOGMEL, MELHUBERT, write_run
 
 DESIGNED = [
@@ -152,8 +153,40 @@ def test_the_transfer_table_ranks_strategies_and_names_the_memory_they_save(tmp_
             for name, error, memory, factor in rows
         ]  # fmt: skip
         path.write_text(json.dumps(result))
-    page = write_report([run], tmp_path / "report").html.read_text()
+    report = write_report([run], tmp_path / "report")
+    page = report.html.read_text()
     table = page[page.index("Less memory than full") :]
     assert table.index(">lora<") < table.index(">full<") < table.index(">read<")
     assert "2.91 ×" in table
     assert "1.51 ×" in table
+    with report.transfer_csv.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert len(found) == 2 * len(rows)
+    assert tuple(found[0]) == TRANSFER_COLUMNS
+    assert {(r["seed"], r["task"], r["strategy"]) for r in found} == {
+        (seed, "phones", name) for seed in "01" for name in ("full", "read", "lora")
+    }
+    assert (found[0]["error_pct"], found[0]["energy_kind"], found[0]["flops"]) == ("30", "modelled", "")
+    text = report.markdown.read_text()
+    assert text.index("## Transfer") < text.index("| lora |") < text.index("| full |") < text.index("| read |")
+
+
+def test_without_transfer_there_is_no_transfer_file(report: ReportPaths) -> None:
+    assert not report.transfer_csv.exists()
+    assert "## Transfer" not in report.markdown.read_text()
+
+
+def test_shuffled_labels_stand_in_a_table_with_their_chance(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", arms=(ECO, LOGMEL), seeds=2)
+    for number, path in enumerate(sorted(run.glob(f"{ECO.label}-s*/{RESULT}"))):
+        result = json.loads(path.read_text())
+        entry = {"error_pct": 81.0 - 20 * number, "guess_error_pct": 83.3, "majority_error_pct": 84.0,
+                 "low_pct": 78.0, "high_pct": 88.0, "answers": 512, "at_chance": number == 0}  # fmt: skip
+        result["tasks"] = {"shuffled": {"tasks": {"keywords": entry}}}
+        path.write_text(json.dumps(result))
+    report = write_report([run], tmp_path / "report")
+    text = report.markdown.read_text()
+    assert "| keywords | 61.0 % | 83.3 % | 84.0 % | 78.0 to 88.0 % | no |" in text
+    page = report.html.read_text()
+    assert "<h3>Shuffled labels</h3>" in page
+    assert "shuffled" not in write_report([write_run(tmp_path / "other")], tmp_path / "b").markdown.read_text().lower()

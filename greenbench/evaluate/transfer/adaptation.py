@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from greenbench.budget import Ledger
 from greenbench.config import BudgetSection
 from greenbench.evaluate.context import Context
-from greenbench.evaluate.representation import HOP_SAMPLES, Frames, extract, make_batch
+from greenbench.evaluate.representation import extract, make_batch
+from greenbench.evaluate.transfer.head import TransferHead
 from greenbench.evaluate.transfer.memory import peak_extra_bytes, resident_bytes
+from greenbench.evaluate.transfer.operations import StepFlops, extraction_flops
+from greenbench.evaluate.transfer.sources import Audio, Cached, Live, Source, crop_waveforms
 from greenbench.evaluate.transfer.strategies import Adapted, Strategy
-from greenbench.evaluate.transfer.tasks import Crops, TransferTask, loss_of
+from greenbench.evaluate.transfer.tasks import Crops, TransferTask
 
-HEAD_LEARNING_RATE = 1e-2
 WARMUP_FRACTION = 0.05
 GRAD_CLIP = 1.0
 _STATISTICS_STEPS = 4
@@ -32,8 +34,8 @@ class TransferResult:
     """What one strategy reached on one task, and what it cost. Absent figures are None.
 
     ``peak_memory_bytes`` is parameters, buffers and optimizer state plus the most that one training step allocates on
-    top; audio and cached features, which may lie on disk, are not in it. ``energy_j`` and ``duration_s`` cover the
-    adaptation (for ``frozen`` with the extraction of its features), not the scoring.
+    top; audio and cached features, which may lie on disk, are not in it. ``energy_j``, ``duration_s`` and ``flops``
+    (forward and backward) cover the adaptation (for ``frozen`` with the extraction of its features), not the scoring.
     """
 
     task: str
@@ -42,6 +44,7 @@ class TransferResult:
     error_pct: float
     duration_s: float
     energy_j: float | None
+    flops: float
     steps: int
     audio_h: float
     peak_memory_bytes: int
@@ -65,95 +68,6 @@ class TransferResult:
         return {**asdict(self), "trained_pct": None if share is None else round(share, 3)}
 
 
-class TransferHead(nn.Module):
-    """The same light head for every strategy: standardised layers, softmax-weighted sum, (pooling,) linear.
-
-    Mean and deviation of each layer's dimensions are those of the untouched model.
-    """
-
-    def __init__(self, statistics: list[tuple[Tensor, Tensor]], classes: int, *, pooled: bool) -> None:
-        super().__init__()
-        self.means = [mean for mean, _ in statistics]
-        self.scales = [scale for _, scale in statistics]
-        self.width = max(len(mean) for mean in self.means)
-        self.layer_logits = nn.Parameter(torch.zeros(len(statistics)))
-        self.classify = nn.Linear(self.width * (2 if pooled else 1), classes)
-        nn.init.zeros_(self.classify.weight)
-        nn.init.zeros_(self.classify.bias)
-        self.pooled = pooled
-
-    def forward(self, states: list[Tensor]) -> Tensor:
-        """Return logits (B, T, C), or (B, C) where one label belongs to a clip."""
-        weights = self.layer_logits.softmax(0)
-        total: Tensor | float = 0.0
-        for weight, state, mean, scale in zip(weights, states, self.means, self.scales, strict=True):
-            # In this order the backward pass needs the states themselves and no standardised copy of them.
-            gain = weight * scale
-            total = total + F.pad(state * gain - mean * gain, (0, self.width - state.shape[-1]))
-        assert isinstance(total, Tensor)
-        if self.pooled:
-            # The deviation's gradient is infinite at 0, which a silent clip reaches.
-            total = torch.cat([total.mean(1), (total.var(1, correction=0) + 1e-5).sqrt()], dim=-1)
-        return self.classify(total)
-
-
-class Source(Protocol):
-    """Where a step's hidden states come from: the model, or a cache of its frozen frames."""
-
-    def states(self, crops: Crops) -> list[Tensor]:
-        """Return hidden states layer by layer, each (B, T, D)."""
-
-
-@dataclass
-class Live:
-    """Hidden states from the (adapted) model."""
-
-    context: Context
-    adapted: Adapted
-    audio: Sequence[np.ndarray]
-
-    def states(self, crops: Crops) -> list[Tensor]:
-        """Run the model on the crops."""
-        return self.of_waveforms(torch.from_numpy(crop_waveforms(self.audio, crops)))
-
-    def of_waveforms(self, waveforms: Tensor) -> list[Tensor]:
-        """Run the model on waveforms (B, S)."""
-        waveforms = waveforms.to(self.context.device)
-        return self.adapted.states(make_batch(waveforms, self.context.model, self.context.featurize))
-
-
-@dataclass
-class Cached:
-    """Hidden states from frames that were extracted once."""
-
-    frames: Frames
-    device: torch.device
-
-    def states(self, crops: Crops) -> list[Tensor]:
-        """Cut the crops out of the cache."""
-        count, firsts = crops.num_samples // HOP_SAMPLES, crops.starts // HOP_SAMPLES
-        begins = self.frames.offsets[crops.positions] + firsts
-        rows = begins[:, None] + np.arange(count)
-        return [torch.from_numpy(layer[rows]).to(self.device).float() for layer in self.frames.layers]
-
-
-@dataclass
-class Audio:
-    """A task's audio as a store."""
-
-    audio: Sequence[np.ndarray]
-
-    def waveform(self, index: int) -> np.ndarray:
-        """Return one utterance."""
-        return self.audio[index]
-
-
-def crop_waveforms(audio: Sequence[np.ndarray], crops: Crops) -> np.ndarray:
-    """Return the crops' samples, (B, S)."""
-    pairs = zip(crops.positions, crops.starts, strict=True)
-    return np.stack([audio[p][s : s + crops.num_samples] for p, s in pairs])
-
-
 def adapt(
     context: Context,
     task: TransferTask,
@@ -174,7 +88,10 @@ def adapt(
         waveforms = torch.from_numpy(crop_waveforms(task.audio, example)).to(context.device)
         adapted = strategy.prepare(context.model, make_batch(waveforms, context.model, context.featurize))
         live = Live(context, adapted, task.audio)
-        head = TransferHead(_statistics(live, task, context.seed), task.classes, pooled=task.pooled).to(context.device)
+        head = TransferHead(
+            _statistics(live, task, context.seed), task.classes, pooled=task.pooled, stack=task.stack,
+            window=task.window,
+        ).to(context.device)  # fmt: skip
     ledger = Ledger(budget, live=joules, grams_per_joule=grams_per_joule)
     frozen = strategy.name == "frozen"
     source: Source = live
@@ -184,10 +101,12 @@ def adapt(
                 context.model, Audio(task.audio), range(len(task.audio)), context.featurize,
                 device=context.device, progress=context.progress,
             )  # fmt: skip
+        ledger.charge(flops=extraction_flops(context.model, [len(a) for a in task.audio]), origin="features")
         source = Cached(frames, context.device)
-    optimizer = _optimizer(head, adapted, strategy)
+    optimizer = _optimizer(head, adapted, strategy, task)
+    flops = StepFlops.count(task.examples(), lambda crops: _loss(head, source, task, crops).backward())
     with _metered(ledger):
-        _train(head, source, task, optimizer, ledger, generator, context)
+        _train(head, source, task, optimizer, ledger, generator, context, flops)
     step_bytes = _step_bytes(head, source, task, optimizer, example, context.device)
     stays = [head] if frozen else [head, adapted]
     peak = step_bytes + resident_bytes(stays, optimizer)
@@ -195,10 +114,12 @@ def adapt(
         forward = peak_extra_bytes(lambda: _forward_only(live, example), context.device)
         peak = max(peak, forward + resident_bytes([adapted]))
     error, details = task.score(lambda waves: _predict(head, live, waves))
+    details["uncounted_ops"] = flops.uncounted
     spent = ledger.spent()
     return TransferResult(
         task=task.name, strategy=strategy.name, metric=task.metric, error_pct=error,
-        duration_s=float(spent["seconds"] or 0.0), energy_j=spent["joules"], steps=ledger.steps,
+        duration_s=float(spent["seconds"] or 0.0), energy_j=spent["joules"],
+        flops=float(spent["flops"] or 0.0), steps=ledger.steps,
         audio_h=float(spent["audio_hours"] or 0.0), peak_memory_bytes=peak, step_memory_bytes=step_bytes,
         cache_bytes=source.frames.layers.nbytes if isinstance(source, Cached) else 0,
         trained_params=sum(p.numel() for p in adapted.trained()),
@@ -220,15 +141,24 @@ def _train(
     ledger: Ledger,
     generator: np.random.Generator,
     context: Context,
+    flops: StepFlops,
 ) -> None:
     base = [group["lr"] for group in optimizer.param_groups]
-    while ledger.step_fits():
+    crops = task.sample(generator)
+    while _fits(ledger, crops.audio_s, flops(crops)):
         for group, rate in zip(optimizer.param_groups, base, strict=True):
             group["lr"] = rate * rate_at(ledger.fraction)
-        crops = task.sample(generator)
         _step(head, source, task, optimizer, crops)
-        ledger.step_done(audio_s=len(crops.positions) * crops.num_samples / 16_000)
+        ledger.step_done(audio_s=crops.audio_s, flops=flops(crops))
+        crops = task.sample(generator)
         context.progress("adapting", ledger.spent_fraction)
+
+
+def _fits(ledger: Ledger, audio_s: float, flops: float) -> bool:
+    """Ask for the next step; in a counted currency its own cost is known before it is taken."""
+    if ledger.kind in ("flops", "audio_hours"):
+        return ledger.next_step_share(audio_s=audio_s, flops=flops) >= 1.0
+    return ledger.step_fits()
 
 
 def rate_at(fraction: float) -> float:
@@ -241,10 +171,14 @@ def _step(
     head: TransferHead, source: Source, task: TransferTask, optimizer: torch.optim.Optimizer, crops: Crops
 ) -> None:
     optimizer.zero_grad(set_to_none=True)
-    loss_of(head(source.states(crops)), task.targets(crops)).backward()
+    _loss(head, source, task, crops).backward()
     for group in optimizer.param_groups:
         nn.utils.clip_grad_norm_(group["params"], GRAD_CLIP)
     optimizer.step()
+
+
+def _loss(head: TransferHead, source: Source, task: TransferTask, crops: Crops) -> Tensor:
+    return task.loss(head(source.states(crops)), crops)
 
 
 def _step_bytes(
@@ -264,8 +198,8 @@ def _step_bytes(
     return peak
 
 
-def _optimizer(head: TransferHead, adapted: Adapted, strategy: Strategy) -> torch.optim.Optimizer:
-    groups: list[dict[str, Any]] = [{"params": list(head.parameters()), "lr": HEAD_LEARNING_RATE}]
+def _optimizer(head: TransferHead, adapted: Adapted, strategy: Strategy, task: TransferTask) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = [{"params": list(head.parameters()), "lr": task.head_learning_rate}]
     if adapted.trained():
         groups.append({"params": adapted.trained(), "lr": strategy.learning_rate})
     return torch.optim.AdamW(groups, weight_decay=0.0)

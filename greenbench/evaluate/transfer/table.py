@@ -5,11 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from greenbench.config import BudgetSection
-from greenbench.evaluate.context import Context, TaskLeftOut
+from greenbench.evaluate.context import Context, Side, TaskLeftOut
+from greenbench.evaluate.representation import whole_frames
+from greenbench.evaluate.tasks import FALLBACKS
 from greenbench.evaluate.transfer.adaptation import TransferResult, adapt
 from greenbench.evaluate.transfer.strategies import STRATEGIES
-from greenbench.evaluate.transfer.tasks import build_task
+from greenbench.evaluate.transfer.tasks import ClipTask, PhonesTask, TransferTask
+from greenbench.evaluate.transfer.text import CharactersTask
+from greenbench.evaluate.utterances import keyword_split, language_split, speaker_split
+
+TRANSFER_TASKS = ("phones", "characters", "keywords", "speaker", "language")
+
+
+def build_task(name: str, context: Context) -> TransferTask:
+    """Return a task by name; raises :class:`TaskLeftOut` where the labels do not allow it."""
+    if name == "phones":
+        return PhonesTask(context)
+    if name == "characters":
+        return CharactersTask(context)
+    splits = {"keywords": keyword_split, "language": language_split, "speaker": speaker_split}
+    train, test = splits[name](context)
+    return ClipTask(name, _labelled(train), _labelled(test))
+
+
+def _labelled(part: list[tuple[Side, int, str]]) -> list[tuple[np.ndarray, str]]:
+    return [(whole_frames(side.store.waveform(index)), label) for side, index, label in part]
 
 
 def run_transfer(
@@ -23,15 +46,20 @@ def run_transfer(
 ) -> tuple[list[TransferResult], dict[str, str]]:
     """Return a result per task and strategy, and what was left out with its reason.
 
+    A task that the labels do not allow is replaced by its fallback, as among the frozen tasks.
     ``joules`` returns the cumulative energy of the machine, or None where there is no meter.
     """
     results: list[TransferResult] = []
     left_out: dict[str, str] = {}
-    for name in tasks:
+    queue = list(tasks)
+    for name in queue:
         try:
             task = build_task(name, context)
         except TaskLeftOut as reason:
             left_out[f"transfer to {name}"] = str(reason)
+            if (fallback := FALLBACKS.get(name)) and fallback not in queue:
+                left_out[f"transfer to {name}"] += f"; adapted instead to: {fallback}"
+                queue.append(fallback)
             continue
         for strategy in strategies:
             context.progress(f"transfer to {name}, {strategy}", 0.0)

@@ -16,7 +16,6 @@ from greenbench.evaluate.context import Context, Side, TaskLeftOut, held_out
 from greenbench.evaluate.phones import aligned_inventory, choose_decoder
 from greenbench.evaluate.representation import HOP_SAMPLES, equal_length_batches, whole_frames
 from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average
-from greenbench.evaluate.utterances import keyword_split, language_split, speaker_split
 from greenbench.models.base import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ CROP_SECONDS = 2.0
 CROPS_PER_STEP = 8
 CLIPS_PER_STEP = 16
 LONGEST_CLIP_SECONDS = 3.0
+HEAD_LEARNING_RATE = 1e-2
 
 Predict = Callable[[Tensor], Tensor]
 """Waveforms (B, S) of equal length -> log-probabilities, (B, T, C) or (B, C)."""
@@ -39,28 +39,42 @@ class Crops:
     starts: np.ndarray
     num_samples: int
 
+    @property
+    def audio_s(self) -> float:
+        """Return the seconds of audio in the step."""
+        return len(self.positions) * self.num_samples / SAMPLE_RATE
+
 
 class TransferTask(Protocol):
-    """One task. ``pooled`` says whether there is one label per clip or one per frame."""
+    """One task. ``pooled`` says whether there is one label per clip or a sequence.
+
+    ``stack`` and ``window`` are those of :class:`greenbench.evaluate.transfer.head.TransferHead`.
+    """
 
     name: str
     metric: str
     classes: int
     pooled: bool
+    stack: int
+    window: int
+    head_learning_rate: float
     audio: list[np.ndarray]
     """Training audio, cut to whole frames."""
 
     def sample(self, generator: np.random.Generator) -> Crops:
         """Draw the crops of one step."""
 
-    def targets(self, crops: Crops) -> Tensor:
-        """Return labels, (B, T) or (B,)."""
+    def examples(self) -> list[Crops]:
+        """Return crops of a step for each length that steps have."""
+
+    def loss(self, logits: Tensor, crops: Crops) -> Tensor:
+        """Return the loss of logits (B, T, C) or (B, C)."""
 
     def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:
         """Return the error on the test split in percent and details."""
 
 
-def loss_of(logits: Tensor, targets: Tensor) -> Tensor:
+def label_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the cross-entropy of (B, T, C) or (B, C) logits; label -1 is left out."""
     return F.cross_entropy(logits.flatten(0, -2), targets.flatten().to(logits.device), ignore_index=-1)
 
@@ -69,6 +83,7 @@ class PhonesTask:
     """Phone recognition: cross-entropy on crops of two seconds, Viterbi decoding of whole test utterances."""
 
     name, metric, pooled = "phones", "phones_per_pct", False
+    stack, window, head_learning_rate = 1, 1, HEAD_LEARNING_RATE
 
     def __init__(self, context: Context) -> None:
         self.inventory: Inventory = aligned_inventory(context)
@@ -90,19 +105,23 @@ class PhonesTask:
         limits = [(len(self.audio[p]) - self.crop) // HOP_SAMPLES + 1 for p in positions]
         return Crops(positions, generator.integers(0, limits) * HOP_SAMPLES, self.crop)
 
-    def targets(self, crops: Crops) -> Tensor:
-        """Return frame labels, (B, T)."""
+    def examples(self) -> list[Crops]:
+        """Return one step's crops: all have one length."""
+        return [self.sample(np.random.default_rng(0))]
+
+    def loss(self, logits: Tensor, crops: Crops) -> Tensor:
+        """Return the cross-entropy of frames, (B, T, C)."""
         frames = crops.num_samples // HOP_SAMPLES
         firsts = crops.starts // HOP_SAMPLES
         pieces = [self.labels[p][f : f + frames] for p, f in zip(crops.positions, firsts, strict=True)]
-        return torch.from_numpy(np.stack(pieces))
+        return label_loss(logits, torch.from_numpy(np.stack(pieces)))
 
     def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:
         """Return PER; the decoder is chosen on held-out training speakers."""
-        known = _predict_all(self.held_audio, predict)
+        known = predict_all(self.held_audio, predict)
         references = [phone_sequence(u.phones or ()) for u in self.held]
         decoder, _ = choose_decoder(known, references, self.labels, self.inventory)
-        hypotheses = decoder.decode(_predict_all(self.test_audio, predict), self.inventory)
+        hypotheses = decoder.decode(predict_all(self.test_audio, predict), self.inventory)
         references = [phone_sequence(u.phones or ()) for u in self.test]
         by_language = grouped_error_pct(references, hypotheses, [u.language or "unknown" for u in self.test])
         return error_rate(references, hypotheses).pct, {
@@ -119,6 +138,7 @@ class ClipTask:
     """One label per utterance. All clips have one length: longer ones are cut, shorter ones end in digital silence."""
 
     pooled = True
+    stack, window, head_learning_rate = 1, 1, HEAD_LEARNING_RATE
 
     def __init__(self, name: str, train: list[tuple[np.ndarray, str]], test: list[tuple[np.ndarray, str]]) -> None:
         self.name, self.metric = name, f"{name}_error_pct"
@@ -142,30 +162,18 @@ class ClipTask:
         positions = generator.choice(len(self.audio), count, replace=False)
         return Crops(positions, np.zeros(count, dtype=np.int64), self.length)
 
-    def targets(self, crops: Crops) -> Tensor:
-        """Return labels, (B,)."""
-        return torch.from_numpy(self.labels[crops.positions])
+    def examples(self) -> list[Crops]:
+        """Return one step's clips: all have one length."""
+        return [self.sample(np.random.default_rng(0))]
+
+    def loss(self, logits: Tensor, crops: Crops) -> Tensor:
+        """Return the cross-entropy of clips, (B, C)."""
+        return label_loss(logits, torch.from_numpy(self.labels[crops.positions]))
 
     def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:
         """Return the share of test clips with a wrong label."""
-        found = np.concatenate([p.argmax(-1, keepdims=True) for p in _predict_all(self.test_audio, predict)])
+        found = np.concatenate([p.argmax(-1, keepdims=True) for p in predict_all(self.test_audio, predict)])
         return 100.0 * float((found != self.test_labels).mean()), {"classes": self.classes}
-
-
-def build_task(name: str, context: Context) -> TransferTask:
-    """Return a task by name; raises :class:`TaskLeftOut` where the labels do not allow it."""
-    if name == "phones":
-        return PhonesTask(context)
-    splits = {"keywords": keyword_split, "language": language_split, "speaker": speaker_split}
-    train, test = splits[name](context)
-    return ClipTask(name, _labelled(train), _labelled(test))
-
-
-TRANSFER_TASKS = ("phones", "keywords", "speaker", "language")
-
-
-def _labelled(part: list[tuple[Side, int, str]]) -> list[tuple[np.ndarray, str]]:
-    return [(whole_frames(side.store.waveform(index)), label) for side, index, label in part]
 
 
 def _aligned(context: Context, side: Side) -> tuple[list[Utterance], list[np.ndarray]]:
@@ -179,7 +187,8 @@ def _pick(items: list[Any], mask: np.ndarray) -> list[Any]:
     return [item for item, keep in zip(items, mask, strict=True) if keep]
 
 
-def _predict_all(audio: Sequence[np.ndarray], predict: Predict) -> list[np.ndarray]:
+def predict_all(audio: Sequence[np.ndarray], predict: Predict) -> list[np.ndarray]:
+    """Return log-probabilities of each utterance, (T_u, C) or (C,); equally long ones share a batch."""
     found: list[np.ndarray] = [np.zeros(0)] * len(audio)
     for group in equal_length_batches([len(a) for a in audio]):
         values = predict(torch.from_numpy(np.stack([audio[p] for p in group]))).float().cpu().numpy()
