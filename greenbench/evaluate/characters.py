@@ -66,6 +66,11 @@ def beam_search(log_probabilities: np.ndarray, alphabet: Alphabet, width: int) -
     return alphabet.decode(prefix_beam(log_probabilities, width, blank=BLANK))
 
 
+def as_text(symbols: Sequence[str]) -> str:
+    """Return the characters found as a text with single spaces."""
+    return " ".join("".join(symbols).split())
+
+
 @dataclass
 class TextSplit:
     """Utterances, what is to be recognised in each (a normalised text, or its phones), and frames."""
@@ -92,7 +97,7 @@ def characters(context: Context) -> TaskResult:
 
 def _recognise(context: Context, train: TextSplit, test: TextSplit, *, recurrent: bool) -> TaskResult:
     found, details = recognise(context, train, test, recurrent=recurrent)
-    hypotheses = [" ".join("".join(symbols).split()) for symbols in found]
+    hypotheses = [as_text(symbols) for symbols in found]
     references = ["".join(text) for text in test.sequences]
     metrics, scores = score_texts(references, hypotheses, [u.language or "unknown" for u in test.utterances])
     return TaskResult(metrics, scores | details)

@@ -9,7 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from greenbench.evaluate.characters import STACK, WINDOW, Alphabet, ctc_frames, greedy, normalise_text, score_texts
+from greenbench.evaluate.characters import (
+    STACK,
+    WINDOW,
+    Alphabet,
+    as_text,
+    ctc_frames,
+    greedy,
+    normalise_text,
+    score_texts,
+)
 from greenbench.evaluate.context import Context, Side, TaskLeftOut
 from greenbench.evaluate.representation import HOP_SAMPLES, whole_frames
 from greenbench.evaluate.transfer.tasks import Crops, Predict, predict_all
@@ -72,7 +81,7 @@ class CharactersTask:
 
     def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:
         """Return CER on the test split by greedy decoding, and WER and languages in the details."""
-        hypotheses = [greedy(piece, self.alphabet) for piece in predict_all(self.test_audio, predict)]
+        hypotheses = [as_text(greedy(piece, self.alphabet)) for piece in predict_all(self.test_audio, predict)]
         metrics, details = score_texts(self.test_texts, hypotheses, self.test_languages)
         return metrics["characters_cer_pct"], {**details, "wer_pct": metrics["characters_wer_pct"]}
 
