@@ -18,6 +18,7 @@ from greenbench.errors import DataError, OutputError
 from greenbench.records import (
     MANIFEST,
     RESULT,
+    SCHEMA_VERSION,
     Journal,
     Trial,
     find_trials,
@@ -26,6 +27,7 @@ from greenbench.records import (
     read_jsonl,
     write_json,
 )
+from greenbench.report import write_report
 
 
 def test_not_finite_figures_become_null(tmp_path: Path) -> None:
@@ -107,3 +109,24 @@ def test_trials_are_found_below_run_folders_and_only_results_make_them_complete(
     (tmp_path / "a" / "x").mkdir()
     with pytest.raises(DataError, match="holds no trial"):
         find_trials([tmp_path / "a" / "x"])
+
+
+FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("run-schema-*"))
+
+
+@pytest.mark.parametrize("folder", FIXTURES, ids=lambda path: path.name)
+def test_a_run_folder_of_every_schema_still_loads_and_reports(folder: Path, tmp_path: Path) -> None:
+    """Each was run with 0.1.0 of its time: five steps of eco, region FRA, PUE 1.2."""
+    (trial,) = find_trials([folder])
+    row = trial.result["row"]
+    assert trial.complete
+    assert len(trial.curve) == 5
+    # Whatever the folder says, emissions are those of IT energy: joules times intensity.
+    expected_g = row["energy_total_j"] / 3.6e6 * row["carbon_intensity_g_per_kwh"]
+    assert row["co2e_g"] == pytest.approx(expected_g)
+    assert write_report([folder], tmp_path)
+    assert "eco" in (tmp_path / "results.csv").read_text()
+
+
+def test_a_fixture_is_kept_for_every_schema() -> None:
+    assert [path.name for path in FIXTURES] == [f"run-schema-{n}" for n in range(1, SCHEMA_VERSION + 1)]
