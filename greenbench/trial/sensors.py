@@ -69,11 +69,11 @@ def _kinds(gpus: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def record_idle(suite: Suite, sampler: SamplerProcess, events: Journal, device: str) -> None:
-    """Record the idle stretch before a trial and, where it trains on a GPU, one with an empty CUDA context."""
+    """Record the idle stretch before a trial and, where it trains with CUDA, one with an empty context."""
     seconds = suite.protocol.idle_seconds
     if seconds <= 0:
         return
-    on_gpu = device.startswith(("cuda", "hip"))
+    on_gpu = device.startswith("cuda")
 
     def note(edge: str, stretch: str) -> None:
         events.write(event=edge, phase=stretch, **({"charged": False} if edge == "begin" else {}))

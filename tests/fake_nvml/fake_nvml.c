@@ -12,6 +12,7 @@
  *   period_ms X           update period of the counter     sensor_ms X   update period of the power sensor
  *   step_mj N             step of the counter
  *   lost_at_s X | reset_at_s X | denied 0|1 | stuck 0|1 | gain X (counter reads gain times the true energy)
+ *   stall_at_s X | stall_s Y   the first counter read after X returns its value Y seconds late (a starved reader)
  *   pids P P ...          compute processes
  *   mig UUID UUID ...     MIG is on, with these slices
  *   constant W | square HZ LOW HIGH DUTY | points T:W T:W ... (linear, held at the ends)
@@ -32,7 +33,7 @@ typedef struct {
     int has_counter, has_fields, usage_average, denied, stuck, mig_count, pid_count, persistence, arch;
     unsigned pids[MAX_PIDS], temperature, limit_mw;
     unsigned long long offset_mj, step_mj, throttle;
-    double period_s, sensor_s, lost_at_s, reset_at_s, gain;
+    double period_s, sensor_s, lost_at_s, reset_at_s, gain, stall_at_s, stall_s;
     int shape; /* 0 constant, 1 square, 2 points */
     double hz, low_w, high_w, duty;
     int points;
@@ -87,7 +88,7 @@ static void begin_gpu(const char *uuid) {
     snprintf(g->bus, sizeof g->bus, "00000000:%02X:00.0", gpu_count + 1);
     g->has_counter = g->has_fields = g->persistence = 1;
     g->period_s = 0.1, g->sensor_s = 0, g->step_mj = 1, g->gain = 1, g->offset_mj = 123456789;
-    g->lost_at_s = g->reset_at_s = INFINITY;
+    g->lost_at_s = g->reset_at_s = g->stall_at_s = INFINITY;
     g->temperature = 40, g->limit_mw = 700000, g->arch = 9, g->high_w = 100;
     gpu_count++;
 }
@@ -131,6 +132,8 @@ static void read_line(char *line) {
     else if (!strcmp(key, "period_ms")) g->period_s = atof(rest) * 1e-3;
     else if (!strcmp(key, "sensor_ms")) g->sensor_s = atof(rest) * 1e-3;
     else if (!strcmp(key, "lost_at_s")) g->lost_at_s = atof(rest);
+    else if (!strcmp(key, "stall_at_s")) g->stall_at_s = atof(rest);
+    else if (!strcmp(key, "stall_s")) g->stall_s = atof(rest);
     else if (!strcmp(key, "reset_at_s")) g->reset_at_s = atof(rest);
     else if (!strcmp(key, "constant")) g->shape = 0, g->high_w = atof(rest);
     else if (!strcmp(key, "square")) {
@@ -204,6 +207,7 @@ int nvmlDeviceGetTotalEnergyConsumption(Handle *h, unsigned long long *out) {
     ALIVE;
     if (!g->has_counter || h->mig >= 0) return NOT_SUPPORTED;
     double t = now_s(), begin = 0;
+    int stalls = t >= g->stall_at_s;
     unsigned long long base = g->offset_mj;
     if (t >= g->reset_at_s) begin = g->reset_at_s, base = 0;
     if (g->period_s > 0) t = floor(t / g->period_s) * g->period_s;
@@ -211,6 +215,11 @@ int nvmlDeviceGetTotalEnergyConsumption(Handle *h, unsigned long long *out) {
     double mj = g->stuck ? 0 : (energy_j(g, t) - energy_j(g, begin)) * 1e3 * g->gain;
     unsigned long long whole_mj = (unsigned long long)(mj > 0 ? mj : 0);
     *out = base + whole_mj / g->step_mj * g->step_mj;
+    if (stalls) {
+        struct timespec late = {(time_t)g->stall_s, (long)(fmod(g->stall_s, 1.0) * 1e9)};
+        g->stall_at_s = INFINITY;
+        nanosleep(&late, NULL);
+    }
     return OK;
 }
 static unsigned sensor_mw(const Gpu *g, int average) {

@@ -66,6 +66,15 @@ def test_five_seconds_are_right_within_half_a_percent(driver):
         assert abs(device.energy_j - exact) <= device.edge_j, load.text
 
 
+def test_a_reading_that_comes_late_is_not_taken_for_a_later_one(driver):
+    """A starved reader gets the counter at 4 s and looks at the clock at 6 s: no joules may move to where it looked."""
+    load = Load.constant(200)
+    driver.program(FakeGpu(load, options={"stall_at_s": 4.0, "stall_s": 2.0}))
+    with Meter(sources="nvml") as meter, meter.phase("work") as phase:
+        time.sleep(max(0.0, 5.0 - driver.seconds(time.monotonic_ns())))
+    assert phase.energy.energy_j == pytest.approx(truth(driver, load, phase), rel=0.03)
+
+
 def test_without_a_counter_power_is_integrated_quickly_enough_for_the_load(driver):
     load = Load.square(2.0, 100, 300)
     driver.program(FakeGpu(load, options={"counter": 0}))

@@ -15,7 +15,7 @@ from typing import Any
 
 from greenbench.power.rocm_devices import named_amd, visible_amd
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
-from greenbench.power.sources.base import NullSource, Source
+from greenbench.power.sources.base import NullSource, Source, read_promptly
 
 
 def find(names: Sequence[str] | None = None) -> Source:
@@ -112,9 +112,7 @@ class AmdSource:
         return [self._read_one(i, handle) for i, handle in self._handles.items() if i not in self._lost]
 
     def _read_one(self, index: int, handle: Any) -> Sample:
-        before = time.monotonic_ns()
-        energy = self._energy_j(handle)
-        middle = time.monotonic_ns()
+        energy, before, middle = read_promptly(lambda: self._energy_j(handle))
         power = self._power_w(handle)
         after = time.monotonic_ns()
         sample = Sample((before + middle) // 2, after - before, f"amd{index}", "amd", MEASURED, power, energy)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from greenbench.power.samples import DeviceInfo, Sample
+
+T = TypeVar("T")
+
+_LATE_NS = 50_000_000
+_TRIES = 3
 
 
 @runtime_checkable
@@ -48,3 +55,18 @@ class NullSource:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def read_promptly(read: Callable[[], T]) -> tuple[T, int, int]:
+    """Return a counter's value and the monotonic nanoseconds right before and right after it was read.
+
+    A reading that took long says nothing about when its value was true: a reader that lost its processor for two
+    seconds would move two seconds' joules. It is taken again, at most twice.
+    """
+    for _ in range(_TRIES):
+        before = time.monotonic_ns()
+        value = read()
+        after = time.monotonic_ns()
+        if after - before <= _LATE_NS:
+            break
+    return value, before, after

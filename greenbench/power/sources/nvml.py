@@ -18,7 +18,7 @@ from greenbench.power.cuda_driver import device_uuids
 from greenbench.power.devices import Gpu, depends_on_order, list_gpus, named_gpus, visible_gpus
 from greenbench.power.process_tree import ProcessTree
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
-from greenbench.power.sources.base import NullSource, Source
+from greenbench.power.sources.base import NullSource, Source, read_promptly
 
 TOLERANCE = 0.05
 TOLERANCE_SOURCE = "NVIDIA NVML reference: power within 5 % of the current draw"
@@ -164,8 +164,10 @@ class _Card:
         sample = Sample(before, 0, self.info.device, "nvml", MEASURED)
         try:
             if self.has_counter:
-                sample.energy_j = self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle) * 1e-3
-            middle = time.monotonic_ns()
+                millijoules, before, middle = read_promptly(self._millijoules)
+                sample.energy_j = millijoules * 1e-3
+            else:
+                middle = time.monotonic_ns()
             if self.scope is not None:
                 sample.power_w, sample.power_average_w = self.fields(self.scope)
             elif self.has_usage:
@@ -182,6 +184,9 @@ class _Card:
             self.slow_at_ns = before
             self._read_slow(sample, tree)
         return sample
+
+    def _millijoules(self) -> int:
+        return int(self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle))
 
     def _note_reset(self, sample: Sample) -> None:
         if self.last_energy_j is not None and sample.energy_j is not None and sample.energy_j < self.last_energy_j:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
-from greenbench.power.sources.base import NullSource, Source
+from greenbench.power.sources.base import NullSource, Source, read_promptly
 
 ROOT_VARIABLE = "GREENBENCH_POWERCAP"
 DEFAULT_ROOT = "/sys/class/powercap"
@@ -146,18 +146,13 @@ class RaplSource:
     def _read_one(self, domain: _Domain) -> Sample | None:
         before = time.monotonic_ns()
         try:
-            descriptor = os.open(domain.path, os.O_RDONLY)
-            try:
-                value = int(os.read(descriptor, 64))
-            finally:
-                os.close(descriptor)
+            value, before, after = read_promptly(lambda: _microjoules(domain.path))
         except (OSError, ValueError):
             if domain.lost:
                 return None
             domain.lost = True
             now = time.monotonic_ns()
             return Sample(now, now - before, domain.info.device, self.name, MEASURED, event="lost")
-        after = time.monotonic_ns()
         now = (before + after) // 2
         event = self._advance(domain, value, now)
         domain.lost = False
@@ -183,3 +178,11 @@ class RaplSource:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _microjoules(path: str) -> int:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return int(os.read(descriptor, 64))
+    finally:
+        os.close(descriptor)
