@@ -26,6 +26,10 @@ SECTIONS = (
     ("phases", "Phases"), ("transfer", "Transfer"), ("landscape", "Landscape"), ("controls", "Controls"),
     ("warnings", "Warnings"), ("trials", "Trials"), ("provenance", "Provenance"),
 )  # fmt: skip
+_NO_TRANSFER = (
+    "No transfer runs: every score here is of a frozen representation under a light probe. "
+    "The suite key transfer in [evaluate] adds fine-tuning strategies."
+)
 
 
 @dataclass(frozen=True)
@@ -148,8 +152,7 @@ def _setting_view(setting: Setting, claims: Claims, drawn: Drawn, heading: str) 
         "more_power": f"{more} more models have their journals in the run folders." if more > 0 else "",
         "phases": drawn.phases,
         "transfer": transfer(setting),
-        "transfer_note": "No transfer runs: every score here is of a frozen representation under a light probe. "
-        "The suite key transfer in [evaluate] adds fine-tuning strategies.",
+        "transfer_note": _NO_TRANSFER,
         "languages": languages(setting),
         "controls": controls(setting),
         "shuffled": shuffled(setting),

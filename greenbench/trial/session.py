@@ -186,12 +186,7 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[Features | None, bool]:
     reset_peak_rss()
     if setup.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(setup.device)
-    loader = BatchLoader(
-        setup.stores["pretrain"], features, seed=worker.seed, fingerprint=setup.corpus.fingerprint,
-        batch_seconds=suite.train.batch_seconds, crop_seconds=suite.train.crop_seconds, device=setup.device,
-        language_alpha=getattr(model, "language_alpha", None),
-        augment=Augmenter(suite.train.augment, seed=worker.seed) if suite.train.augment.is_active else None,
-    )  # fmt: skip
+    loader = _loader(worker, setup, features)
     training = Pretraining(
         model, loader, ledger, worker.spec.recipe, suite.train, seed=worker.seed, device=setup.device,
         dtype=setup.dtype,
@@ -221,6 +216,16 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[Features | None, bool]:
         setup.checkpoints.save_model(dict(model.state_dict()))
     worker.outcome |= _training_facts(training, loader, ledger, setup)
     return features, pause == "finished"
+
+
+def _loader(worker: Worker, setup: Setup, features: Features | None) -> BatchLoader:
+    train = worker.suite.train
+    return BatchLoader(
+        setup.stores["pretrain"], features, seed=worker.seed, fingerprint=setup.corpus.fingerprint,
+        batch_seconds=train.batch_seconds, crop_seconds=train.crop_seconds, device=setup.device,
+        language_alpha=getattr(setup.model, "language_alpha", None),
+        augment=Augmenter(train.augment, seed=worker.seed) if train.augment.is_active else None,
+    )  # fmt: skip
 
 
 def _preparation_flops(setup: Setup, features: Features | None) -> float:

@@ -94,15 +94,7 @@ def adapt(
         ).to(context.device)  # fmt: skip
     ledger = Ledger(budget, live=joules, grams_per_joule=grams_per_joule)
     frozen = strategy.name == "frozen"
-    source: Source = live
-    if frozen:
-        with ledger.phase("features"):
-            frames = extract(
-                context.model, Audio(task.audio), range(len(task.audio)), context.featurize,
-                device=context.device, progress=context.progress,
-            )  # fmt: skip
-        ledger.charge(flops=extraction_flops(context.model, [len(a) for a in task.audio]), origin="features")
-        source = Cached(frames, context.device)
+    source: Source = _cached(context, task, ledger) if frozen else live
     optimizer = _optimizer(head, adapted, strategy, task)
     flops = StepFlops.count(task.examples(), lambda crops: _loss(head, source, task, crops).backward())
     with _metered(ledger):
@@ -127,6 +119,17 @@ def adapt(
         total_params=sum(p.numel() for p in context.model.parameters()),
         budget_kind=budget.kind, budget_limit=budget.limit, details=details,
     )  # fmt: skip
+
+
+def _cached(context: Context, task: TransferTask, ledger: Ledger) -> Cached:
+    """Extract the frozen frames of all training audio, in the budget."""
+    with ledger.phase("features"):
+        frames = extract(
+            context.model, Audio(task.audio), range(len(task.audio)), context.featurize,
+            device=context.device, progress=context.progress,
+        )  # fmt: skip
+    ledger.charge(flops=extraction_flops(context.model, [len(a) for a in task.audio]), origin="features")
+    return Cached(frames, context.device)
 
 
 def _metered(ledger: Ledger) -> AbstractContextManager[None]:
