@@ -4,14 +4,13 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tones import REPOSITORY, tone
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,14 +40,6 @@ def speech() -> Path:
     if not (folder / "kathleen" / "manifest.tsv").is_file():
         pytest.skip("no real recordings here (set GREENBENCH_TEST_SPEECH)")
     return folder
-
-
-def tone(seconds: float, rate: int = 16_000, *, hz: float = 220.0, seed: int = 0, channels: int = 1) -> np.ndarray:
-    """Return a tone in noise, (S,) or (S, channels) float64."""
-    count = round(seconds * rate)
-    t = np.arange(count) / rate
-    wave = 0.3 * np.sin(2 * np.pi * hz * t) + 0.01 * np.random.default_rng(seed).standard_normal(count)
-    return wave if channels == 1 else np.stack([wave] * channels, axis=1)
 
 
 @pytest.fixture

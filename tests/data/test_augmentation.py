@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tones import tone
 
 from greenbench.data.augment import (
     Augmentation,

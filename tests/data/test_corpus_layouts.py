@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from conftest import tone
+from tones import tone
 
 from greenbench.data.corpus import Corpus, Utterance, fingerprint, load_corpus
 from greenbench.errors import DataError

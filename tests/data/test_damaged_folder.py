@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import tone
+from tones import tone
 
 from greenbench.data.corpus import load_corpus
 from greenbench.data.probe import probe_file, probe_header

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from conftest import tone
+from tones import tone
 
 from greenbench.data.describe import as_note, as_text, describe
 from greenbench.errors import DataError

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tones import tone
 
 from greenbench.data.batches import ALIGNMENT, EpochPlan
 from greenbench.errors import DataError

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import tone
+from tones import tone
 
 from greenbench.data import feature_cache
 from greenbench.data.corpus import load_corpus

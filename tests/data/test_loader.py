@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import tone
+from tones import tone
 
 from greenbench.data.augment import Augmentation, Augmenter
 from greenbench.data.corpus import load_corpus

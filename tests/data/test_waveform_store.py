@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import REPOSITORY, tone
+from tones import REPOSITORY, tone
 
 from greenbench.data.corpus import Corpus, Utterance, load_corpus
 from greenbench.data.decode import resample
