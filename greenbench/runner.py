@@ -56,10 +56,10 @@ def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> Run
         load_corpus(spec, progress=lambda text, _: display.note(text))
         for spec in dict.fromkeys((suite.suite.data, suite.evaluate.data or suite.suite.data))
     ]
-    for corpus in corpora:
-        display.note(as_note(corpus.describe()))
     _check_trials(suite, plans)
     _open_folder(out, suite)
+    for corpus in corpora:
+        display.note(as_note(corpus.describe()))
     for warning in grid.warnings or (() if grid.known else (HINT,)):
         display.note(warning)
     summary = RunSummary(out)
