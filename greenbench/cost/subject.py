@@ -98,11 +98,14 @@ class NoiseData:
 
 
 def give_targets(model: Upstream) -> None:
-    """Give a model that lacks them targets of the right form: constant unit labels, else made from noise."""
+    """Give a model that lacks them targets of the right form: constant unit labels, else made from noise.
+
+    A model that labels crops as they come (``labels_crops``) is left to do so, or its operations would go uncounted.
+    """
     from greenbench.models.base import Upstream
     from greenbench.models.kmeans import UnitLabels
 
-    if isinstance(getattr(model, "labels", None), UnitLabels):
+    if isinstance(getattr(model, "labels", None), UnitLabels) or getattr(model, "labels_crops", False):
         return
     if hasattr(model, "labels"):
         model.labels = UnitLabels(np.zeros(8), np.array([0, 8]), hop_samples=320)  # type: ignore[assignment]

@@ -98,6 +98,11 @@ class Eco(UnitModel):
         self.predict_later = nn.ModuleList(nn.Linear(width, units) for _ in self.relabel_at)
         self.relabelled_layer()
 
+    @property
+    def labels_crops(self) -> bool:
+        """Return whether units are assigned to crops as they come: part of a training step's cost."""
+        return self.found is not None and self.stage == 0
+
     # -- targets ----------------------------------------------------------------------------------------------------
 
     def make_targets(
