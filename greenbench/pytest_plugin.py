@@ -137,24 +137,18 @@ class _PeakMemory:
             return
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to the current size
-        self._start = self._resident("VmRSS")
+        from greenbench.power.resident import resident_bytes
+
+        self._start = resident_bytes("VmRSS")
 
     def read(self) -> int | None:
         """Return the growth of the peak above the size at the start, or the GPU's peak."""
         if self._cuda is not None:
             return int(self._cuda.max_memory_allocated())
-        peak = self._resident("VmHWM")
-        return None if peak is None or self._start is None else max(0, peak - self._start)
+        from greenbench.power.resident import resident_bytes
 
-    @staticmethod
-    def _resident(key: str) -> int | None:
-        try:
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith(key + ":"):
-                    return int(line.split()[1]) * 1024
-        except OSError:
-            pass
-        return None
+        peak = resident_bytes("VmHWM")
+        return None if peak is None or self._start is None else max(0, peak - self._start)
 
 
 def _cuda() -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -88,9 +88,14 @@ def characters(context: Context) -> TaskResult:
     where ``heads`` names it.
     """
     train, test = _texts(context, context.train), _texts(context, context.test)
-    result = _recognise(context, train, test, recurrent=False)
+    return with_second_opinion(context, lambda recurrent: _recognise(context, train, test, recurrent=recurrent))
+
+
+def with_second_opinion(context: Context, score: Callable[[bool], TaskResult]) -> TaskResult:
+    """Return the score under the linear head; the recurrent one is in its details where ``heads`` names it."""
+    result = score(False)
     if "recurrent" in context.heads:
-        second = _recognise(context, train, test, recurrent=True)
+        second = score(True)
         result.details["recurrent"] = {**second.metrics, **second.details}
     return result
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from greenbench.data.g2p import available_backends, phones_by_id
 from greenbench.errors import DataError
-from greenbench.evaluate.characters import TextSplit, recognise
+from greenbench.evaluate.characters import TextSplit, recognise, with_second_opinion
 from greenbench.evaluate.context import Context, Side, TaskLeftOut, TaskResult
 from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average
 
@@ -24,11 +24,7 @@ def text_phones(context: Context) -> TaskResult:
     one from alignments. Texts whose utterance names no language are passed over.
     """
     train, test = _split(context, context.train), _split(context, context.test)
-    result = _score(context, train, test, recurrent=False)
-    if "recurrent" in context.heads:
-        second = _score(context, train, test, recurrent=True)
-        result.details["recurrent"] = {**second.metrics, **second.details}
-    return result
+    return with_second_opinion(context, lambda recurrent: _score(context, train, test, recurrent=recurrent))
 
 
 def _score(context: Context, train: TextSplit, test: TextSplit, *, recurrent: bool) -> TaskResult:

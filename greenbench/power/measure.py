@@ -21,6 +21,7 @@ from greenbench.errors import ConfigError, did_you_mean
 from greenbench.power.live import LiveReader
 from greenbench.power.measure_carbon import Grams, check_carbon_budget, measured_account
 from greenbench.power.measure_result import Outcome, build_result, print_table
+from greenbench.power.resident import resident_bytes
 from greenbench.power.sampler_process import SamplerProcess
 
 if TYPE_CHECKING:
@@ -184,14 +185,6 @@ def _peak_bytes(ru_maxrss: int, own_bytes: int, seen_bytes: int | None) -> int |
     return peak if sys.platform != "linux" or peak > own_bytes else seen_bytes
 
 
-def _high_water_bytes(pid: int) -> int | None:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return None
-
-
 def _wait(process: subprocess.Popen[bytes], guard: _Guard) -> tuple[int, Any, bool, int | None]:
     """Wait for the command; return its status, its usage, whether it was stopped, and the peak memory last seen."""
     stopped, kill_at = False, float("inf")
@@ -200,7 +193,7 @@ def _wait(process: subprocess.Popen[bytes], guard: _Guard) -> tuple[int, Any, bo
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             return status, usage, stopped, seen_bytes
-        seen_bytes = _high_water_bytes(process.pid) or seen_bytes
+        seen_bytes = resident_bytes("VmHWM", process.pid) or seen_bytes
         if not stopped and guard.over():
             stopped, kill_at = True, time.monotonic() + _GRACE_S
             _signal_tree(process.pid, signal.SIGTERM)

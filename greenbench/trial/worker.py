@@ -23,6 +23,7 @@ from greenbench.budget import Ledger
 from greenbench.cards import ModelSpec, Recipe
 from greenbench.config import Suite, TrainSection, suite_from_table
 from greenbench.errors import DataError, GreenbenchError
+from greenbench.power.resident import resident_bytes
 from greenbench.records import EVENTS, LIVE, MANIFEST, METRICS, OUTCOME, Journal, read_json, write_json
 from greenbench.schema import as_table, build
 from greenbench.trial.process import die_with_parent
@@ -120,11 +121,9 @@ def spec_table(spec: ModelSpec) -> dict[str, Any]:
 
 def peak_rss_bytes() -> int:
     """Return the peak resident memory since the last :func:`reset_peak_rss`, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    peak = resident_bytes("VmHWM")
+    if peak is not None:
+        return peak
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
