@@ -9,7 +9,7 @@ enough that further epochs change nothing. Weight decay is chosen on held-out tr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,15 +130,11 @@ def fit_linear_probe(
     spread = 1.0 / deviation.clamp(min=float(deviation.median()) * 1e-3 + 1e-6)
     inputs.sub_(centre).mul_(spread)
     target = torch.from_numpy(labels)
-    best: tuple[float, float, Tensor] | None = None
-    for decay in schedule.weight_decays:
-        solution = _solve(inputs, target, fitting, classes, decay, schedule.choosing_epochs, schedule, seed)
-        loss = _mean_loss(solution, inputs[choosing], target[choosing]) if len(choosing) else 0.0
-        if best is None or loss < best[0]:
-            best = (loss, decay, solution)
-    assert best is not None
-    _, decay, chosen = best
-    final = _solve(inputs, target, rows, classes, decay, schedule.epochs, schedule, seed)
+    tried = _solve(inputs, target, fitting, classes, schedule.weight_decays, schedule.choosing_epochs, schedule, seed)
+    losses = [_mean_loss(s, inputs[choosing], target[choosing]) if len(choosing) else 0.0 for s in tried]
+    best = losses.index(min(losses))
+    chosen, decay = tried[best], schedule.weight_decays[best]
+    (final,) = _solve(inputs, target, rows, classes, (decay,), schedule.epochs, schedule, seed)
     return tuple(  # type: ignore[return-value]
         LinearProbe(data, logits, centre, spread, s[:, :-1].contiguous(), s[:, -1].contiguous(), decay)
         for s in (chosen, final)
@@ -179,24 +175,37 @@ def _solve(
     labels: Tensor,
     rows: np.ndarray,
     classes: int,
-    decay: float,
+    decays: Sequence[float],
     epochs: int,
     schedule: Schedule,
     seed: int,
-) -> Tensor:
-    """Solve softmax regression with an L2 penalty on the weights; returns (C, D + 1), the bias last."""
-    solution = torch.zeros(classes, inputs.shape[1] + 1, requires_grad=True)
-    optimizer = torch.optim.Adam([solution], lr=schedule.learning_rate)
+) -> list[Tensor]:
+    """Solve softmax regression with an L2 penalty on the weights, once per penalty; each (C, D + 1), the bias last.
+
+    All penalties see the same batches, so one product serves them all. The gradient is written out: the softmax less
+    the labels, times the inputs.
+    """
+    count, width = len(decays), inputs.shape[1]
+    weight = torch.zeros(count, classes, width)
+    bias = torch.zeros(count, classes)
+    penalty = torch.tensor(decays).view(count, 1, 1)
+    optimizer = torch.optim.Adam([weight, bias], lr=schedule.learning_rate)
 
     def step(chosen: np.ndarray) -> None:
         index = torch.from_numpy(chosen)
-        loss = F.cross_entropy(F.linear(inputs[index], solution[:, :-1], solution[:, -1]), labels[index])
-        loss = loss + 0.5 * decay * solution[:, :-1].square().sum()
-        optimizer.zero_grad()
-        loss.backward()
+        batch = inputs.index_select(0, index)
+        logits = torch.addmm(bias.flatten(), batch, weight.flatten(0, 1).T)
+        error = logits.view(len(chosen), count, classes).softmax(-1)
+        error.scatter_add_(
+            2, labels[index].view(-1, 1, 1).expand(-1, count, 1), torch.full((len(chosen), count, 1), -1.0)
+        )
+        error /= len(chosen)
+        weight.grad = torch.addcmul((error.flatten(1).T @ batch).view_as(weight), penalty, weight)
+        bias.grad = error.sum(0)
 
-    _descend(optimizer, step, rows, epochs, schedule, seed)
-    return solution.detach()
+    with torch.no_grad():
+        _descend(optimizer, step, rows, epochs, schedule, seed)
+    return [torch.cat([w, b.unsqueeze(1)], dim=1) for w, b in zip(weight, bias, strict=True)]
 
 
 def _descend(

@@ -34,6 +34,18 @@ class SequenceSchedule:
     grad_clip: float = 1.0
 
 
+class SharedDropout(nn.Module):
+    """Dropout of (B, T, D) with one mask for all steps of an utterance (Gal and Ghahramani 2016, arXiv 1512.05287)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return (B, T, D)."""
+        return inputs * F.dropout(torch.ones_like(inputs[:, :1]), self.rate) if self.training else inputs
+
+
 class SequenceHead(nn.Module):
     """A softmax-weighted sum of standardised layers, then linear (over a ``window`` of steps), or a GRU and linear.
 
@@ -56,7 +68,7 @@ class SequenceHead(nn.Module):
         self.stack = stack
         width *= stack
         self.layer_logits = nn.Parameter(torch.zeros(layers))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = SharedDropout(dropout) if recurrent else nn.Dropout(dropout)
         self.recurrent = nn.GRU(width, hidden, batch_first=True, bidirectional=True) if recurrent else None
         self.classify = nn.Conv1d(2 * hidden if recurrent else width, classes, window, padding=window // 2)
 
