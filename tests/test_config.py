@@ -114,6 +114,15 @@ def test_an_arm_may_differ_in_training_and_the_others_stay(tmp_path: Path) -> No
         load_suite("quickstart", ["models.eco.train.dtyp=bfloat16"])
 
 
+def test_choosing_models_on_the_command_line_leaves_the_other_arms_options_out() -> None:
+    suite = load_suite("record", ["suite.models=eco,melhubert", "models.eco.width=128"])
+    assert suite.models == {"eco": {"width": 128}}
+    both = load_suite("record", ["suite.models=melhubert,published=melhubert"])
+    assert set(both.models) == {"published"}
+    with pytest.raises(ConfigError, match=r"models\.wide\] fits no model"):
+        load_suite("record", ["suite.models=eco,melhubert", "models.wide.width=128"])
+
+
 @pytest.mark.parametrize("name", sorted(builtin_suites()))
 def test_every_built_in_suite_loads_and_reproduces_itself(name: str, tmp_path: Path) -> None:
     suite = load_suite(name)
