@@ -23,6 +23,7 @@ _MAGIC = b"gbLIVE01"
 _KINDS = {0: None, 1: MEASURED, 2: MODELLED, 3: MIXED}
 _CODES = {kind: code for code, kind in _KINDS.items()}
 CELL_BYTES = 128
+_USED = slice(_CELL.size + _CRC.size)
 STALE_AFTER_S = 2.0
 
 
@@ -68,9 +69,18 @@ class LiveWriter:
     ) -> None:
         """Publish one state."""
         self._sequence += 1
-        numbers = [math.nan if x is None else x for x in (energy_j, energy_low_j, energy_high_j, power_w)]
-        cell = _CELL.pack(_MAGIC, self._sequence, t_mono_ns, *numbers, 0.0, _CODES[kind])
-        self._map[: len(cell) + 4] = cell + _CRC.pack(zlib.crc32(cell))
+        cell = _CELL.pack(
+            _MAGIC,
+            self._sequence,
+            t_mono_ns,
+            math.nan if energy_j is None else energy_j,
+            math.nan if energy_low_j is None else energy_low_j,
+            math.nan if energy_high_j is None else energy_high_j,
+            math.nan if power_w is None else power_w,
+            0.0,
+            _CODES[kind],
+        )
+        self._map[_USED] = cell + _CRC.pack(zlib.crc32(cell))
 
     def close(self) -> None:
         """Release the map; the file stays."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import select
@@ -61,7 +62,7 @@ class Sampler:
                 fast_one = fast and any(not d.has_counter for d in source.devices)
                 device.sample_period_s = self.tick_s if fast_one else max(self.period_s, source.min_period_s)
         self._due_s = [0.0] * len(self.sources)
-        self._fast = [any(not d.has_counter for d in s.devices) for s in self.sources]
+        self._rest_s = [self._rest(source) for source in self.sources]
         self._missing: set[int] = set()
         periods = [d.update_period_s or 0.1 for d in self.devices if d.kind == MEASURED and d.counted]
         self._burst_s = 1.2 * max(periods) + 0.02 if periods else 0.0
@@ -85,27 +86,36 @@ class Sampler:
             if now >= parent_at:
                 self._stop = self._stop or os.getppid() != self._parent
                 parent_at = now + _PARENT_CHECK_S
-            self.ticks = max(self.ticks + 1, int((time.monotonic() - start) / self.tick_s))
+            late = int((time.monotonic() - start) / self.tick_s)
+            self.ticks = late if late > self.ticks else self.ticks + 1
             phase = (phase + _GOLDEN) % 1.0
             self._wait(start + (self.ticks + phase * _JITTER) * self.tick_s)
-            self._burst()
+            if self._burst_until_s > now:
+                self._burst()
         self.sample(time.monotonic(), everything=True)
         self.journal.warnings.extend(f"there was no process {pid} to watch" for pid in sorted(self._missing))
 
     def sample(self, now_s: float, *, everything: bool = False) -> None:
-        """Read the sources that are due and publish the total."""
+        """Read the sources that are due and publish the total; everything also means children that came and went."""
+        if everything:
+            self.tree.update(rescan=True)
+        due_s = self._due_s
         for index, source in enumerate(self.sources):
-            if now_s < self._due_s[index] and not everything:
+            if now_s < due_s[index] and not everything:
                 continue
-            period = self.tick_s if self._fast[index] else max(self.period_s, source.min_period_s)
-            # Half a period early is on time: jittered ticks must not make a source skip every other one.
-            self._due_s[index] = now_s + max(period - self.period_s / 2, 0.0) if period > self.tick_s else 0.0
+            due_s[index] = now_s + self._rest_s[index]
             for reading in source.read():
                 self.journal.sample(reading)
                 self.totals.add(reading)
         t_ns = time.monotonic_ns()
-        energy, power, kind, low, high = self.totals.now(t_ns)
-        self.live.write(t_ns, energy, power, kind, low, high)
+        self.live.write(t_ns, *self.totals.now(t_ns))
+
+    def _rest(self, source: Source) -> float:
+        """Return for how long a source that was just read is left alone."""
+        without_counter = any(not d.has_counter for d in source.devices)
+        period_s = self.tick_s if without_counter else max(self.period_s, source.min_period_s)
+        # Half a period early is on time: jittered ticks must not make a source skip every other one.
+        return max(period_s - self.period_s / 2, 0.0) if period_s > self.tick_s else 0.0
 
     def _burst(self) -> None:
         """Read quickly from a window's edge to the counter's next update: only power tells what lies between."""
@@ -118,14 +128,12 @@ class Sampler:
             self._wait(now + _BURST_TICK_S)
 
     def _wait(self, until_s: float) -> None:
-        while not self._stop:
-            left_s = until_s - time.monotonic()
-            if left_s <= 0:
+        while not self._stop and (left_s := until_s - time.monotonic()) > 0:
+            if not select.select(_STDIN, (), (), left_s)[0]:
                 return
-            if select.select(_STDIN, (), (), left_s)[0]:
-                self._commands()
-                if self._burst_until_s > until_s - self.tick_s > 0 and self._burst_until_s > time.monotonic():
-                    return
+            self._commands()
+            if self._burst_until_s > until_s - self.tick_s > 0 and self._burst_until_s > time.monotonic():
+                return
 
     def _commands(self) -> None:
         try:
@@ -155,6 +163,7 @@ class Sampler:
             self.tree.correct(int(command["ended"]), float(command["cpu_s"]))
             self.sample(time.monotonic(), everything=True)
         if "edge" in command:
+            self.sample(time.monotonic(), everything=True)
             self._burst_until_s = time.monotonic() + self._burst_s
         if "mark" in command or "watch" in command:
             self.journal.comment(t_mono_ns=time.monotonic_ns(), **command)
@@ -248,6 +257,7 @@ def main(argv: list[str] | None = None) -> int:
     sampler.sample(time.monotonic(), everything=True)
     journal.flush()
     _say(ready=True, pid=os.getpid(), sources=describe(sources), hz=arguments.hz, warnings=_warnings(sources, names))
+    gc.freeze()  # a collection that walks everything the start left behind would take longer than a reading
     try:
         sampler.run()
     finally:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from dataclasses import asdict, dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 MEASURED = "measured"
@@ -102,32 +103,27 @@ class DeviceInfo:
         return cls(**{key: value for key, value in values.items() if key in known})
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.10g}"
-    return str(value)
+_values = attrgetter(*COLUMNS)
+
+
+@functools.cache
+def _row_format(*kinds: type) -> str:
+    # "%.0s" prints nothing of whatever it gets: an absent value is an empty cell.
+    cells = ["%.0s" if kind is type(None) else "%.10g" if issubclass(kind, float) else "%s" for kind in kinds]
+    energy = COLUMNS.index("energy_j")
+    if kinds[energy] is not type(None):
+        cells[energy] = "%.6f"
+    return ",".join(cells)
 
 
 def to_row(sample: Sample) -> str:
-    """Format as one CSV line without its newline; absent values are empty cells."""
-    energy = "" if sample.energy_j is None else f"{sample.energy_j:.6f}"
-    rest = (
-        sample.power_low_w,
-        sample.power_high_w,
-        sample.energy_low_j,
-        sample.energy_high_j,
-        sample.power_average_w,
-        sample.temperature_c,
-        sample.util_pct,
-        sample.clock_mhz,
-        sample.throttle,
-        sample.foreign,
-        sample.event,
-    )
-    head = f"{sample.t_mono_ns},{sample.read_ns},{sample.device},{sample.source},{sample.kind}"
-    return f"{head},{_cell(sample.power_w)},{energy},{','.join([_cell(value) for value in rest])}"
+    """Format as one CSV line without its newline; absent values (None, NaN) are empty cells."""
+    values = _values(sample)
+    row = _row_format(*map(type, values)) % values
+    if "nan" in row:
+        values = tuple(None if value != value else value for value in values)
+        row = _row_format(*map(type, values)) % values
+    return row
 
 
 def from_row(columns: list[str], cells: list[str]) -> Sample:

@@ -52,6 +52,16 @@ def test_absent_values_are_empty_cells_and_the_file_is_plain_gzip_csv(tmp_path):
     assert line == "2000,1,cpu,cpu,modelled" + "," * (len(COLUMNS) - 5)
 
 
+def test_nan_is_an_empty_cell_whatever_the_device_is_called(tmp_path):
+    path = tmp_path / "power.csv.gz"
+    writer = JournalWriter(path)
+    writer.sample(Sample(2000, 1, "nano", "nvml", "measured", float("nan"), float("nan"), temperature_c=41))
+    writer.close()
+    line = gzip.decompress(path.read_bytes()).decode().splitlines()[1]
+    assert line == "2000,1,nano,nvml,measured,,,,,,,,41,,,,,"
+    assert read_segments(path).segments[0].samples == [Sample(2000, 1, "nano", "nvml", "measured", temperature_c=41)]
+
+
 def test_sessions_append_to_the_same_file(tmp_path):
     path = tmp_path / "power.csv.gz"
     write(path, 0, 10)

@@ -1,14 +1,36 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from greenbench.power.process_tree import ProcessTree
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="compares with /proc")
 BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < {}: pass\n"
+
+
+def start(code, *arguments):
+    """Start Python code and wait for its first line."""
+    command = [sys.executable, "-c", code, *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    return process
+
+
+def end(process):
+    process.kill()
+    process.communicate()
+
+
+def stat_cpu_s(pid):
+    cells = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(cells[11]) + int(cells[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def follow(tree, process):
@@ -86,3 +108,111 @@ def test_memory_of_the_tree_grows_with_what_it_holds():
     assert tree.resident_bytes() == pytest.approx(210 * 2**20, rel=0.15)
     process.kill()
     process.communicate()
+
+
+@needs_proc
+def test_own_cpu_time_of_many_threads_is_what_the_kernel_tells():
+    code = (
+        "import hashlib, threading, time\nprint(1, flush=True)\n"
+        "def work():\n"
+        "    for _ in range(40):\n        hashlib.sha256(bytes(200_000)).digest(); time.sleep(0.001)\n"
+        "threads = [threading.Thread(target=work) for _ in range(31)]\n"
+        "for t in threads: t.start()\n"
+        "for t in threads: t.join()\n"
+        "print(2, flush=True)\ntime.sleep(60)\n"
+    )
+    process = start(code)
+    tree = ProcessTree()
+    tree.watch(process.pid)
+    begin_s = stat_cpu_s(process.pid)
+    tree.update(rescan=True)
+    process.stdout.readline()
+    # Two ticks at either end, user and system time each, and what the threads used between the two readings.
+    assert tree.update() == pytest.approx(stat_cpu_s(process.pid) - begin_s, abs=6 * tree.tick_s)
+    assert tree.cpu_s > 10 * tree.tick_s
+    end(process)
+
+
+def test_a_child_that_came_and_went_between_two_scans_is_counted_by_the_next_full_reading():
+    code = (
+        "import subprocess, sys, time\nprint(1, flush=True)\nsys.stdin.readline()\n"
+        "subprocess.run([sys.executable, '-c', sys.argv[1]])\nprint(2, flush=True)\ntime.sleep(60)\n"
+    )
+    process = start(code, BUSY.format(0.3))
+    tree = ProcessTree()
+    tree.watch(process.pid)
+    tree.update(rescan=True)
+    process.stdin.write("\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    assert tree.pids == {process.pid}
+    assert tree.update(rescan=True) > 0.28
+    end(process)
+
+
+@needs_proc
+def test_short_children_that_were_waited_for_are_counted_once():
+    code = (
+        "import os, sys, time\nprint(1, flush=True)\nsys.stdin.readline()\n"
+        "for _ in range(60):\n"
+        "    pid = os.fork()\n"
+        "    if not pid:\n"
+        "        while time.process_time() < 0.017: pass\n"
+        "        os._exit(0)\n"
+        "    os.waitpid(pid, 0)\n"
+    )
+    process = start(code)
+    tree = ProcessTree()
+    tree.watch(process.pid)
+    before_s = stat_cpu_s(process.pid)
+    process.stdin.write("\n")
+    process.stdin.flush()
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        tree.update(rescan=True)
+        time.sleep(0.002)
+    seen_s = tree.update(rescan=True)
+    _, _, usage = os.wait4(process.pid, 0)
+    process.returncode = 0
+    process.communicate()
+    assert usage.ru_utime + usage.ru_stime > 1.0
+    assert seen_s == pytest.approx(usage.ru_utime + usage.ru_stime - before_s, abs=6 * tree.tick_s)
+
+
+def test_an_ended_process_keeps_its_time_before_and_after_it_was_waited_for():
+    process = start("print(1, flush=True)\n" + BUSY.format(0.2))
+    tree = ProcessTree()
+    tree.watch(process.pid)
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        time.sleep(0.01)
+    seen_s = tree.update()
+    assert 0.15 < seen_s < 0.4
+    assert tree.update(rescan=True) == seen_s
+    assert tree.pids == {process.pid}
+    process.communicate()
+    assert tree.update() == seen_s
+    assert tree.pids == set()
+
+
+def test_a_child_that_nobody_waits_for_keeps_its_time():
+    code = (
+        "import os, signal, sys, time\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "pid = os.fork()\n"
+        "if not pid:\n"
+        "    while time.process_time() < 0.2: pass\n"
+        "    print(os.getpid(), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    tree = ProcessTree()
+    tree.watch(process.pid)
+    child = int(process.stdout.readline())
+    seen_s = tree.update(rescan=True)
+    assert tree.pids == {process.pid, child}
+    os.kill(child, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while child in tree.pids and time.monotonic() < deadline:
+        tree.update()
+        time.sleep(0.01)
+    assert tree.pids == {process.pid}
+    assert tree.update(rescan=True) >= seen_s
+    end(process)

@@ -207,3 +207,21 @@ def test_cpu_time_of_exited_children_is_kept(tmp_path):
     assert window.energy_j == pytest.approx(idle_j + busy_j, rel=0.05)
     assert window.energy_low_j < window.energy_j < window.energy_high_j
     assert window.kind == "modelled"
+
+
+def test_an_edge_counts_children_that_came_and_went_before_it(tmp_path):
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu", tdp_w=100.0, hz=0.2) as s:
+        code = f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {BUSY.format(seconds=0.4)!r}])"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code + "\nprint(1, flush=True)\ntime.sleep(60)"], stdout=subprocess.PIPE
+        )
+        s.watch(process.pid)
+        process.stdout.readline()
+        s.edge()
+        edge = time.monotonic_ns()
+        time.sleep(0.3)
+        process.kill()
+        process.communicate()
+    samples = [x for x in read_segments(tmp_path / "p.csv.gz").segments[0].samples if x.t_mono_ns < edge + NS // 10]
+    per_thread_w = 100 / os.cpu_count()
+    assert samples[-1].energy_low_j > 0.5 * per_thread_w * 0.38  # the low end has no idle share

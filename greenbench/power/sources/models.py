@@ -18,22 +18,6 @@ RAM_W_PER_GB, RAM_LOW_W_PER_GB, RAM_HIGH_W_PER_GB = 0.3725, 0.156, 0.625
 _GB = 1e9
 
 
-class _Accumulator:
-    """Sums ``power x time`` between reads into cumulative energies with their range."""
-
-    def __init__(self) -> None:
-        self.t_ns: int | None = None
-        self.energy_j = self.low_j = self.high_j = 0.0
-
-    def add(self, t_ns: int, power_w: float, low_w: float, high_w: float) -> None:
-        if self.t_ns is not None:
-            duration_s = (t_ns - self.t_ns) * 1e-9
-            self.energy_j += power_w * duration_s
-            self.low_j += low_w * duration_s
-            self.high_j += high_w * duration_s
-        self.t_ns = t_ns
-
-
 class CpuModelSource:
     """CPU power from TDP: idle share plus the busy threads of the watched tree.
 
@@ -49,8 +33,12 @@ class CpuModelSource:
         self.reason = power.reason
         self.cpu = power
         self.tree = tree
-        self._sum = _Accumulator()
-        self._last_cpu_s = 0.0
+        self._idle_w, self._busy_w = self._watts(power.per_thread_w, tdp.IDLE_SHARE)
+        self._idle_low_w, self._busy_low_w = self._watts(power.per_thread_low_w, tdp.IDLE_SHARE_LOW)
+        self._idle_high_w, self._busy_high_w = self._watts(power.per_thread_high_w, tdp.IDLE_SHARE_HIGH)
+        self._first_ns: int | None = None
+        self._first_cpu_s = 0.0
+        self._last_s = self._last_cpu_s = 0.0
         self.devices = [
             DeviceInfo(
                 device="cpu",
@@ -65,27 +53,37 @@ class CpuModelSource:
             )
         ]
 
-    def _watts(self, busy: float, per_thread_w: float, idle_share: float) -> float:
-        return per_thread_w * (idle_share * self.cpu.threads + (1.0 - idle_share) * busy)
+    def _watts(self, per_thread_w: float, idle_share: float) -> tuple[float, float]:
+        """Return the watts of the idle machine and those that one busy thread adds."""
+        return per_thread_w * idle_share * self.cpu.threads, per_thread_w * (1.0 - idle_share)
 
     def read(self) -> list[Sample]:
         """Return the mean power since the last read and the energy so far."""
-        before = time.monotonic_ns()
+        before_ns = time.monotonic_ns()
         cpu_s = self.tree.update()
-        after = time.monotonic_ns()
-        now = (before + after) // 2
-        elapsed_s = 0.0 if self._sum.t_ns is None else (now - self._sum.t_ns) * 1e-9
+        after_ns = time.monotonic_ns()
+        now_ns = (before_ns + after_ns) // 2
+        if self._first_ns is None:
+            self._first_ns, self._first_cpu_s, self._last_cpu_s = now_ns, cpu_s, cpu_s
+        since_s = (now_ns - self._first_ns) * 1e-9
+        used_s = cpu_s - self._first_cpu_s
+        elapsed_s = since_s - self._last_s
         busy = (cpu_s - self._last_cpu_s) / elapsed_s if elapsed_s > 0 else 0.0
-        self._last_cpu_s = cpu_s
-        cpu = self.cpu
-        power = self._watts(busy, cpu.per_thread_w, tdp.IDLE_SHARE)
-        low = self._watts(busy, cpu.per_thread_low_w, tdp.IDLE_SHARE_LOW)
-        high = self._watts(busy, cpu.per_thread_high_w, tdp.IDLE_SHARE_HIGH)
-        total = self._sum
-        total.add(now, power, low, high)
-        sample = Sample(now, after - before, "cpu", self.name, MODELLED, power, total.energy_j, low, high)
-        sample.energy_low_j, sample.energy_high_j = total.low_j, total.high_j
-        sample.util_pct = min(100.0, 100.0 * busy / cpu.threads)
+        self._last_s, self._last_cpu_s = since_s, cpu_s
+        sample = Sample(
+            now_ns,
+            after_ns - before_ns,
+            "cpu",
+            self.name,
+            MODELLED,
+            self._idle_w + self._busy_w * busy,
+            self._idle_w * since_s + self._busy_w * used_s,
+            self._idle_low_w + self._busy_low_w * busy,
+            self._idle_high_w + self._busy_high_w * busy,
+            self._idle_low_w * since_s + self._busy_low_w * used_s,
+            self._idle_high_w * since_s + self._busy_high_w * used_s,
+        )
+        sample.util_pct = min(100.0, 100.0 * busy / self.cpu.threads)
         return [sample]
 
     def close(self) -> None:
@@ -104,7 +102,8 @@ class RamModelSource:
             f"{RAM_W_PER_GB:g} W per GB held by the watched processes ({RAM_LOW_W_PER_GB:g} to {RAM_HIGH_W_PER_GB:g})"
         )
         self.tree = tree
-        self._sum = _Accumulator()
+        self._last_ns: int | None = None
+        self._energies_j = [0.0, 0.0, 0.0]
         self.devices = [
             DeviceInfo(
                 device="ram",
@@ -125,10 +124,11 @@ class RamModelSource:
         now = (before + after) // 2
         gigabytes = held / _GB
         watts = [gigabytes * factor for factor in (RAM_W_PER_GB, RAM_LOW_W_PER_GB, RAM_HIGH_W_PER_GB)]
-        total = self._sum
-        total.add(now, *watts)
-        sample = Sample(now, after - before, "ram", self.name, MODELLED, watts[0], total.energy_j, watts[1], watts[2])
-        sample.energy_low_j, sample.energy_high_j = total.low_j, total.high_j
+        elapsed_s = 0.0 if self._last_ns is None else (now - self._last_ns) * 1e-9
+        self._last_ns = now
+        energies = self._energies_j = [sum_j + w * elapsed_s for sum_j, w in zip(self._energies_j, watts, strict=True)]
+        sample = Sample(now, after - before, "ram", self.name, MODELLED, watts[0], energies[0], watts[1], watts[2])
+        sample.energy_low_j, sample.energy_high_j = energies[1:]
         return [sample]
 
     def close(self) -> None:
