@@ -48,7 +48,7 @@ def test_wav2vec2_of_transformers_gives_the_same_hidden_states() -> None:
     batch = make_batch(model, 2, 20_000, "cpu")
     theirs = model.model.wav2vec2(normalise(batch.waveform), output_hidden_states=True).hidden_states
     ours = model.hidden_states(batch)
-    assert len(ours) == len(theirs) == 7
+    assert len(ours) == len(theirs) == 4
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
@@ -70,10 +70,10 @@ def test_data2vec_targets_are_the_normalised_mean_of_feed_forward_outputs() -> N
             outputs.append(layer.feed_forward(attended))
             hidden = layer.final_layer_norm(attended + outputs[-1])
         total = torch.zeros(2, 37, 192)
-        for output in outputs[-4:]:
+        for output in outputs[-2:]:
             mean, variance = output.mean(1, keepdim=True), output.var(1, keepdim=True, unbiased=False)
             total += (output - mean) / (variance + 1e-5).sqrt()
-    assert torch.allclose(model._targets(frames), total / 4, atol=1e-5)
+    assert torch.allclose(model._targets(frames), total / 2, atol=1e-5)
 
 
 def test_several_masks_cost_one_teacher_pass_and_one_front_end() -> None:
