@@ -110,7 +110,7 @@ def test_several_cards_are_kept_apart_and_added(driver):
 def test_only_visible_cards_are_read(driver, monkeypatch, visible, names):
     driver.program(FakeGpu(Load.constant(200)), FakeGpu(Load.constant(50)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    meter, phase = metered(0.4)
+    meter, phase = metered(1.0)
     assert [d.name for d in phase.energy.devices] == names
     if not names:
         assert meter.energy.energy_j is None
@@ -120,7 +120,7 @@ def test_only_visible_cards_are_read(driver, monkeypatch, visible, names):
 def test_devices_can_be_named_by_uuid(driver, monkeypatch):
     driver.program(FakeGpu(Load.constant(200)), FakeGpu(Load.constant(50)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    _, phase = metered(0.4, devices=[UUIDS[1]])
+    _, phase = metered(1.0, devices=[UUIDS[1]])
     assert [d.name for d in phase.energy.devices] == ["gpu1"]
 
 
