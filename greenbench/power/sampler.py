@@ -226,7 +226,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the sampler process."""
     arguments = _arguments(argv)
-    # A trainer on every core must not make readings late; half a per cent of one core is all this can take from it.
+    # A trainer on every core must not make readings late; it can take less than one per cent of a core from it.
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, 0, -10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command; the parent ends the sampler

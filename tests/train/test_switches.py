@@ -92,9 +92,9 @@ def test_an_average_continues_from_its_checkpoint() -> None:
 @pytest.mark.parametrize("card", ["eco", "melhubert", "hubert", "best-rq"])
 def test_layers_are_skipped_in_training_and_never_in_evaluation(card: str) -> None:
     torch.manual_seed(0)
-    model = build(resolve(card, "tiny", {"dropout": 0.0} if card in ("hubert", "best-rq") else None))
+    model = build(resolve(card, "tiny", {"dropout": 0.0, "layers": 6} if card in ("hubert", "best-rq") else None))
     plain = copy.deepcopy(model).eval()
-    drop_layers(model, 0.5)
+    drop_layers(model, 0.3)  # of six layers hardly ever all
     spec = model.feature_spec
     shape = (1, 16_000) if spec is None else (1, 100, spec.dim)
     values = torch.randn(shape, generator=torch.Generator().manual_seed(3))
