@@ -26,10 +26,14 @@ class SuiteSection:
             raise ValueError("models is empty; name at least one card")
         if not self.seeds:
             raise ValueError("seeds is empty; give at least one, for example seeds = [0]")
-        labels = [entry.partition("=")[0] for entry in self.models]
-        for label in labels:
-            if labels.count(label) > 1:
+        for label in self.labels:
+            if self.labels.count(label) > 1:
                 raise ValueError(f"models names {label!r} twice; give one of them a label: 'other={label}'")
+
+    @property
+    def labels(self) -> list[str]:
+        """Return the label of each entry of ``models``."""
+        return [entry.partition("=")[0] for entry in self.models]
 
 
 @dataclass(frozen=True)

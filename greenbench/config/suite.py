@@ -125,7 +125,7 @@ def suite_from_table(table: Mapping[str, Any], where: str) -> Suite:
     }  # fmt: skip
     parts = {name: build(kind, table.get(name, {}), f"{where} [{name}]") for name, kind in kinds.items()}
     options = table.get("models", {})
-    labels = [entry.partition("=")[0] for entry in parts["suite"].models]
+    labels = parts["suite"].labels
     for label, value in options.items():
         if label not in labels:
             raise ConfigError(f"{where}: [models.{label}] fits no model of the suite{did_you_mean(label, labels)}")

@@ -28,6 +28,11 @@ def end(process):
     process.communicate()
 
 
+def go_on(process):
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
 def stat_cpu_s(pid):
     cells = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(cells[11]) + int(cells[12])) / os.sysconf("SC_CLK_TCK")
@@ -142,8 +147,7 @@ def test_a_child_that_came_and_went_between_two_scans_is_counted_by_the_next_ful
     tree = ProcessTree()
     tree.watch(process.pid)
     tree.update(rescan=True)
-    process.stdin.write("\n")
-    process.stdin.flush()
+    go_on(process)
     process.stdout.readline()
     assert tree.pids == {process.pid}
     assert tree.update(rescan=True) > 0.28
@@ -165,8 +169,7 @@ def test_short_children_that_were_waited_for_are_counted_once():
     tree = ProcessTree()
     tree.watch(process.pid)
     before_s = stat_cpu_s(process.pid)
-    process.stdin.write("\n")
-    process.stdin.flush()
+    go_on(process)
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         tree.update(rescan=True)
         time.sleep(0.002)
