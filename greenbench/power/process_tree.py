@@ -100,6 +100,24 @@ class ProcessTree:
         self.cpu_s = max(self.cpu_s, own_s + self._reaped_s + self._gone_s - self._before_watch_s)
         return self.cpu_s
 
+    def clocks(self) -> tuple[list[int], float] | None:
+        """Return the members' CPU clocks and the seconds to add to their sum for the tree's CPU time now.
+
+        None where that is not the whole of it: a member has no clock, or ``cutime`` has just grown.
+        """
+        if not self._members:
+            return [], self.cpu_s
+        found = [member.clock for member in self._members.values() if member.clock is not None]
+        if len(found) < len(self._members) or time.monotonic() < self._reaping_until_s:
+            return None
+        return found, self._reaped_s + self._gone_s - self._before_watch_s
+
+    def saw(self, own_ns: list[int], cpu_s: float) -> None:
+        """Take over what somebody else read from ``clocks()``: nanoseconds of each, and the tree's CPU seconds."""
+        for member, seen_ns in zip(self._members.values(), own_ns, strict=True):
+            member.own_s = max(member.own_s, seen_ns * 1e-9)
+        self.cpu_s = max(self.cpu_s, cpu_s)
+
     def resident_bytes(self) -> int:
         """Return the memory held by the tree: private pages of every member plus the largest shared part."""
         private, shared = 0, 0

@@ -5,9 +5,6 @@
 It is started by the parent of what is measured, not by the trainer, so it survives the trainer's death. Its
 standard input is a pipe from that parent: end of file means finish, lines are JSON commands (``watch``, ``mark``,
 ``edge``, ``flush``, ``ended``). It prints one JSON line when it is ready, one per ``flush`` and one when it is done.
-
-Sampling times follow a golden-ratio sequence inside each period: no rhythm of the load can lock to them, and
-unlike random times they leave no holes.
 """
 
 from __future__ import annotations
@@ -31,14 +28,13 @@ from greenbench.power.live import LiveWriter
 from greenbench.power.options import check_rate
 from greenbench.power.probe import probe
 from greenbench.power.process_tree import ProcessTree
+from greenbench.power.quick import QuickReader, quick_reader
 from greenbench.power.samples import MEASURED, MODELLED
 from greenbench.power.sources import Source, detect
+from greenbench.power.ticks import Ticks
 
-_GOLDEN = 0.6180339887498949
-_JITTER = 0.9  # share of the period over which a sampling time may move
-_FLUSH_S = 0.8
+_FLUSH_S = 0.85  # with the longest wait for a tick of 20 Hz less than the second that may be lost
 _FAST_FLUSH_S = 0.2  # at 250 Hz a second's readings would take long enough to write to miss the next ones
-_PARENT_CHECK_S = 0.5
 _BURST_TICK_S = 0.004
 _STDIN = (0,)
 _FAST_HZ = 250.0  # where there is no counter, power is integrated: the load's rhythm has to be resolved
@@ -70,30 +66,39 @@ class Sampler:
         self._stop = False
         self._parent = os.getppid()
         self._buffer = b""
-        self.ticks = 0
+        self.ticks = Ticks(self.tick_s)
+        self.quick = quick_reader(self.sources, tree, live, _STDIN[0])
 
     def run(self) -> None:
         """Sample until end of file on standard input, SIGTERM, or the parent's death."""
-        start = time.monotonic()
-        flush_at = parent_at = start
-        phase = 0.0
+        flush_at_s = time.monotonic()
+        flush_s = _FLUSH_S if self.tick_s >= self.period_s else _FAST_FLUSH_S
         while not self._stop:
             now = time.monotonic()
-            self.sample(now)
-            if now >= flush_at:
+            due = now >= flush_at_s
+            self.sample(now, everything=due and self.quick is not None)
+            if due:
                 self.journal.flush()
-                flush_at = now + (_FLUSH_S if self.tick_s >= self.period_s else _FAST_FLUSH_S)
-            if now >= parent_at:
+                flush_at_s = now + flush_s
                 self._stop = self._stop or os.getppid() != self._parent
-                parent_at = now + _PARENT_CHECK_S
-            late = int((time.monotonic() - start) / self.tick_s)
-            self.ticks = late if late > self.ticks else self.ticks + 1
-            phase = (phase + _GOLDEN) % 1.0
-            self._wait(start + (self.ticks + phase * _JITTER) * self.tick_s)
+            if self.quick is not None and self._read_quickly(self.quick, flush_at_s):
+                continue
+            self._wait(self.ticks.next_ns(time.monotonic_ns()) * 1e-9)
             if self._burst_until_s > now:
                 self._burst()
         self.sample(time.monotonic(), everything=True)
         self.journal.warnings.extend(f"there was no process {pid} to watch" for pid in sorted(self._missing))
+
+    def _read_quickly(self, quick: QuickReader, until_s: float) -> bool:
+        """Read until the next flush or the next command; False where a full reading is needed instead."""
+        readings = quick.run(self.ticks, int(until_s * 1e9), self.totals)
+        for reading in readings:
+            self.journal.sample(reading)
+            self.totals.add(reading)
+        if select.select(_STDIN, (), (), 0)[0]:
+            self._commands()
+            return True
+        return bool(readings)
 
     def sample(self, now_s: float, *, everything: bool = False) -> None:
         """Read the sources that are due and publish the total; everything also means children that came and went."""
@@ -176,6 +181,8 @@ class Sampler:
     def stop(self, *_: object) -> None:
         """Ask the loop to end (a signal handler)."""
         self._stop = True
+        if self.quick is not None:
+            self.quick.stop = True
 
 
 def _say(**values: Any) -> None:
@@ -267,7 +274,7 @@ def main(argv: list[str] | None = None) -> int:
         live.close()
         for source in sources:
             source.close()
-        _say(done=True, cpu_s=usage, ticks=sampler.ticks, warnings=journal.warnings)
+        _say(done=True, cpu_s=usage, warnings=journal.warnings)
     return 0
 
 

@@ -225,3 +225,47 @@ def test_an_edge_counts_children_that_came_and_went_before_it(tmp_path):
     samples = [x for x in read_segments(tmp_path / "p.csv.gz").segments[0].samples if x.t_mono_ns < edge + NS // 10]
     per_thread_w = 100 / os.cpu_count()
     assert samples[-1].energy_low_j > 0.5 * per_thread_w * 0.38  # the low end has no idle share
+
+
+def test_modelled_readings_keep_their_pace_and_follow_the_load(tmp_path):
+    code = "import time\nprint(1, flush=True)\ntime.sleep(1.5)\n" + BUSY.format(seconds=60)
+    threads = os.cpu_count()
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu,ram", tdp_w=100.0 * threads) as s:
+        process.stdout.readline()
+        s.watch(process.pid)
+        reader, seen = LiveReader(s.live), []
+        begin = time.monotonic_ns()
+        while time.monotonic_ns() - begin < 4 * NS:
+            seen.append(reader.read())
+            time.sleep(0.01)
+        process.kill()
+        process.communicate()
+        s.flush()
+        last = reader.read()
+    segment = read_segments(tmp_path / "p.csv.gz").segments[0]
+    inside = [x for x in segment.samples if begin <= x.t_mono_ns <= seen[-1].t_mono_ns]
+    cpu = [x.t_mono_ns for x in inside if x.device == "cpu"]
+    assert 18 * 4 <= len(cpu) <= 24 * 4
+    assert max(b - a for a, b in itertools.pairwise(cpu)) < 0.25 * NS
+    assert 3 <= sum(x.device == "ram" for x in inside) <= 8
+    idle_w, busy_w = 10 * threads, 10 * threads + 90
+    assert min(x.power_w for x in seen) == pytest.approx(idle_w, abs=5)
+    assert max(x.power_w for x in seen) == pytest.approx(busy_w, rel=0.15)
+    assert all(a.energy_j <= b.energy_j for a, b in itertools.pairwise(seen))
+    assert all(x.energy_low_j <= x.energy_j <= x.energy_high_j for x in seen)
+    assert max(x.age_s for x in seen) < 0.5
+    window = read_journal(tmp_path / "p.csv.gz").window(begin, last.t_mono_ns)
+    assert last.energy_j - seen[0].energy_j == pytest.approx(window.energy_j, abs=2.0)
+
+
+def test_a_command_does_not_wait_for_the_next_flush(tmp_path):
+    waits_s = []
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu") as sampler:
+        sampler.watch(os.getpid())
+        for _ in range(5):
+            time.sleep(0.13)
+            begin = time.monotonic()
+            assert sampler.flush()
+            waits_s.append(time.monotonic() - begin)
+    assert sorted(waits_s)[2] < 0.1

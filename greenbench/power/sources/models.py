@@ -7,6 +7,7 @@ baseline can be recorded before a trial. Every figure is a range; the rules behi
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 from greenbench.power import tdp
 from greenbench.power.process_tree import ProcessTree
@@ -16,6 +17,13 @@ from greenbench.power.samples import MODELLED, DeviceInfo, Sample
 # 0.156 W/GB for modules of 32 GB and 0.625 W/GB for modules of 8 GB.
 RAM_W_PER_GB, RAM_LOW_W_PER_GB, RAM_HIGH_W_PER_GB = 0.3725, 0.156, 0.625
 _GB = 1e9
+
+
+class Rates(NamedTuple):
+    """Watts of the idle machine, and watts that one busy thread adds."""
+
+    idle_w: float
+    busy_w: float
 
 
 class CpuModelSource:
@@ -33,12 +41,15 @@ class CpuModelSource:
         self.reason = power.reason
         self.cpu = power
         self.tree = tree
-        self._idle_w, self._busy_w = self._watts(power.per_thread_w, tdp.IDLE_SHARE)
-        self._idle_low_w, self._busy_low_w = self._watts(power.per_thread_low_w, tdp.IDLE_SHARE_LOW)
-        self._idle_high_w, self._busy_high_w = self._watts(power.per_thread_high_w, tdp.IDLE_SHARE_HIGH)
+        self.rates = (
+            self._rates(power.per_thread_w, tdp.IDLE_SHARE),
+            self._rates(power.per_thread_low_w, tdp.IDLE_SHARE_LOW),
+            self._rates(power.per_thread_high_w, tdp.IDLE_SHARE_HIGH),
+        )
         self._first_ns: int | None = None
         self._first_cpu_s = 0.0
-        self._last_s = self._last_cpu_s = 0.0
+        self.last_ns = 0
+        self.last_cpu_s = self.last_power_w = 0.0
         self.devices = [
             DeviceInfo(
                 device="cpu",
@@ -53,38 +64,43 @@ class CpuModelSource:
             )
         ]
 
-    def _watts(self, per_thread_w: float, idle_share: float) -> tuple[float, float]:
-        """Return the watts of the idle machine and those that one busy thread adds."""
-        return per_thread_w * idle_share * self.cpu.threads, per_thread_w * (1.0 - idle_share)
+    def _rates(self, per_thread_w: float, idle_share: float) -> Rates:
+        return Rates(per_thread_w * idle_share * self.cpu.threads, per_thread_w * (1.0 - idle_share))
 
     def read(self) -> list[Sample]:
         """Return the mean power since the last read and the energy so far."""
         before_ns = time.monotonic_ns()
         cpu_s = self.tree.update()
         after_ns = time.monotonic_ns()
-        now_ns = (before_ns + after_ns) // 2
+        return [self.sample((before_ns + after_ns) // 2, after_ns - before_ns, cpu_s)]
+
+    def sample(self, now_ns: int, read_ns: int, cpu_s: float) -> Sample:
+        """Return the reading of a moment at which the tree had used ``cpu_s``; moments must follow one another."""
         if self._first_ns is None:
-            self._first_ns, self._first_cpu_s, self._last_cpu_s = now_ns, cpu_s, cpu_s
+            self._first_ns, self._first_cpu_s = now_ns, cpu_s
+            self.last_ns, self.last_cpu_s = now_ns, cpu_s
         since_s = (now_ns - self._first_ns) * 1e-9
         used_s = cpu_s - self._first_cpu_s
-        elapsed_s = since_s - self._last_s
-        busy = (cpu_s - self._last_cpu_s) / elapsed_s if elapsed_s > 0 else 0.0
-        self._last_s, self._last_cpu_s = since_s, cpu_s
+        elapsed_ns = now_ns - self.last_ns
+        busy = (cpu_s - self.last_cpu_s) / (elapsed_ns * 1e-9) if elapsed_ns > 0 else 0.0
+        middle, low, high = self.rates
+        power_w = middle.idle_w + middle.busy_w * busy
+        self.last_ns, self.last_cpu_s, self.last_power_w = now_ns, cpu_s, power_w
         sample = Sample(
             now_ns,
-            after_ns - before_ns,
+            read_ns,
             "cpu",
             self.name,
             MODELLED,
-            self._idle_w + self._busy_w * busy,
-            self._idle_w * since_s + self._busy_w * used_s,
-            self._idle_low_w + self._busy_low_w * busy,
-            self._idle_high_w + self._busy_high_w * busy,
-            self._idle_low_w * since_s + self._busy_low_w * used_s,
-            self._idle_high_w * since_s + self._busy_high_w * used_s,
+            power_w,
+            middle.idle_w * since_s + middle.busy_w * used_s,
+            low.idle_w + low.busy_w * busy,
+            high.idle_w + high.busy_w * busy,
+            low.idle_w * since_s + low.busy_w * used_s,
+            high.idle_w * since_s + high.busy_w * used_s,
         )
         sample.util_pct = min(100.0, 100.0 * busy / self.cpu.threads)
-        return [sample]
+        return sample
 
     def close(self) -> None:
         """Nothing to release."""
