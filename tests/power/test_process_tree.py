@@ -249,7 +249,7 @@ def test_what_was_seen_of_a_killed_process_is_kept():
     seen_s = base_s + sum(own_ns) * 1e-9
     tree.saw(own_ns, seen_s)
     end(process)
-    with pytest.raises(OSError, match=r""):
+    with pytest.raises(OSError, match=r"Invalid|No such"):
         time.clock_gettime_ns(clocks[0])
     assert seen_s > 0.1
     assert tree.update() == pytest.approx(seen_s, abs=0.02)

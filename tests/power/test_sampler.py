@@ -240,7 +240,9 @@ def test_modelled_readings_keep_their_pace_and_follow_the_load(tmp_path):
             seen.append(reader.read())
             time.sleep(0.01)
         process.kill()
-        process.communicate()
+        _, _, usage = os.wait4(process.pid, 0)
+        process.returncode = 0
+        process.stdout.close()
         s.flush()
         last = reader.read()
     segment = read_segments(tmp_path / "p.csv.gz").segments[0]
@@ -249,14 +251,19 @@ def test_modelled_readings_keep_their_pace_and_follow_the_load(tmp_path):
     assert 18 * 4 <= len(cpu) <= 24 * 4
     assert max(b - a for a, b in itertools.pairwise(cpu)) < 0.25 * NS
     assert 3 <= sum(x.device == "ram" for x in inside) <= 8
-    idle_w, busy_w = 10 * threads, 10 * threads + 90
+    idle_w, busy_w = 10.0 * threads, 90.0
     assert min(x.power_w for x in seen) == pytest.approx(idle_w, abs=5)
-    assert max(x.power_w for x in seen) == pytest.approx(busy_w, rel=0.15)
+    assert idle_w + 0.3 * busy_w < max(x.power_w for x in seen) < idle_w + 1.1 * busy_w
     assert all(a.energy_j <= b.energy_j for a, b in itertools.pairwise(seen))
-    assert all(x.energy_low_j <= x.energy_j <= x.energy_high_j for x in seen)
-    assert max(x.age_s for x in seen) < 0.5
+    assert all(x.energy_low_j <= x.energy_j <= x.energy_high_j for x in seen[20:])  # the range grows from nothing
+    assert max(x.age_s for x in seen) < 0.6
+    cpu_only = [x for x in segment.samples if x.device == "cpu"]
+    used_j = busy_w * (usage.ru_utime + usage.ru_stime)
+    assert cpu_only[-1].energy_j - idle_w * (cpu_only[-1].t_mono_ns - cpu_only[0].t_mono_ns) / NS == pytest.approx(
+        used_j, rel=0.05, abs=5.0
+    )
     window = read_journal(tmp_path / "p.csv.gz").window(begin, last.t_mono_ns)
-    assert last.energy_j - seen[0].energy_j == pytest.approx(window.energy_j, abs=2.0)
+    assert last.energy_j - seen[0].energy_j == pytest.approx(window.energy_j, rel=0.02, abs=1.0)
 
 
 def test_a_command_does_not_wait_for_the_next_flush(tmp_path):
