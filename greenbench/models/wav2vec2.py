@@ -1,7 +1,8 @@
 """wav2vec 2.0 with the modules of ``transformers``' pretraining head (arXiv 2006.11477).
 
 The model must tell the quantized target of a masked frame from distractors of the same crop. Only masked frames are
-quantized and compared: what the loss leaves out is not computed.
+quantized and compared: what the loss leaves out is not computed. With ``quantized = False`` the targets are the latent
+frames themselves, as in the paper's ablation.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Wav2Vec2(Upstream):
         codewords: int = 320,
         codeword_width: int = 256,
         projection: int = 256,
+        quantized: bool = True,
         negatives: int = 100,
         temperature: float = 0.1,
         diversity_weight: float = 0.1,
@@ -44,8 +46,13 @@ class Wav2Vec2(Upstream):
             codevector_dim=codeword_width, proj_codevector_dim=projection, feat_quantizer_dropout=0.0,
         )  # fmt: skip
         self.model = Wav2Vec2ForPreTraining(config)
-        # transformers starts codewords at whatever memory held where no checkpoint fills them.
-        nn.init.uniform_(self.model.quantizer.codevectors)
+        self.quantized = quantized
+        if quantized:
+            # transformers starts codewords at whatever memory held where no checkpoint fills them.
+            nn.init.uniform_(self.model.quantizer.codevectors)
+        else:
+            self.model.quantizer = nn.Identity()
+            self.model.project_q = nn.Linear(config.conv_dim[-1], projection)
         self.negatives, self.temperature, self.diversity_weight = negatives, temperature, diversity_weight
         self.gumbel_start, self.gumbel_end = gumbel_start, gumbel_end
         self.mask_prob, self.mask_span = mask_prob, mask_span
@@ -60,8 +67,12 @@ class Wav2Vec2(Upstream):
         negatives = sample_negatives(valid, self.negatives, info.generator)
         output = self.model.wav2vec2(normalise(batch.waveform), mask_time_indices=mask.to(batch.waveform.device))
         predicted = self.model.project_hid(pick(output.last_hidden_state, index))
-        targets, perplexity = self._quantize(pick(output.extract_features, index), valid, info.fraction)
-        loss, won = contrastive_loss(predicted, targets, negatives, valid, temperature=self.temperature)
+        targets = pick(output.extract_features, index)
+        if not self.quantized:
+            loss, won = self._compare(predicted, self.model.project_q(targets), negatives, valid)
+            return loss, {"contrastive": loss.detach(), "accuracy": won}
+        targets, perplexity = self._quantize(targets, valid, info.fraction)
+        loss, won = self._compare(predicted, targets, negatives, valid)
         codes = self.model.config.num_codevectors_per_group * self.model.config.num_codevector_groups
         diversity = 1 - perplexity / codes
         figures: dict[str, float | Tensor] = {
@@ -70,6 +81,11 @@ class Wav2Vec2(Upstream):
             "perplexity": perplexity.detach(),
         }
         return loss + self.diversity_weight * diversity, figures
+
+    def _compare(
+        self, predicted: Tensor, targets: Tensor, negatives: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return contrastive_loss(predicted, targets, negatives, valid, temperature=self.temperature)
 
     def _quantize(self, frames: Tensor, valid: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
         """Return projected codewords (B, M, D) and the perplexity of their use, (B, M, C) in."""

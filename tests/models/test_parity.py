@@ -25,7 +25,7 @@ from greenbench.models.waveform import normalise
 
 def test_wav2vec2_loss_is_that_of_transformers() -> None:
     torch.manual_seed(0)
-    model = build(resolve("wav2vec2", "tiny", {"negatives": 20})).eval()  # eval: codewords without Gumbel noise
+    model = build(resolve("wav2vec2", "tiny", {"negatives": 20, "quantized": True})).eval()  # eval: no Gumbel noise
     batch = make_batch(model, 3, 40_000, "cpu")
     loss, _ = model.loss(batch, step_info())
 
@@ -42,13 +42,39 @@ def test_wav2vec2_loss_is_that_of_transformers() -> None:
     assert float(loss.detach()) == pytest.approx(float(theirs.loss.detach()) / int(mask.sum()), rel=1e-4)
 
 
+def test_wav2vec2_with_continuous_targets_compares_with_the_latent_frames_themselves() -> None:
+    torch.manual_seed(0)
+    model = build(resolve("wav2vec2", "tiny", {"negatives": 7, "quantized": False})).eval()
+    batch = make_batch(model, 2, 20_000, "cpu")
+    loss, figures = model.loss(batch, step_info())
+
+    again = step_info().generator
+    frames = int(model.model._get_feat_extract_output_lengths(20_000))
+    mask = span_mask(2, frames, prob=model.mask_prob, span=model.mask_span, generator=again)
+    _, valid = contrastive.masked_positions(mask)
+    negatives = contrastive.sample_negatives(valid, 7, again)
+    output = model.model.wav2vec2(normalise(batch.waveform), mask_time_indices=mask)
+    losses = []
+    for row in range(2):
+        places = mask[row].nonzero()[:, 0]
+        goals = model.model.project_q(output.extract_features[row, places])
+        guesses = model.model.project_hid(output.last_hidden_state[row, places])
+        for place, guess in enumerate(guesses):
+            rivals = [goals[place], *(goals[other] for other in negatives[row, place])]
+            logits = torch.stack([torch.cosine_similarity(guess, rival, dim=0) for rival in rivals]) / 0.1
+            losses.append(-torch.log_softmax(logits, dim=0)[0])
+    assert float(loss.detach()) == pytest.approx(float(torch.stack(losses).mean().detach()), rel=1e-4)
+    assert set(figures) == {"contrastive", "accuracy"}
+    assert "quantizer" not in " ".join(name for name, _ in model.named_parameters())
+
+
 def test_wav2vec2_of_transformers_gives_the_same_hidden_states() -> None:
     torch.manual_seed(0)
     model = build(resolve("wav2vec2", "tiny")).eval()
     batch = make_batch(model, 2, 20_000, "cpu")
     theirs = model.model.wav2vec2(normalise(batch.waveform), output_hidden_states=True).hidden_states
     ours = model.hidden_states(batch)
-    assert len(ours) == len(theirs) == 4
+    assert len(ours) == len(theirs) == len(model.trunk_layers()) + 1
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
