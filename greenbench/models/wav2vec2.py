@@ -51,7 +51,7 @@ class Wav2Vec2(Upstream):
             # transformers starts codewords at whatever memory held where no checkpoint fills them.
             nn.init.uniform_(self.model.quantizer.codevectors)
         else:
-            self.model.quantizer = nn.Identity()
+            self.model.add_module("quantizer", nn.Identity())
             self.model.project_q = nn.Linear(config.conv_dim[-1], projection)
         self.negatives, self.temperature, self.diversity_weight = negatives, temperature, diversity_weight
         self.gumbel_start, self.gumbel_end = gumbel_start, gumbel_end
@@ -82,9 +82,7 @@ class Wav2Vec2(Upstream):
         }
         return loss + self.diversity_weight * diversity, figures
 
-    def _compare(
-        self, predicted: Tensor, targets: Tensor, negatives: Tensor, valid: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _compare(self, predicted: Tensor, targets: Tensor, negatives: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         return contrastive_loss(predicted, targets, negatives, valid, temperature=self.temperature)
 
     def _quantize(self, frames: Tensor, valid: Tensor, fraction: float) -> tuple[Tensor, Tensor]:

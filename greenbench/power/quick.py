@@ -70,7 +70,7 @@ class QuickReader:
                 if len(raw) % _PUBLISH_EVERY:
                     continue
                 elapsed_s, used_s = (now_ns - start_ns) * _S_PER_NS, cpu_s - start_cpu_s
-                busy = (cpu_s - published_cpu_s) / ((now_ns - published_ns) * _S_PER_NS)
+                busy = source.busy(cpu_s - published_cpu_s, (now_ns - published_ns) * _S_PER_NS)
                 published_ns, published_cpu_s = now_ns, cpu_s
                 self.live.write(
                     now_ns,

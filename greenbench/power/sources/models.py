@@ -74,6 +74,10 @@ class CpuModelSource:
         after_ns = time.monotonic_ns()
         return [self.sample((before_ns + after_ns) // 2, after_ns - before_ns, cpu_s)]
 
+    def busy(self, used_s: float, elapsed_s: float) -> float:
+        """Return the threads kept busy, at most all: a child found late brings the CPU time of its whole life along."""
+        return min(used_s / elapsed_s, float(self.cpu.threads)) if elapsed_s > 0 else 0.0
+
     def sample(self, now_ns: int, read_ns: int, cpu_s: float) -> Sample:
         """Return the reading of a moment at which the tree had used ``cpu_s``; moments must follow one another."""
         if self._first_ns is None:
@@ -82,7 +86,7 @@ class CpuModelSource:
         since_s = (now_ns - self._first_ns) * 1e-9
         used_s = cpu_s - self._first_cpu_s
         elapsed_ns = now_ns - self.last_ns
-        busy = (cpu_s - self.last_cpu_s) / (elapsed_ns * 1e-9) if elapsed_ns > 0 else 0.0
+        busy = self.busy(cpu_s - self.last_cpu_s, elapsed_ns * 1e-9)
         middle, low, high = self.rates
         power_w = middle.idle_w + middle.busy_w * busy
         self.last_ns, self.last_cpu_s, self.last_power_w = now_ns, cpu_s, power_w
@@ -99,7 +103,7 @@ class CpuModelSource:
             low.idle_w * since_s + low.busy_w * used_s,
             high.idle_w * since_s + high.busy_w * used_s,
         )
-        sample.util_pct = min(100.0, 100.0 * busy / self.cpu.threads)
+        sample.util_pct = 100.0 * busy / self.cpu.threads
         return sample
 
     def close(self) -> None:
