@@ -35,7 +35,7 @@ class QuickReader:
         self._poller.register(commands, select.POLLIN)
 
     def run(self, ticks: Ticks, until_ns: int, totals: Totals) -> list[Sample]:
-        """Return the readings up to the first one after ``until_ns``, to be added to ``totals`` by the caller.
+        """Return the readings before ``until_ns``, to be added to ``totals`` by the caller.
 
         There are none where clocks alone do not tell the tree's CPU time: the caller must take a full reading.
         """
@@ -53,7 +53,7 @@ class QuickReader:
         raw: list[tuple[int, int, float]] = []
         poll, monotonic_ns, clock_ns = self._poller.poll, time.monotonic_ns, time.clock_gettime_ns
         try:
-            for at_ns in ticks.until(monotonic_ns(), until_ns):
+            for at_ns in ticks.between(monotonic_ns(), until_ns):
                 left_ns = at_ns - monotonic_ns()
                 if left_ns <= 0:  # late: what was missed is not made up for
                     continue

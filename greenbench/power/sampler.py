@@ -81,24 +81,21 @@ class Sampler:
                 self.journal.flush()
                 flush_at_s = now + flush_s
                 self._stop = self._stop or os.getppid() != self._parent
-            if self.quick is not None and self._read_quickly(self.quick, flush_at_s):
-                continue
+            if self.quick is not None:
+                self._read_quickly(self.quick, flush_at_s)
             self._wait(self.ticks.next_ns(time.monotonic_ns()) * 1e-9)
             if self._burst_until_s > now:
                 self._burst()
         self.sample(time.monotonic(), everything=True)
         self.journal.warnings.extend(f"there was no process {pid} to watch" for pid in sorted(self._missing))
 
-    def _read_quickly(self, quick: QuickReader, until_s: float) -> bool:
-        """Read until the next flush or the next command; False where a full reading is needed instead."""
-        readings = quick.run(self.ticks, int(until_s * 1e9), self.totals)
-        for reading in readings:
+    def _read_quickly(self, quick: QuickReader, until_s: float) -> None:
+        """Read up to the next flush or the next command."""
+        for reading in quick.run(self.ticks, int(until_s * 1e9), self.totals):
             self.journal.sample(reading)
             self.totals.add(reading)
         if select.select(_STDIN, (), (), 0)[0]:
             self._commands()
-            return True
-        return bool(readings)
 
     def sample(self, now_s: float, *, everything: bool = False) -> None:
         """Read the sources that are due and publish the total; everything also means children that came and went."""

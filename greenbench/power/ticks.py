@@ -28,9 +28,9 @@ class Ticks:
         at_ns = self._at_ns(number)
         return at_ns if at_ns > now_ns else self._at_ns(number + 1)
 
-    def until(self, now_ns: int, end_ns: int) -> list[int]:
-        """Return the sampling times after ``now_ns`` up to the first one that is not before ``end_ns``."""
-        times = [self.next_ns(now_ns)]
-        while times[-1] < end_ns:
-            times.append(self.next_ns(times[-1]))
+    def between(self, now_ns: int, end_ns: int) -> list[int]:
+        """Return the sampling times after ``now_ns`` and before ``end_ns``."""
+        times = []
+        while (now_ns := self.next_ns(now_ns)) < end_ns:
+            times.append(now_ns)
         return times
