@@ -67,23 +67,18 @@ class Wav2Vec2(Upstream):
         negatives = sample_negatives(valid, self.negatives, info.generator)
         output = self.model.wav2vec2(normalise(batch.waveform), mask_time_indices=mask.to(batch.waveform.device))
         predicted = self.model.project_hid(pick(output.last_hidden_state, index))
-        targets = pick(output.extract_features, index)
-        if not self.quantized:
-            loss, won = self._compare(predicted, self.model.project_q(targets), negatives, valid)
-            return loss, {"contrastive": loss.detach(), "accuracy": won}
-        targets, perplexity = self._quantize(targets, valid, info.fraction)
-        loss, won = self._compare(predicted, targets, negatives, valid)
+        targets, perplexity = pick(output.extract_features, index), None
+        if self.quantized:
+            targets, perplexity = self._quantize(targets, valid, info.fraction)
+        else:
+            targets = self.model.project_q(targets)
+        loss, won = contrastive_loss(predicted, targets, negatives, valid, temperature=self.temperature)
+        figures: dict[str, float | Tensor] = {"contrastive": loss.detach(), "accuracy": won}
+        if perplexity is None:
+            return loss, figures
         codes = self.model.config.num_codevectors_per_group * self.model.config.num_codevector_groups
-        diversity = 1 - perplexity / codes
-        figures: dict[str, float | Tensor] = {
-            "contrastive": loss.detach(),
-            "accuracy": won,
-            "perplexity": perplexity.detach(),
-        }
-        return loss + self.diversity_weight * diversity, figures
-
-    def _compare(self, predicted: Tensor, targets: Tensor, negatives: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        return contrastive_loss(predicted, targets, negatives, valid, temperature=self.temperature)
+        figures["perplexity"] = perplexity.detach()
+        return loss + self.diversity_weight * (1 - perplexity / codes), figures
 
     def _quantize(self, frames: Tensor, valid: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
         """Return projected codewords (B, M, D) and the perplexity of their use, (B, M, C) in."""

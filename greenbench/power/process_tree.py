@@ -51,6 +51,11 @@ class ProcessTree:
         return self._tick_s
 
     @property
+    def _others_s(self) -> float:
+        """What is added to the members' own CPU time: children that have ended, less what was used before watching."""
+        return self._reaped_s + self._gone_s - self._before_watch_s
+
+    @property
     def watching(self) -> bool:
         """Whether anything was ever watched."""
         return bool(self._roots)
@@ -97,7 +102,7 @@ class ProcessTree:
             own_s = self._read_clocks()
         if own_s is None:
             own_s = self._read_all(now_s)
-        self.cpu_s = max(self.cpu_s, own_s + self._reaped_s + self._gone_s - self._before_watch_s)
+        self.cpu_s = max(self.cpu_s, own_s + self._others_s)
         return self.cpu_s
 
     def clocks(self) -> tuple[list[int], float] | None:
@@ -110,7 +115,7 @@ class ProcessTree:
         found = [member.clock for member in self._members.values() if member.clock is not None]
         if len(found) < len(self._members) or time.monotonic() < self._reaping_until_s:
             return None
-        return found, self._reaped_s + self._gone_s - self._before_watch_s
+        return found, self._others_s
 
     def saw(self, own_ns: list[int], cpu_s: float) -> None:
         """Take over what somebody else read from ``clocks()``: nanoseconds of each, and the tree's CPU seconds."""
