@@ -3,6 +3,9 @@
 A counter that updates every 100 ms tells how much, but only roughly when: a change seen at one reading happened
 at some moment since the previous one. Where updates come in a regular rhythm, which is checked, the rhythm is
 fitted over neighbouring updates and places each of them within milliseconds.
+
+Where a reading is costly, updates are seen seconds apart, and closely only around a window's edge. What lies between
+is divided by the power readings.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from greenbench.power.integrate import integrate
+
 Floats = NDArray[np.float64]
 
 _DENSE_S = 0.012  # readings at least this close describe the power inside one update
@@ -19,6 +24,12 @@ _FIT_HALF_WIDTH = 20  # updates on either side that share one fit of the rhythm
 _FIT_LEAST = 8  # updates that must be placed closely before a rhythm is believed
 _UNEVEN_S = 0.002  # how far a driver's update may stray from its rhythm
 _SLOPES = 65  # slopes tried between the steepest and the flattest
+_STRAY = 0.03  # how far neighbouring updates may be from one period apart, as a share of it
+_CONTRADICTED = 0.1  # share of neighbours that are not one period apart from which on there is no rhythm
+_STRETCH = 8  # periods without a sighting after which updates can no longer be counted through
+_RARE = 2.5  # periods from which on an interval is divided by the power readings in it
+_SHAPE_LEAST = 8  # power readings that describe such an interval
+_SHAPE_GAP_S = 0.5
 
 
 @dataclass
@@ -89,13 +100,45 @@ def knots(t_s: Floats, energy_j: Floats, period_s: float | None, wrap_j: float |
     width = gap if period_s is None else np.minimum(gap, period_s)
     t = t_s[changed] - width / 2
     slack = width / 2
+    if period_s is not None and len(changed) > 1:
+        t, slack = _one_period_apart(t, slack, t_s, changed, period_s)
     return Knots(t, total[changed], slack, resets, backward, wraps, period_s)
+
+
+def _one_period_apart(
+    t: Floats, slack: Floats, read_t_s: Floats, changed: NDArray[np.intp], period_s: float
+) -> tuple[Floats, Floats]:
+    """Let neighbouring updates between which none can have been missed bound each other: one period lies between."""
+    steps = np.diff(read_t_s[: changed[-1] + 1])
+    follows = np.maximum.reduceat(steps, changed[:-1]) < 0.9 * period_s
+    low, high = t - slack, t + slack
+    stray_s = max(_UNEVEN_S, _STRAY * period_s)
+    from_before = np.where(
+        follows, [low[:-1] + period_s - stray_s, high[:-1] + period_s + stray_s], [[-np.inf], [np.inf]]
+    )
+    from_behind = np.where(
+        follows, [low[1:] - period_s - stray_s, high[1:] - period_s + stray_s], [[-np.inf], [np.inf]]
+    )
+    contradicted = follows & ((from_before[0] > high[1:]) | (from_before[1] < low[1:]))
+    if np.sum(contradicted) > _CONTRADICTED * np.sum(follows):
+        return t, slack
+    first, last = low.copy(), high.copy()
+    first[1:], last[1:] = np.maximum(first[1:], from_before[0]), np.minimum(last[1:], from_before[1])
+    first[:-1], last[:-1] = np.maximum(first[:-1], from_behind[0]), np.minimum(last[:-1], from_behind[1])
+    kept = first <= last
+    return np.where(kept, (first + last) / 2, t), np.where(kept, (last - first) / 2, slack)
 
 
 def _neighbourhood(found: Knots, t_s: float) -> tuple[Floats, Floats, Floats]:
     """Return ``(t_s, energy_j, slack_s)`` of the updates around a moment, placed by their rhythm if they have one."""
     centre = int(np.searchsorted(found.t_s, t_s))
-    part = slice(max(0, centre - _FIT_HALF_WIDTH), centre + _FIT_HALF_WIDTH)
+    begin, end = max(0, centre - _FIT_HALF_WIDTH), min(len(found.t_s), centre + _FIT_HALF_WIDTH)
+    if found.period_s is not None:
+        far = np.flatnonzero(np.diff(found.t_s[begin:end]) > _STRETCH * found.period_s) + begin
+        # At least the update on either side of the moment stays.
+        begin = int(np.max(far[far < centre - 1] + 1, initial=begin))
+        end = int(np.min(far[far >= centre] + 1, initial=end))
+    part = slice(begin, end)
     t, energy, slack = found.t_s[part], found.energy_j[part], found.slack_s[part]
     placed = _on_a_rhythm(t, slack, found.period_s) if found.period_s is not None else None
     return (t, energy, slack) if placed is None else (placed[0], energy, placed[1])
@@ -146,13 +189,18 @@ def energy_at(found: Knots, t_s: float, power_t_s: Floats, power_w: Floats) -> t
     t, energy, slack = _neighbourhood(found, t_s)
     i = int(np.searchsorted(t, t_s))
     if 0 < i < len(t):
-        return _inside(t, energy, slack, i, t_s, power_t_s, power_w)
+        rare = found.period_s is not None and t[i] - t[i - 1] > _RARE * found.period_s
+        return _inside(t, energy, slack, i, t_s, power_t_s, power_w, rare=rare)
     anchor = 0 if i == 0 else len(t) - 1
     away_s = t_s - t[anchor]
     slopes = np.diff(energy) / np.maximum(np.diff(t), 1e-9)
     span = (min(t_s, t[anchor]) - 0.1, max(t_s, t[anchor]) + 0.1)
     low, high = _power_range(power_t_s, power_w, *span)
     if high is not None and low is not None:
+        between = integrate(power_t_s, power_w, min(t_s, t[anchor]), max(t_s, t[anchor]), _SHAPE_GAP_S)
+        if between.samples >= _SHAPE_LEAST:
+            off_j = between.uncertainty_j + high * float(slack[anchor])
+            return float(energy[anchor] + np.sign(away_s) * between.energy_j), off_j
         nearby = power_w[(power_t_s >= span[0]) & (power_t_s <= span[1])]
         slope = float(np.mean(nearby))
     else:
@@ -169,14 +217,18 @@ def _power_range(power_t_s: Floats, power_w: Floats, t0_s: float, t1_s: float) -
 
 
 def _inside(
-    t: Floats, energy: Floats, slack: Floats, i: int, t_s: float, power_t_s: Floats, power_w: Floats
+    t: Floats, energy: Floats, slack: Floats, i: int, t_s: float, power_t_s: Floats, power_w: Floats, *, rare: bool
 ) -> tuple[float, float]:
     begin, end = float(t[i - 1]), float(t[i])
     length, step_j = max(end - begin, 1e-9), float(energy[i] - energy[i - 1])
     since = t_s - begin
     part_j = step_j * since / length
     low, high = _power_range(power_t_s, power_w, begin, end)
-    if low is None or high is None or not 0.95 * low * length <= step_j <= 1.05 * high * length:
+    shaped = _shaped(begin, end, t_s, step_j, power_t_s, power_w) if rare else None
+    if shaped is not None:
+        part_j, bound_j = shaped
+        high = max(high or 0.0, step_j / length)
+    elif low is None or high is None or not 0.95 * low * length <= step_j <= 1.05 * high * length:
         high = step_j / length  # no power, or power that contradicts the counter: anything is possible
         bound_j = max(part_j, step_j - part_j)
     else:
@@ -186,6 +238,22 @@ def _inside(
         bound_j = max(part_j - floor_j, ceiling_j - part_j, 0.0)
     slack_j = float(max(slack[i - 1], slack[i])) * max(high, step_j / length)
     return float(energy[i - 1]) + part_j, bound_j + slack_j
+
+
+def _shaped(
+    begin: float, end: float, moment: float, step_j: float, power_t_s: Floats, power_w: Floats
+) -> tuple[float, float] | None:
+    """Divide the energy of a long interval as the power readings in it divide theirs; None where there are too few."""
+    head = integrate(power_t_s, power_w, begin, moment, _SHAPE_GAP_S)
+    tail = integrate(power_t_s, power_w, moment, end, _SHAPE_GAP_S)
+    both_j = head.energy_j + tail.energy_j
+    if head.samples + tail.samples < _SHAPE_LEAST or both_j <= 0.0:
+        return None
+    part_j = step_j * head.energy_j / both_j
+    rest_j = step_j - part_j
+    reading_j = min(head.uncertainty_j, tail.uncertainty_j) * max(1.0, step_j / both_j)
+    # Where counter and power disagree, nothing says on which side of the moment.
+    return part_j, reading_j + min(abs(step_j - both_j), 2 * part_j, 2 * rest_j)
 
 
 def _one_switch(

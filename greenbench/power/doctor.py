@@ -47,8 +47,10 @@ def inspect(
         path = journal or folder / "power.csv.gz"
         with SamplerProcess(path, folder / "live.bin", sources=sources, devices=devices, tdp_w=tdp_w) as sampler:
             begin = time.monotonic_ns()
+            sampler.edge()
             time.sleep(duration_s)
             end = time.monotonic_ns()
+            sampler.edge()
             sampler.flush()
         warnings = list(sampler.warnings)
         window, latencies = _read(path, begin, end, warnings)
@@ -111,6 +113,7 @@ def _device(info: DeviceInfo, energy: DeviceEnergy | None, latency_s: float | No
         "update_period_s": info.update_period_s,
         "step_j": info.step_j,
         "read_latency_s": info.read_latency_s if info.read_latency_s is not None else latency_s,
+        "counter_every_s": info.counter_every_s,
         "idle_power_w": energy.mean_power_w if energy else None,
         "idle_power_low_w": _mean(energy, "energy_low_j"),
         "idle_power_high_w": _mean(energy, "energy_high_j"),
@@ -171,6 +174,7 @@ def _lines(device: dict[str, Any]) -> list[str]:
         ("update period", format_si(device["update_period_s"], "s")),
         ("step", format_si(device["step_j"], "J")),
         ("read", format_si(device["read_latency_s"], "s")),
+        ("counter every", format_si(device["counter_every_s"], "s")),
         ("idle", format_si(device["idle_power_w"], "W")),
     ]
     if device["idle_power_low_w"] is not None and device["kind"] == MODELLED:

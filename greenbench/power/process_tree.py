@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 _PROC = "/proc"
 _RESCAN_S = 1.0
@@ -105,23 +108,27 @@ class ProcessTree:
         self.cpu_s = max(self.cpu_s, own_s + self._others_s)
         return self.cpu_s
 
-    def clocks(self) -> tuple[list[int], float] | None:
-        """Return the members' CPU clocks and the seconds to add to their sum for the tree's CPU time now.
+    def clock(self) -> tuple[Callable[[], Any], Callable[[Any], float]] | None:
+        """Return what reads the members' CPU clocks as shortly as can be, and what makes the tree's CPU seconds of it.
 
-        None where that is not the whole of it: a member has no clock, or ``cutime`` has just grown.
+        Good until the next update. The reading raises OSError when a member has ended. None where the clocks are not
+        the whole of it: a member has none, or ``cutime`` has just grown.
         """
-        if not self._members:
-            return [], self.cpu_s
-        found = [member.clock for member in self._members.values() if member.clock is not None]
-        if len(found) < len(self._members) or time.monotonic() < self._reaping_until_s:
+        members = list(self._members.values())
+        clocks = [member.clock for member in members if member.clock is not None]
+        if len(clocks) < len(members) or time.monotonic() < self._reaping_until_s:
             return None
-        return found, self._others_s
+        others_s = self._others_s if members else self.cpu_s
 
-    def saw(self, own_ns: list[int], cpu_s: float) -> None:
-        """Take over what somebody else read from ``clocks()``: nanoseconds of each, and the tree's CPU seconds."""
-        for member, seen_ns in zip(self._members.values(), own_ns, strict=True):
-            member.own_s = max(member.own_s, seen_ns * 1e-9)
-        self.cpu_s = max(self.cpu_s, cpu_s)
+        def cpu_s(own_s: list[float]) -> float:
+            for member, seen_s in zip(members, own_s, strict=True):
+                member.own_s = seen_s
+            self.cpu_s = max(self.cpu_s, sum(own_s, others_s))
+            return self.cpu_s
+
+        if len(clocks) == 1:  # without a frame of Python
+            return functools.partial(time.clock_gettime, clocks[0]), lambda own_s: cpu_s([own_s])
+        return lambda: list(map(time.clock_gettime, clocks)), cpu_s
 
     def resident_bytes(self) -> int:
         """Return the memory held by the tree: private pages of every member plus the largest shared part."""

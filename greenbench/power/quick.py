@@ -1,96 +1,88 @@
-"""Readings where no sensor is read: the CPU clocks of the watched processes, in one loop as small as it can be.
+"""Readings between two flushes: what every device can say shortly, in one loop as small as it can be.
 
 A processor that slept for 50 ms has nothing of the sampler left in its caches. A reading then costs what its code
-and data occupy, not what it computes. So it is noted here as three numbers; records are made of them before the
-journal is flushed, all at once and from warm caches.
+and data occupy, not what it computes. So a value is noted with its times, and records are made of a few at once.
 """
 
 from __future__ import annotations
 
-import select
 import time
+from collections.abc import Callable
+from typing import Any
 
 from greenbench.power.accumulate import Totals
+from greenbench.power.journal import JournalWriter
 from greenbench.power.live import LiveWriter
-from greenbench.power.process_tree import ProcessTree
-from greenbench.power.samples import MODELLED, Sample
+from greenbench.power.samples import Sample
 from greenbench.power.sources import Source
-from greenbench.power.sources.models import CpuModelSource, RamModelSource
+from greenbench.power.sources.base import LATE_NS
 from greenbench.power.ticks import Ticks
 
-_PUBLISH_EVERY = 4  # readings to a write of the live cell, whose readers extrapolate by the power it holds
+# Readings until they are made into records and the live cell, whose readers extrapolate: twice in a flush at 20 Hz.
+_SETTLE_EVERY = 9
 _S_PER_NS = 1e-9
-_MS_PER_NS = 1e-6
+
+
+_Raw = tuple[Callable[[int, int, Any], Sample], int, int, Any]
 
 
 class QuickReader:
-    """Reads the CPU model again and again until a command comes, the time is up or the tree needs a full look."""
+    """Reads again and again until a command comes, the time is up or a device needs a full look."""
 
-    def __init__(self, source: CpuModelSource, tree: ProcessTree, live: LiveWriter, commands: int) -> None:
-        self.source = source
-        self.tree = tree
-        self.live = live
+    def __init__(
+        self,
+        sources: list[Source],
+        journal: JournalWriter,
+        live: LiveWriter,
+        totals: Totals,
+        wait: Callable[[float], object],
+    ) -> None:
         self.stop = False
-        self._poller = select.poll()
-        self._poller.register(commands, select.POLLIN)
+        self._sources = sources
+        self._journal = journal
+        self._live = live
+        self._totals = totals
+        self._wait = wait
 
-    def run(self, ticks: Ticks, until_ns: int, totals: Totals) -> list[Sample]:
-        """Return the readings before ``until_ns``, to be added to ``totals`` by the caller.
-
-        There are none where clocks alone do not tell the tree's CPU time: the caller must take a full reading.
-        """
-        followed = self.tree.clocks()
-        source = self.source
-        start_ns, start_cpu_s = source.last_ns, source.last_cpu_s
-        energy_j, power_w, _, low_j, high_j = totals.now(start_ns)
-        if followed is None or energy_j is None or power_w is None or low_j is None or high_j is None:
-            return []
-        clocks, base_s = followed
-        rates, rates_low, rates_high = source.rates
-        others_w = power_w - source.last_power_w
-        published_ns, published_cpu_s = start_ns, start_cpu_s
-        seen_ns = [0] * len(clocks)
-        raw: list[tuple[int, int, float]] = []
-        poll, monotonic_ns, clock_ns = self._poller.poll, time.monotonic_ns, time.clock_gettime_ns
+    def run(self, ticks: Ticks, until_ns: int) -> None:
+        """Read at every tick before ``until_ns``; nothing where only full readings do."""
+        found = [source.quick() for source in self._sources]
+        quicks = [(quick.value, quick.sample) for of_source in found if of_source is not None for quick in of_source]
+        if None in found or not quicks:
+            return
+        raw: list[_Raw] = []
+        count = 0
+        wait, monotonic_ns = self._wait, time.monotonic_ns
         try:
             for at_ns in ticks.between(monotonic_ns(), until_ns):
                 left_ns = at_ns - monotonic_ns()
                 if left_ns <= 0:  # late: what was missed is not made up for
                     continue
-                if poll(left_ns * _MS_PER_NS) or self.stop:
+                if wait(left_ns * _S_PER_NS) or self.stop:
                     break
-                before_ns = monotonic_ns()
-                sum_ns = 0
-                for index, clock in enumerate(clocks):
-                    seen_ns[index] = own_ns = clock_ns(clock)
-                    sum_ns += own_ns
-                now_ns = monotonic_ns()
-                cpu_s = base_s + sum_ns * _S_PER_NS
-                raw.append((before_ns, now_ns, cpu_s))
-                if len(raw) % _PUBLISH_EVERY:
-                    continue
-                elapsed_s, used_s = (now_ns - start_ns) * _S_PER_NS, cpu_s - start_cpu_s
-                busy = source.busy(cpu_s - published_cpu_s, (now_ns - published_ns) * _S_PER_NS)
-                published_ns, published_cpu_s = now_ns, cpu_s
-                self.live.write(
-                    now_ns,
-                    energy_j + (others_w + rates.idle_w) * elapsed_s + rates.busy_w * used_s,
-                    others_w + rates.idle_w + rates.busy_w * busy,
-                    MODELLED,
-                    low_j + rates_low.idle_w * elapsed_s + rates_low.busy_w * used_s,
-                    high_j + rates_high.idle_w * elapsed_s + rates_high.busy_w * used_s,
-                )
-        except OSError:  # a process has ended: the full reading that follows settles what it had used
+                for read, sample in quicks:
+                    before_ns = monotonic_ns()
+                    value = read()
+                    after_ns = monotonic_ns()
+                    if after_ns - before_ns > LATE_NS:  # it does not say when it was true
+                        return
+                    raw.append((sample, before_ns, after_ns, value))
+                count += 1
+                if count % _SETTLE_EVERY == 0:
+                    self._settle(raw)
+        except OSError:  # a process has ended, a card does not answer: the full reading that follows tells
             pass
-        if raw:
-            self.tree.saw(seen_ns, raw[-1][2])
-        return [source.sample((before + after) // 2, after - before, cpu_s) for before, after, cpu_s in raw]
+        finally:
+            self._settle(raw)
 
-
-def quick_reader(sources: list[Source], tree: ProcessTree, live: LiveWriter, commands: int) -> QuickReader | None:
-    """Return a reader where the CPU model is all there is to read at every tick, or None."""
-    cpu = [source for source in sources if isinstance(source, CpuModelSource)]
-    slow = [source for source in sources if isinstance(source, RamModelSource)]
-    if len(cpu) != 1 or len(cpu) + len(slow) != len(sources) or not hasattr(select, "poll"):
-        return None
-    return QuickReader(cpu[0], tree, live, commands)
+    def _settle(self, raw: list[_Raw]) -> None:
+        """Make records of what was read and publish the total."""
+        if not raw:
+            return
+        for sample, before_ns, after_ns, value in raw:
+            reading = sample(before_ns, after_ns, value)
+            self._journal.sample(reading)
+            self._totals.add(reading)
+        raw.clear()
+        t_ns = time.monotonic_ns()
+        self._live.write(t_ns, *self._totals.now(t_ns))

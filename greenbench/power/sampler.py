@@ -28,14 +28,16 @@ from greenbench.power.live import LiveWriter
 from greenbench.power.options import check_rate
 from greenbench.power.probe import probe
 from greenbench.power.process_tree import ProcessTree
-from greenbench.power.quick import QuickReader, quick_reader
+from greenbench.power.quick import QuickReader
 from greenbench.power.samples import MEASURED, MODELLED
 from greenbench.power.sources import Source, detect
 from greenbench.power.ticks import Ticks
+from greenbench.power.wake import waker
 
 _FLUSH_S = 0.85  # with the longest wait for a tick of 20 Hz less than the second that may be lost
 _FAST_FLUSH_S = 0.2  # at 250 Hz a second's readings would take long enough to write to miss the next ones
 _BURST_TICK_S = 0.004
+_BURST_COUNTERS_S = 0.02  # between readings of costly counters in a burst, for which a quarter of a core is taken
 _STDIN = (0,)
 _FAST_HZ = 250.0  # where there is no counter, power is integrated: the load's rhythm has to be resolved
 
@@ -63,42 +65,41 @@ class Sampler:
         periods = [d.update_period_s or 0.1 for d in self.devices if d.kind == MEASURED and d.counted]
         self._burst_s = 1.2 * max(periods) + 0.02 if periods else 0.0
         self._burst_until_s = 0.0
+        latency_s = sum(d.read_latency_s or 0.0 for d in self.devices if d.kind == MEASURED)
+        self._burst_counters_s = min(4 * latency_s, _BURST_COUNTERS_S)
         self._stop = False
         self._parent = os.getppid()
         self._buffer = b""
         self.ticks = Ticks(self.tick_s)
-        self.quick = quick_reader(self.sources, tree, live, _STDIN[0])
+        rest = self._rest_s if self.tick_s < self.period_s else [0.0] * len(self.sources)
+        quick = [source for source, rest_s in zip(self.sources, rest, strict=True) if rest_s == 0.0]
+        self.quick = QuickReader(quick, journal, live, self.totals, waker(_STDIN[0]))
 
     def run(self) -> None:
         """Sample until end of file on standard input, SIGTERM, or the parent's death."""
         flush_at_s = time.monotonic()
-        flush_s = _FLUSH_S if self.tick_s >= self.period_s else _FAST_FLUSH_S
+        flush_s = _FAST_FLUSH_S if self.tick_s < self.period_s else _FLUSH_S
         while not self._stop:
             now = time.monotonic()
             due = now >= flush_at_s
-            self.sample(now, everything=due and self.quick is not None)
+            self.sample(now)
             if due:
                 self.journal.flush()
                 flush_at_s = now + flush_s
                 self._stop = self._stop or os.getppid() != self._parent
-            if self.quick is not None:
-                self._read_quickly(self.quick, flush_at_s)
+            self.quick.run(self.ticks, int(flush_at_s * 1e9))
             self._wait(self.ticks.next_ns(time.monotonic_ns()) * 1e-9)
             if self._burst_until_s > now:
                 self._burst()
         self.sample(time.monotonic(), everything=True)
         self.journal.warnings.extend(f"there was no process {pid} to watch" for pid in sorted(self._missing))
 
-    def _read_quickly(self, quick: QuickReader, until_s: float) -> None:
-        """Read up to the next flush or the next command."""
-        for reading in quick.run(self.ticks, int(until_s * 1e9), self.totals):
-            self.journal.sample(reading)
-            self.totals.add(reading)
-        if select.select(_STDIN, (), (), 0)[0]:
-            self._commands()
-
     def sample(self, now_s: float, *, everything: bool = False) -> None:
-        """Read the sources that are due and publish the total; everything also means children that came and went."""
+        """Read the sources that are due and publish the total.
+
+        ``everything``, as a window's edge needs it, means all of them, what costs much too, and children that came
+        and went.
+        """
         if everything:
             self.tree.update(rescan=True)
         due_s = self._due_s
@@ -106,11 +107,14 @@ class Sampler:
             if now_s < due_s[index] and not everything:
                 continue
             due_s[index] = now_s + self._rest_s[index]
-            for reading in source.read():
-                self.journal.sample(reading)
-                self.totals.add(reading)
+            self._take(source, everything=everything)
         t_ns = time.monotonic_ns()
         self.live.write(t_ns, *self.totals.now(t_ns))
+
+    def _take(self, source: Source, *, everything: bool) -> None:
+        for reading in source.read_everything() if everything else source.read():
+            self.journal.sample(reading)
+            self.totals.add(reading)
 
     def _rest(self, source: Source) -> float:
         """Return for how long a source that was just read is left alone."""
@@ -121,12 +125,14 @@ class Sampler:
 
     def _burst(self) -> None:
         """Read quickly from a window's edge to the counter's next update: only power tells what lies between."""
+        counters_at_s = 0.0
         while not self._stop and (now := time.monotonic()) < self._burst_until_s:
+            counters = now >= counters_at_s
             for source in self.sources:
                 if source.devices[0].kind == MEASURED and source.min_period_s == 0.0:
-                    for reading in source.read():
-                        self.journal.sample(reading)
-                        self.totals.add(reading)
+                    self._take(source, everything=counters)
+            if counters:
+                counters_at_s = now + self._burst_counters_s
             self._wait(now + _BURST_TICK_S)
 
     def _wait(self, until_s: float) -> None:
@@ -178,8 +184,7 @@ class Sampler:
     def stop(self, *_: object) -> None:
         """Ask the loop to end (a signal handler)."""
         self._stop = True
-        if self.quick is not None:
-            self.quick.stop = True
+        self.quick.stop = True
 
 
 def _say(**values: Any) -> None:

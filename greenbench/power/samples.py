@@ -72,6 +72,7 @@ class DeviceInfo:
     beside its packages). ``power_from`` says what ``power_w`` is: ``instant`` (a point reading), ``average_1s``
     (a sensor that averages over the last second), ``counter`` (derived from the energy counter, so no
     cross-check) or ``model``. ``tolerance`` is the relative tolerance of the sensor with ``tolerance_source``.
+    ``counter_every_s`` is the time between two readings of the counter, where one costs too much for every tick.
     """
 
     device: str
@@ -84,6 +85,7 @@ class DeviceInfo:
     update_period_s: float | None = None
     step_j: float | None = None
     read_latency_s: float | None = None
+    counter_every_s: float | None = None
     tolerance: float = 0.0
     tolerance_source: str = ""
     wrap_j: float | None = None

@@ -172,12 +172,15 @@ class Trace:
 
 
 def _session(segment: Segment) -> _Session:
-    by_device: dict[str, list[Sample]] = {}
+    # The order of the header: the readings begin with whichever counter the probe saw move first.
+    by_device: dict[str, list[Sample]] = {name: [] for name in segment.devices}
     for sample in segment.samples:
         by_device.setdefault(sample.device, []).append(sample)
     origin = segment.samples[0].t_mono_ns
     tracks = {}
     for name, rows in by_device.items():
+        if not rows:
+            continue
         info = segment.devices.get(name) or _guess(name, rows)
         tracks[name] = build(info, rows, origin)
     times = [t for track in tracks.values() for t in (track.all_t_s[:1].tolist() + track.all_t_s[-1:].tolist())]

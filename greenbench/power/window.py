@@ -170,7 +170,8 @@ def _counter_energy(track: Track, t0_s: float, t1_s: float, result: DeviceEnergy
             energy_j += bridge_j
             off_j += 2 * bridge_j
             result.warnings.append(f"the counter began anew {end - t0_s:.2f} s into the window; bridged with power")
-            if end - begin > track.max_gap_s:
+            inside = track.all_t_s[(track.all_t_s >= begin) & (track.all_t_s <= end)]
+            if np.max(np.diff(inside), initial=0.0) > track.max_gap_s:
                 result.spoiled.append("the counter began anew during a gap in the readings")
     return energy_j, off_j
 
@@ -188,9 +189,7 @@ def _bridge(track: Track, begin_s: float, end_s: float, mean_w: float) -> float:
 def _compare(result: DeviceEnergy, integral: Integral, track: Track, t0_s: float, t1_s: float) -> None:
     counter_j, integral_j = result.counter_j or 0.0, integral.energy_j
     period_s = track.info.update_period_s or track.spacing_s
-    assert track.counter is not None
-    updates = int(np.sum((track.counter.t_s >= t0_s) & (track.counter.t_s <= t1_s)))
-    if updates == 0 and integral_j > 0 and t1_s - t0_s > _SHORT_PERIODS * period_s:
+    if _stood_still(track, t0_s, t1_s, _SHORT_PERIODS * period_s) and integral_j > 0:
         result.warnings.append("the energy counter stood still; integrated power is used")
         result.counter_j, result.ratio, result.agree = None, 0.0, False
         return
@@ -201,6 +200,15 @@ def _compare(result: DeviceEnergy, integral: Integral, track: Track, t0_s: float
     result.agree = abs(counter_j - integral_j) <= allowed
     if not result.agree:
         result.warnings.append(f"counter and integrated power disagree: ratio {result.ratio:.3f}")
+
+
+def _stood_still(track: Track, t0_s: float, t1_s: float, least_s: float) -> bool:
+    """Whether the counter's readings around a window say the same for too long."""
+    assert track.energy is not None
+    t, energy = track.energy
+    first = max(0, int(np.searchsorted(t, t0_s, side="right")) - 1)
+    last = min(len(t) - 1, int(np.searchsorted(t, t1_s)))
+    return bool(min(t[last], t1_s) - max(t[first], t0_s) > least_s and energy[first] == energy[last])
 
 
 def _circumstances(track: Track, t0_s: float, t1_s: float, result: DeviceEnergy) -> None:

@@ -13,6 +13,7 @@
  *   step_mj N             step of the counter
  *   lost_at_s X | reset_at_s X | denied 0|1 | stuck 0|1 | gain X (counter reads gain times the true energy)
  *   stall_at_s X | stall_s Y   the first counter read after X returns its value Y seconds late (a starved reader)
+ *   counter_ms X          CPU time that a reading of the counter takes (5 ms on an H100 with driver 580)
  *   pids P P ...          compute processes
  *   mig UUID UUID ...     MIG is on, with these slices
  *   constant W | square HZ LOW HIGH DUTY | points T:W T:W ... (linear, held at the ends)
@@ -33,7 +34,7 @@ typedef struct {
     int has_counter, has_fields, usage_average, denied, stuck, mig_count, pid_count, persistence, arch;
     unsigned pids[MAX_PIDS], temperature, limit_mw;
     unsigned long long offset_mj, step_mj, throttle;
-    double period_s, sensor_s, lost_at_s, reset_at_s, gain, stall_at_s, stall_s;
+    double period_s, sensor_s, lost_at_s, reset_at_s, gain, stall_at_s, stall_s, counter_s;
     int shape; /* 0 constant, 1 square, 2 points */
     double hz, low_w, high_w, duty;
     int points;
@@ -54,6 +55,17 @@ static double now_s(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return ((long long)t.tv_sec * 1000000000LL + t.tv_nsec - start_ns) * 1e-9;
+}
+
+static double cpu_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+static void busy(double seconds) {
+    double end = cpu_s() + seconds;
+    while (cpu_s() < end) {}
 }
 
 static double power_w(const Gpu *g, double t) {
@@ -133,6 +145,7 @@ static void read_line(char *line) {
     else if (!strcmp(key, "sensor_ms")) g->sensor_s = atof(rest) * 1e-3;
     else if (!strcmp(key, "lost_at_s")) g->lost_at_s = atof(rest);
     else if (!strcmp(key, "stall_at_s")) g->stall_at_s = atof(rest);
+    else if (!strcmp(key, "counter_ms")) g->counter_s = atof(rest) * 1e-3;
     else if (!strcmp(key, "stall_s")) g->stall_s = atof(rest);
     else if (!strcmp(key, "reset_at_s")) g->reset_at_s = atof(rest);
     else if (!strcmp(key, "constant")) g->shape = 0, g->high_w = atof(rest);
@@ -215,6 +228,7 @@ int nvmlDeviceGetTotalEnergyConsumption(Handle *h, unsigned long long *out) {
     double mj = g->stuck ? 0 : (energy_j(g, t) - energy_j(g, begin)) * 1e3 * g->gain;
     unsigned long long whole_mj = (unsigned long long)(mj > 0 ? mj : 0);
     *out = base + whole_mj / g->step_mj * g->step_mj;
+    if (g->counter_s > 0) busy(g->counter_s);
     if (stalls) {
         struct timespec late = {(time_t)g->stall_s, (long)(fmod(g->stall_s, 1.0) * 1e9)};
         g->stall_at_s = INFINITY;

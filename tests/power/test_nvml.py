@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from greenbench.power.journal import read_segments
+from greenbench.power.live import LiveReader
 from greenbench.power.meter import Meter
+from greenbench.power.sampler_process import SamplerProcess
+from greenbench.power.sources.nvml import COUNTER_SHARE
 from tests.fake_nvml import UUIDS, FakeGpu, Load
 
 pytestmark = pytest.mark.slow  # every test meters real seconds
@@ -64,6 +68,60 @@ def test_five_seconds_are_right_within_half_a_percent(driver):
         exact = truth(driver, load, phase)
         assert device.energy_j == pytest.approx(exact, rel=0.005), load.text
         assert abs(device.energy_j - exact) <= device.edge_j, load.text
+
+
+@pytest.mark.parametrize(
+    "load",
+    [Load.constant(200), Load.square(1.3, 100, 300), Load.square(0.5, 100, 600, 0.2), Load.points((0, 100), (30, 600))],
+    ids=lambda load: load.text.split()[0],
+)
+def test_a_counter_that_costs_milliseconds_is_read_rarely_and_five_seconds_stay_right(driver, tmp_path, load):
+    driver.program(FakeGpu(load, options={"counter_ms": 5}))
+    journal = tmp_path / "power.csv.gz"
+    with Meter(sources="nvml", journal=journal) as meter, meter.phase("work") as phase:
+        time.sleep(5.043)
+    device = phase.energy.devices[0]
+    exact = truth(driver, load, phase)
+    assert device.counter_j == device.energy_j == pytest.approx(exact, rel=0.005)
+    assert abs(device.energy_j - exact) <= device.edge_j
+    (segment,) = read_segments(journal).segments
+    assert segment.devices["gpu0"].counter_every_s == pytest.approx(0.005 / COUNTER_SHARE, rel=0.3)
+    between = [s for s in segment.samples if phase.begin_ns + 3e8 < s.t_mono_ns < phase.end_ns]
+    assert len(between) > 80
+    assert sum(s.energy_j is not None for s in between) <= 1
+    assert all(s.power_w is not None for s in between)
+
+
+def test_a_cheap_counter_is_read_at_every_tick(driver, tmp_path):
+    driver.program(FakeGpu(Load.constant(200)))
+    journal = tmp_path / "power.csv.gz"
+    with Meter(sources="nvml", journal=journal):
+        time.sleep(1.5)
+    (segment,) = read_segments(journal).segments
+    assert segment.devices["gpu0"].counter_every_s is None
+    assert all(s.energy_j is not None and s.power_w is not None for s in segment.samples)
+
+
+def test_the_live_figure_follows_the_power_between_two_rare_readings(driver, tmp_path):
+    load = Load.points((0, 100), (2.5, 100), (2.6, 500))
+    driver.program(FakeGpu(load, options={"counter_ms": 5}))
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml") as sampler:
+        reader = LiveReader(sampler.live)
+        first = reader.read()
+        time.sleep(max(0.0, 5.0 - driver.seconds(time.monotonic_ns())))
+        last = reader.read()
+    exact = load.energy_j(driver.seconds(first.t_mono_ns), driver.seconds(last.t_mono_ns))
+    assert last.energy_j - first.energy_j == pytest.approx(exact, abs=500 * 0.25)
+    assert last.energy_low_j < last.energy_j < last.energy_high_j
+
+
+def test_a_loss_is_written_once_and_looked_at_again(driver, tmp_path):
+    driver.program(FakeGpu(Load.constant(200), options={"lost_at_s": 1.5}))
+    journal = tmp_path / "p.csv.gz"
+    with SamplerProcess(journal, tmp_path / "live.bin", sources="nvml"):
+        time.sleep(max(0.0, 3.0 - driver.seconds(time.monotonic_ns())))
+    (segment,) = read_segments(journal).segments
+    assert [s.event for s in segment.samples if s.event] == ["lost"]
 
 
 def test_a_reading_that_comes_late_is_not_taken_for_a_later_one(driver):

@@ -149,6 +149,71 @@ def test_a_stepped_counter_is_right_within_its_edge_term(period, low, high, hz, 
     assert abs(result.energy_j - exact) <= period * max(low, high) + rare + 1e-6
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.floats(20, 700),
+    st.floats(20, 700),
+    st.floats(0.2, 3.0),
+    st.floats(0.3, 12.0),
+    st.floats(3.0, 25.0),
+    st.integers(15, 120),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_counter_that_is_read_rarely_is_right_within_its_edge_term(low, high, hz, begin, length, every, edges, seed):
+    """Power at every tick, the counter at every n-th and, where the meter knows of the edges, quickly after each."""
+    generator = np.random.default_rng(seed)
+    ticks = (np.arange(0, 800) + generator.uniform(0, 0.9, 800)) * 0.05
+    bursts = [edge + np.arange(0, 0.14, 0.013) for edge in (begin, begin + length)] if edges else []
+    times = np.concatenate([ticks, *bursts])
+    counts = np.concatenate([np.arange(800) % every == 0, np.ones(len(times) - 800, dtype=bool)])
+    order = np.argsort(times)
+
+    def true(t):
+        cycles, rest = np.divmod(np.asarray(t) * hz, 1.0)
+        on = np.minimum(rest, 0.5)
+        return (cycles * 0.5 * (low + high) + on * high + (rest - on) * low) / hz
+
+    def row(i):
+        t = times[i]
+        power = high if (t * hz) % 1.0 < 0.5 else low
+        return sample(t, power, float(true(np.floor(t / 0.1) * 0.1)) if counts[i] else None)
+
+    result = window(trace([row(i) for i in order], infos=[info()]), begin, begin + length)
+    exact = float(true(begin + length) - true(begin))
+    assert result.valid
+    assert abs(result.energy_j - exact) <= result.edge_j + 1e-6
+    assert result.devices[0].counter_j is not None
+    if edges:
+        assert abs(result.energy_j - exact) <= 0.1 * max(low, high)
+
+
+def test_a_rarely_read_counter_corrects_a_power_reading_that_is_wrong_between_the_edges():
+    rows = regular(60, lambda t: 390.0)  # the true mean is 200 W: a sensor that looks at the wrong moments
+    for row in rows[::100]:
+        row.energy_j = 200 * np.floor(row.t_mono_ns / NS * 10) / 10
+    device = window(trace(rows, infos=[info()]), 7.3, 52.1).devices[0]
+    assert device.energy_j == pytest.approx(200 * 44.8, rel=0.005)
+    assert device.agree is False
+
+
+def test_a_reset_between_two_rare_readings_is_bridged_with_power():
+    rows = regular(60, lambda t: 100.0)
+    for row in rows[::100]:
+        t = row.t_mono_ns / NS
+        row.energy_j = 5000 + 100 * t if t < 31 else 100 * (t - 31)
+    result = window(trace(rows, infos=[info(update_period_s=0.05)]), 1, 59)
+    assert result.valid
+    assert result.energy_j == pytest.approx(5800, rel=0.01)
+    assert result.counts["resets"] == 1
+
+
+def test_devices_come_in_the_order_of_the_header_whichever_was_read_first():
+    rows = [*regular(5, lambda t: 50.0, device="gpu1"), *regular(5, lambda t: 100.0)]
+    result = window(trace(rows, infos=[info(has_counter=False), info("gpu1", has_counter=False)]), 1, 4)
+    assert [(d.name, round(d.energy_j)) for d in result.devices] == [("gpu0", 300), ("gpu1", 150)]
+
+
 def test_counter_and_integral_are_both_kept_and_compared():
     found = trace(regular(10, lambda t: 200.0, counter=lambda t: 200 * np.floor(t * 10) / 10), infos=[info()])
     device = window(found, 2, 8).devices[0]

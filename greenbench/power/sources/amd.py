@@ -57,7 +57,7 @@ def _ask(amdsmi: Any, function: str, handle: Any) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-class AmdSource:
+class AmdSource(Source):
     """The chosen AMD GPUs, each under the index that amdsmi gives it."""
 
     name = "amd"

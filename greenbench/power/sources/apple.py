@@ -31,7 +31,7 @@ def find() -> Source:
         return NullSource("apple", f"IOReport does not start: {error}")
 
 
-class AppleSource:
+class AppleSource(Source):
     """Cumulative energy of CPU, GPU, DRAM and neural engine."""
 
     name = "apple"

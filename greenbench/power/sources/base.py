@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from greenbench.power.samples import DeviceInfo, Sample
 
 T = TypeVar("T")
 
-_LATE_NS = 50_000_000
+LATE_NS = 50_000_000
 _TRIES = 3
+
+
+class Quick(NamedTuple):
+    """The short reading of one device, and what is made of it later.
+
+    ``value`` reads; it raises OSError where only a full reading tells what has happened. ``sample`` gets the
+    monotonic nanoseconds right before and right after, and the value.
+    """
+
+    value: Callable[[], Any]
+    sample: Callable[[int, int, Any], Sample]
 
 
 @runtime_checkable
@@ -30,15 +41,23 @@ class Source(Protocol):
     min_period_s: float
 
     def read(self) -> list[Sample]:
-        """Read every device once."""
+        """Read every device once; what costs much only when it is due."""
         ...
+
+    def read_everything(self) -> list[Sample]:
+        """Read every device once, and what costs much too."""
+        return self.read()
+
+    def quick(self) -> list[Quick] | None:
+        """Return the short readings that do between full ones, none if nothing is due there; None without such."""
+        return None
 
     def close(self) -> None:
         """Release handles."""
         ...
 
 
-class NullSource:
+class NullSource(Source):
     """Absent hardware: no devices, no samples, and the reason why."""
 
     min_period_s = 0.0
@@ -50,6 +69,10 @@ class NullSource:
         self.devices: list[DeviceInfo] = []
 
     def read(self) -> list[Sample]:
+        """Nothing to read."""
+        return []
+
+    def quick(self) -> list[Quick] | None:
         """Nothing to read."""
         return []
 
@@ -67,6 +90,6 @@ def read_promptly(read: Callable[[], T]) -> tuple[T, int, int]:
         before = time.monotonic_ns()
         value = read()
         after = time.monotonic_ns()
-        if after - before <= _LATE_NS:
+        if after - before <= LATE_NS:
             break
     return value, before, after

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from greenbench.power import tdp
 from greenbench.power.process_tree import ProcessTree
 from greenbench.power.samples import MODELLED, DeviceInfo, Sample
+from greenbench.power.sources.base import Quick, Source
 
 # Green Algorithms (Lannelongue et al. 2021) uses 0.3725 W per GB; CodeCarbon 5 W per DIMM, which is
 # 0.156 W/GB for modules of 32 GB and 0.625 W/GB for modules of 8 GB.
@@ -26,7 +27,7 @@ class Rates(NamedTuple):
     busy_w: float
 
 
-class CpuModelSource:
+class CpuModelSource(Source):
     """CPU power from TDP: idle share plus the busy threads of the watched tree.
 
     ``power = threads x w x (idle + (1 - idle) x busy / threads)`` with ``w`` the TDP per thread and ``busy`` the
@@ -41,15 +42,15 @@ class CpuModelSource:
         self.reason = power.reason
         self.cpu = power
         self.tree = tree
-        self.rates = (
-            self._rates(power.per_thread_w, tdp.IDLE_SHARE),
-            self._rates(power.per_thread_low_w, tdp.IDLE_SHARE_LOW),
-            self._rates(power.per_thread_high_w, tdp.IDLE_SHARE_HIGH),
+        self._rates = (
+            self._rates_at(power.per_thread_w, tdp.IDLE_SHARE),
+            self._rates_at(power.per_thread_low_w, tdp.IDLE_SHARE_LOW),
+            self._rates_at(power.per_thread_high_w, tdp.IDLE_SHARE_HIGH),
         )
         self._first_ns: int | None = None
         self._first_cpu_s = 0.0
-        self.last_ns = 0
-        self.last_cpu_s = self.last_power_w = 0.0
+        self._last_ns = 0
+        self._last_cpu_s = 0.0
         self.devices = [
             DeviceInfo(
                 device="cpu",
@@ -64,39 +65,42 @@ class CpuModelSource:
             )
         ]
 
-    def _rates(self, per_thread_w: float, idle_share: float) -> Rates:
+    def _rates_at(self, per_thread_w: float, idle_share: float) -> Rates:
         return Rates(per_thread_w * idle_share * self.cpu.threads, per_thread_w * (1.0 - idle_share))
 
     def read(self) -> list[Sample]:
         """Return the mean power since the last read and the energy so far."""
         before_ns = time.monotonic_ns()
         cpu_s = self.tree.update()
-        after_ns = time.monotonic_ns()
-        return [self.sample((before_ns + after_ns) // 2, after_ns - before_ns, cpu_s)]
+        return [self._sample(before_ns, time.monotonic_ns(), cpu_s)]
 
-    def busy(self, used_s: float, elapsed_s: float) -> float:
-        """Return the threads kept busy, at most all: a child found late brings the CPU time of its whole life along."""
-        return min(used_s / elapsed_s, float(self.cpu.threads)) if elapsed_s > 0 else 0.0
+    def quick(self) -> list[Quick] | None:
+        """Return the CPU clocks of the watched tree, None while they are not the whole of its CPU time."""
+        clock = self.tree.clock()
+        if clock is None:
+            return None
+        read, cpu_s = clock
+        return [Quick(read, lambda before_ns, after_ns, own: self._sample(before_ns, after_ns, cpu_s(own)))]
 
-    def sample(self, now_ns: int, read_ns: int, cpu_s: float) -> Sample:
-        """Return the reading of a moment at which the tree had used ``cpu_s``; moments must follow one another."""
+    def _sample(self, before_ns: int, after_ns: int, cpu_s: float) -> Sample:
+        now_ns = (before_ns + after_ns) // 2
         if self._first_ns is None:
             self._first_ns, self._first_cpu_s = now_ns, cpu_s
-            self.last_ns, self.last_cpu_s = now_ns, cpu_s
+            self._last_ns, self._last_cpu_s = now_ns, cpu_s
         since_s = (now_ns - self._first_ns) * 1e-9
         used_s = cpu_s - self._first_cpu_s
-        elapsed_ns = now_ns - self.last_ns
-        busy = self.busy(cpu_s - self.last_cpu_s, elapsed_ns * 1e-9)
-        middle, low, high = self.rates
-        power_w = middle.idle_w + middle.busy_w * busy
-        self.last_ns, self.last_cpu_s, self.last_power_w = now_ns, cpu_s, power_w
+        elapsed_s = (now_ns - self._last_ns) * 1e-9
+        # At most all threads: a child found late brings the CPU time of its whole life along.
+        busy = min((cpu_s - self._last_cpu_s) / elapsed_s, float(self.cpu.threads)) if elapsed_s > 0 else 0.0
+        middle, low, high = self._rates
+        self._last_ns, self._last_cpu_s = now_ns, cpu_s
         sample = Sample(
             now_ns,
-            read_ns,
+            after_ns - before_ns,
             "cpu",
             self.name,
             MODELLED,
-            power_w,
+            middle.idle_w + middle.busy_w * busy,
             middle.idle_w * since_s + middle.busy_w * used_s,
             low.idle_w + low.busy_w * busy,
             high.idle_w + high.busy_w * busy,
@@ -110,7 +114,7 @@ class CpuModelSource:
         """Nothing to release."""
 
 
-class RamModelSource:
+class RamModelSource(Source):
     """Memory power per GB held by the watched tree (per GB in use on the machine while nothing is watched)."""
 
     name = "ram"
@@ -150,6 +154,10 @@ class RamModelSource:
         sample = Sample(now, after - before, "ram", self.name, MODELLED, watts[0], energies[0], watts[1], watts[2])
         sample.energy_low_j, sample.energy_high_j = energies[1:]
         return [sample]
+
+    def quick(self) -> list[Quick] | None:
+        """Nothing: once a second is enough."""
+        return []
 
     def close(self) -> None:
         """Nothing to release."""

@@ -2,11 +2,16 @@
 
 The counter (millijoules since the driver was loaded; Volta and newer) is the figure. Power comes from the field
 values 186 (instant) and 185 (average): ``nvmlDeviceGetPowerUsage`` is a one-second average on Ampere (except
-GA100) and newer. Temperature, clocks, throttle reasons and foreign processes are read once a second.
+GA100) and newer. Average power, temperature, clocks, throttle reasons and foreign processes are read at full readings
+about a second apart.
+
+What a counter reading costs differs by a factor of a thousand: 5 ms of CPU time on an H100 with driver 580, where every
+other call takes less than 0.1 ms. So it is timed, and a costly counter is read rarely, with power in between.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -18,7 +23,8 @@ from greenbench.power.cuda_driver import device_uuids
 from greenbench.power.devices import Gpu, depends_on_order, list_gpus, named_gpus, visible_gpus
 from greenbench.power.process_tree import ProcessTree
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
-from greenbench.power.sources.base import NullSource, Source, read_promptly
+from greenbench.power.sources.base import NullSource, Quick, Source, read_promptly
+from greenbench.power.sources.nvml_calls import energy_mj, field_mw, usage_mw
 
 TOLERANCE = 0.05
 TOLERANCE_SOURCE = "NVIDIA NVML reference: power within 5 % of the current draw"
@@ -26,6 +32,11 @@ _FIELD_AVERAGE, _FIELD_INSTANT = 185, 186
 _SCOPES = {0: "gpu", 1: "module"}
 _SLOW_PERIOD_NS = 1_000_000_000
 _RETRY_LOST_NS = 1_000_000_000
+COUNTER_SHARE = 0.0005  # of a core, for the counter of one card
+_EVERY_TICK_S = 0.1  # a counter that may be read this often for that share is read at every tick
+_RARELY_S = 30.0
+_UNPLACED_S = 1.0  # a counter whose updates were not found out cannot be placed by a reading long after the last
+_COST_WEIGHT = 0.25
 # nvml.h, nvmlClocksEventReasons; idle and application clocks are not throttling.
 _REASONS = {
     0x4: "sw_power_cap",
@@ -86,6 +97,8 @@ class _Card:
         self.has_counter = self._energy_j() is not None
         self.scope = self._find_scope()
         self.has_usage = self.scope is None and self._usage_w() is not None
+        self.counter_cost_s = 0.0
+        self.counter_at_ns = 0
         self.last_energy_j: float | None = None
         self.lost_since_ns: int | None = None
         self.slow_at_ns = 0
@@ -106,21 +119,31 @@ class _Card:
         value = self._optional("nvmlDeviceGetPowerUsage")
         return None if value is None else value * 1e-3
 
-    def fields(self, scope: int) -> tuple[float | None, float | None]:
-        """Return instant and average power in watts; None for a field the card does not have."""
-        wanted = [(_FIELD_INSTANT, scope), (_FIELD_AVERAGE, scope)]
-        values = self.nvml.nvmlDeviceGetFieldValues(self.handle, wanted)
-        found = [v.value.uiVal * 1e-3 if v.nvmlReturn == 0 else None for v in values]
-        return found[0], found[1]
+    def _field_w(self, field: int, scope: int) -> float | None:
+        value = self.nvml.nvmlDeviceGetFieldValues(self.handle, [(field, scope)])[0]
+        return value.value.uiVal * 1e-3 if value.nvmlReturn == 0 else None
 
     def _find_scope(self) -> int | None:
         for scope in _SCOPES:
             try:
-                if self.fields(scope)[0] is not None:
+                if self._field_w(_FIELD_INSTANT, scope) is not None:
                     return scope
             except (self.nvml.NVMLError, AttributeError):
                 continue
         return None
+
+    @property
+    def has_power(self) -> bool:
+        """Whether the card says its power."""
+        return self.scope is not None or self.has_usage
+
+    @property
+    def counter_every_s(self) -> float:
+        """Seconds between two readings of the counter; 0 where it may be read at every tick."""
+        every_s = self.counter_cost_s / COUNTER_SHARE
+        if every_s <= _EVERY_TICK_S or not self.has_power:
+            return 0.0
+        return min(every_s, _RARELY_S if self.info.update_period_s is not None else _UNPLACED_S)
 
     def _info(self, gpu: Gpu, *, shared: bool) -> DeviceInfo:
         limit = self._optional("nvmlDeviceGetEnforcedPowerLimit")
@@ -150,48 +173,81 @@ class _Card:
             info.notes.append("power is the module's: it includes the CPU beside the GPU")
         if not self.has_counter:
             info.notes.append("no energy counter (older than Volta): joules are integrated power")
-        if not self.has_counter and self.scope is None and not self.has_usage:
+        if not self.has_counter and not self.has_power:
             info.notes.append("neither an energy counter nor a power reading: nothing can be measured")
         if details["persistence"] == 0:
             info.notes.append("persistence mode is off: the first reads may wake the driver (nvidia-smi -pm 1)")
         return info
 
-    def read(self, tree: ProcessTree | None) -> Sample | None:
+    def read(self, tree: ProcessTree | None, *, everything: bool) -> Sample | None:
         """Read the card once; None while it is lost and not due for another try."""
-        before = time.monotonic_ns()
+        before = middle = time.monotonic_ns()
         if self.lost_since_ns is not None and before - self.lost_since_ns < _RETRY_LOST_NS:
             return None
-        sample = Sample(before, 0, self.info.device, "nvml", MEASURED)
+        back = self.lost_since_ns is not None
+        counts = self.has_counter and (everything or back or before - self.counter_at_ns >= self.counter_every_s * 1e9)
         try:
-            if self.has_counter:
-                millijoules, before, middle = read_promptly(self._millijoules)
-                sample.energy_j = millijoules * 1e-3
-            else:
-                middle = time.monotonic_ns()
-            if self.scope is not None:
-                sample.power_w, sample.power_average_w = self.fields(self.scope)
-            elif self.has_usage:
-                sample.power_w = self.nvml.nvmlDeviceGetPowerUsage(self.handle) * 1e-3
+            millijoules = None
+            if counts:
+                millijoules, before, middle = self._timed_counter()
+            power_w = self._power_w()
         except self.nvml.NVMLError as error:
             return self._failed(before, error)
         after = time.monotonic_ns()
-        # The stamp belongs to the counter where there is one: its edges decide the window.
-        sample.t_mono_ns = (before + middle) // 2 if self.has_counter else (middle + after) // 2
+        # The stamp belongs to the counter where it was read: its edges decide the window.
+        sample = self._sample(before, middle if counts else after, millijoules, power_w)
         sample.read_ns = after - before
-        self._note_reset(sample)
         self.lost_since_ns = None
         if before - self.slow_at_ns >= _SLOW_PERIOD_NS:
             self.slow_at_ns = before
             self._read_slow(sample, tree)
         return sample
 
+    def quick(self) -> Quick | None:
+        """Return the short reading: power, and the counter where it costs next to nothing; None without power."""
+        if not self.has_power:
+            return None
+        if self.scope is not None:
+            read_mw = field_mw(self.nvml, self.handle, _FIELD_INSTANT, self.scope)
+        else:
+            read_mw = usage_mw(self.nvml, self.handle)
+        if not self.has_counter or self.counter_every_s > 0.0:
+            return Quick(read_mw, lambda before, after, mw: self._sample(before, after, None, mw * 1e-3))
+        read_mj = energy_mj(self.nvml, self.handle)
+        return Quick(
+            lambda: (read_mj(), read_mw()),
+            lambda before, after, found: self._sample(before, after, found[0], found[1] * 1e-3),
+        )
+
+    def _sample(self, before_ns: int, after_ns: int, millijoules: int | None, power_w: float | None) -> Sample:
+        now_ns = (before_ns + after_ns) // 2
+        sample = Sample(now_ns, after_ns - before_ns, self.info.device, "nvml", MEASURED, power_w)
+        if millijoules is not None:
+            sample.energy_j = energy_j = millijoules * 1e-3
+            if self.last_energy_j is not None and energy_j < self.last_energy_j:
+                sample.event = "reset"
+            self.last_energy_j = energy_j
+        return sample
+
     def _millijoules(self) -> int:
         return int(self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle))
 
-    def _note_reset(self, sample: Sample) -> None:
-        if self.last_energy_j is not None and sample.energy_j is not None and sample.energy_j < self.last_energy_j:
-            sample.event = "reset"
-        self.last_energy_j = sample.energy_j
+    def _timed_counter(self) -> tuple[int, int, int]:
+        self.counter_at_ns = time.monotonic_ns()
+        begin_ns = time.thread_time_ns()
+        reading = read_promptly(self._millijoules)
+        cost_s = (time.thread_time_ns() - begin_ns) * 1e-9
+        weight = _COST_WEIGHT if self.counter_cost_s else 1.0
+        self.counter_cost_s += weight * (cost_s - self.counter_cost_s)
+        self.info.counter_every_s = self.counter_every_s or None
+        return reading
+
+    def _power_w(self) -> float | None:
+        if self.scope is not None:
+            return self._field_w(_FIELD_INSTANT, self.scope)
+        if self.has_usage:
+            return float(self.nvml.nvmlDeviceGetPowerUsage(self.handle) * 1e-3)
+        return None
 
     def _failed(self, before_ns: int, error: Exception) -> Sample | None:
         first = self.lost_since_ns is None
@@ -202,6 +258,9 @@ class _Card:
         return Sample(before_ns, self.lost_since_ns - before_ns, self.info.device, "nvml", MEASURED, event="lost")
 
     def _read_slow(self, sample: Sample, tree: ProcessTree | None) -> None:
+        if self.scope is not None:
+            with contextlib.suppress(self.nvml.NVMLError):
+                sample.power_average_w = self._field_w(_FIELD_AVERAGE, self.scope)
         sample.temperature_c = self._optional("nvmlDeviceGetTemperature", 0)
         utilization = self._optional("nvmlDeviceGetUtilizationRates")
         sample.util_pct = None if utilization is None else float(utilization.gpu)
@@ -223,7 +282,7 @@ class _Card:
         return len(pids - tree.pids)
 
 
-class NvmlSource:
+class NvmlSource(Source):
     """The chosen GPUs of this machine."""
 
     name = "nvml"
@@ -247,8 +306,21 @@ class NvmlSource:
             card.info.details["driver"] = version.decode() if isinstance(version, bytes) else version
 
     def read(self) -> list[Sample]:
-        """Read every card once."""
-        return [sample for card in self._cards if (sample := card.read(self._tree)) is not None]
+        """Read every card once; a costly counter only when it is due."""
+        return self._read(everything=False)
+
+    def read_everything(self) -> list[Sample]:
+        """Read every card once, and its counter whatever it costs."""
+        return self._read(everything=True)
+
+    def _read(self, *, everything: bool) -> list[Sample]:
+        readings = (card.read(self._tree, everything=everything) for card in self._cards)
+        return [sample for sample in readings if sample is not None]
+
+    def quick(self) -> list[Quick] | None:
+        """Return the short readings of the cards that answer; None where one card's takes a full reading."""
+        found = [card.quick() for card in self._cards if card.lost_since_ns is None]
+        return None if None in found else [quick for quick in found if quick is not None]
 
     def close(self) -> None:
         """Shut NVML down."""

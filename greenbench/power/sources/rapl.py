@@ -11,10 +11,11 @@ import os
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
-from greenbench.power.sources.base import NullSource, Source, read_promptly
+from greenbench.power.sources.base import NullSource, Quick, Source, read_promptly
 
 ROOT_VARIABLE = "GREENBENCH_POWERCAP"
 DEFAULT_ROOT = "/sys/class/powercap"
@@ -107,7 +108,7 @@ def _domains(folders: list[Path]) -> tuple[list[_Domain], list[str]]:
     return domains, unreadable
 
 
-class RaplSource:
+class RaplSource(Source):
     """Cumulative energy per domain, unwrapped by ``max_energy_range_uj``."""
 
     name = "rapl"
@@ -153,12 +154,23 @@ class RaplSource:
             domain.lost = True
             now = time.monotonic_ns()
             return Sample(now, now - before, domain.info.device, self.name, MEASURED, event="lost")
-        now = (before + after) // 2
-        event = self._advance(domain, value, now)
         domain.lost = False
-        sample = Sample(now, after - before, domain.info.device, self.name, MEASURED, event=event)
+        return self._sample(domain, before, after, value)
+
+    def _sample(self, domain: _Domain, before_ns: int, after_ns: int, value_uj: int) -> Sample:
+        now_ns = (before_ns + after_ns) // 2
+        event = self._advance(domain, value_uj, now_ns)
+        sample = Sample(now_ns, after_ns - before_ns, domain.info.device, self.name, MEASURED, event=event)
         sample.energy_j = domain.total_uj * 1e-6
         return sample
+
+    def quick(self) -> list[Quick] | None:
+        """Return the counters of the domains that answer."""
+        return [
+            Quick(partial(_microjoules, domain.path), partial(self._sample, domain))
+            for domain in self._domains
+            if not domain.lost
+        ]
 
     @staticmethod
     def _advance(domain: _Domain, value: int, now_ns: int) -> str | None:

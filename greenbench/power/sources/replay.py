@@ -61,7 +61,7 @@ def _between(first: float | None, second: float | None, share: float) -> float |
     return None if first is None or second is None else first + (second - first) * share
 
 
-class ReplaySource:
+class ReplaySource(Source):
     """Plays a recording in real time."""
 
     name = "replay"
