@@ -30,7 +30,8 @@ class ProcessTree:
     (killed, orphaned, ``SIGCHLD`` ignored) keeps the CPU time last seen.
 
     A process's own CPU time is one system call, its POSIX clock. ``cutime`` and the list of children cost many times
-    that: they are read once a second, when a member has ended, and at every update for a second after ``cutime`` grew.
+    that: they are read at updates a second apart, when a member has ended, and at every update for a second after
+    ``cutime`` grew.
     """
 
     def __init__(self) -> None:

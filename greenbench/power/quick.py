@@ -18,8 +18,11 @@ from greenbench.power.sources import Source
 from greenbench.power.sources.base import LATE_NS
 from greenbench.power.ticks import Ticks
 
-# Readings until they are made into records and the live cell, whose readers extrapolate: twice in a flush at 20 Hz.
+# Readings until they are made into records and the live cell, whose readers extrapolate: twice in a flush at 20 Hz,
+# and more often while something has just begun and its power is not yet known.
 _SETTLE_EVERY = 9
+_SETTLE_EARLY = 3
+_EARLY_NS = 3_000_000_000
 _S_PER_NS = 1e-9
 
 
@@ -38,6 +41,7 @@ class QuickReader:
         wait: Callable[[float], object],
     ) -> None:
         self.stop = False
+        self.begun_ns = 0
         self._sources = sources
         self._journal = journal
         self._live = live
@@ -51,8 +55,9 @@ class QuickReader:
         if None in found or not quicks:
             return
         raw: list[_Raw] = []
-        count = 0
         wait, monotonic_ns = self._wait, time.monotonic_ns
+        early = monotonic_ns() - self.begun_ns < _EARLY_NS
+        count, settle_every = 0, _SETTLE_EARLY if early else _SETTLE_EVERY
         try:
             for at_ns in ticks.between(monotonic_ns(), until_ns):
                 left_ns = at_ns - monotonic_ns()
@@ -68,7 +73,7 @@ class QuickReader:
                         return
                     raw.append((sample, before_ns, after_ns, value))
                 count += 1
-                if count % _SETTLE_EVERY == 0:
+                if count % settle_every == 0:
                     self._settle(raw)
         except OSError:  # a process has ended, a card does not answer: the full reading that follows tells
             pass

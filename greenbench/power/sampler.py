@@ -173,6 +173,8 @@ class Sampler:
         if "edge" in command:
             self.sample(time.monotonic(), everything=True)
             self._burst_until_s = time.monotonic() + self._burst_s
+        if "edge" in command or "watch" in command:
+            self.quick.begun_ns = time.monotonic_ns()
         if "mark" in command or "watch" in command:
             self.journal.comment(t_mono_ns=time.monotonic_ns(), **command)
         if "flush" in command:

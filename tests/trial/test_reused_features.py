@@ -27,7 +27,7 @@ def trials(
 ) -> Runs:
     """Run two seeds one after the other in an empty cache: the first computes, the second finds."""
     out = tmp_path_factory.mktemp("runs") / "two"
-    options = ("budget.steps=4", "suite.seeds=[0, 1]", "evaluate.tasks=effective_rank")
+    options = ("budget.steps=40", "suite.seeds=[0, 1]", "evaluate.tasks=effective_rank")
     empty = {**environment, "GREENBENCH_CACHE": str(out.parent / "cache")}
     done = subprocess.run(command(out, *options), capture_output=True, text=True, env=empty, timeout=240)
     assert done.returncode == 0, done.stderr

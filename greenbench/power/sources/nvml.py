@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ COUNTER_SHARE = 0.0005  # of a core, for the counter of one card
 _EVERY_TICK_S = 0.1  # a counter that may be read this often for that share is read at every tick
 _RARELY_S = 30.0
 _UNPLACED_S = 1.0  # a counter whose updates were not found out cannot be placed by a reading long after the last
-_COST_WEIGHT = 0.25
+_TIMED = 31  # readings whose median is what one costs; the probe before the first window takes more
 # nvml.h, nvmlClocksEventReasons; idle and application clocks are not throttling.
 _REASONS = {
     0x4: "sw_power_cap",
@@ -97,7 +98,8 @@ class _Card:
         self.has_counter = self._energy_j() is not None
         self.scope = self._find_scope()
         self.has_usage = self.scope is None and self._usage_w() is not None
-        self.counter_cost_s = 0.0
+        self.counter_costs_s: list[float] = []
+        self.counter_every_s = 0.0  # between two readings of the counter; 0 where it may be read at every tick
         self.counter_at_ns = 0
         self.last_energy_j: float | None = None
         self.lost_since_ns: int | None = None
@@ -136,14 +138,6 @@ class _Card:
     def has_power(self) -> bool:
         """Whether the card says its power."""
         return self.scope is not None or self.has_usage
-
-    @property
-    def counter_every_s(self) -> float:
-        """Seconds between two readings of the counter; 0 where it may be read at every tick."""
-        every_s = self.counter_cost_s / COUNTER_SHARE
-        if every_s <= _EVERY_TICK_S or not self.has_power:
-            return 0.0
-        return min(every_s, _RARELY_S if self.info.update_period_s is not None else _UNPLACED_S)
 
     def _info(self, gpu: Gpu, *, shared: bool) -> DeviceInfo:
         limit = self._optional("nvmlDeviceGetEnforcedPowerLimit")
@@ -236,11 +230,17 @@ class _Card:
         self.counter_at_ns = time.monotonic_ns()
         begin_ns = time.thread_time_ns()
         reading = read_promptly(self._millijoules)
-        cost_s = (time.thread_time_ns() - begin_ns) * 1e-9
-        weight = _COST_WEIGHT if self.counter_cost_s else 1.0
-        self.counter_cost_s += weight * (cost_s - self.counter_cost_s)
-        self.info.counter_every_s = self.counter_every_s or None
+        if len(self.counter_costs_s) < _TIMED:
+            self.counter_costs_s.append((time.thread_time_ns() - begin_ns) * 1e-9)
+        self._choose_rate()
         return reading
+
+    def _choose_rate(self) -> None:
+        every_s = statistics.median(self.counter_costs_s) / COUNTER_SHARE
+        if every_s <= _EVERY_TICK_S or not self.has_power:
+            every_s = 0.0
+        self.counter_every_s = min(every_s, _UNPLACED_S if self.info.update_period_s is None else _RARELY_S)
+        self.info.counter_every_s = self.counter_every_s or None
 
     def _power_w(self) -> float | None:
         if self.scope is not None:
