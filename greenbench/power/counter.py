@@ -192,7 +192,7 @@ def energy_at(found: Knots, t_s: float, power_t_s: Floats, power_w: Floats) -> t
         rare = found.period_s is not None and t[i] - t[i - 1] > _RARE * found.period_s
         return _inside(t, energy, slack, i, t_s, power_t_s, power_w, rare=rare)
     anchor = 0 if i == 0 else len(t) - 1
-    away_s = t_s - t[anchor]
+    away_s = t_s - float(t[anchor])
     slopes = np.diff(energy) / np.maximum(np.diff(t), 1e-9)
     span = (min(t_s, t[anchor]) - 0.1, max(t_s, t[anchor]) + 0.1)
     low, high = _power_range(power_t_s, power_w, *span)

@@ -26,7 +26,7 @@ def build(folder: Path) -> Path:
     cc = compiler()
     assert cc is not None
     target = folder / "libnvidia-ml.so.1"
-    subprocess.run([cc, "-shared", "-fPIC", "-O1", "-o", str(target), str(SOURCE), "-lm"], check=True)
+    subprocess.run([cc, "-shared", "-fPIC", "-O1", "-o", str(target), str(SOURCE), "-lm", "-lpthread"], check=True)
     return folder
 
 

@@ -21,10 +21,12 @@
  * Types are restated here, so that no vendor header is needed; values follow NVIDIA's NVML reference.
  */
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { OK = 0, INVALID = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, SMALL = 7, LOST = 15 };
 enum { MAX_GPUS = 8, MAX_POINTS = 512, MAX_MIGS = 7, MAX_PIDS = 16 };
@@ -155,8 +157,15 @@ static void read_line(char *line) {
     } else read_list(g, key, rest);
 }
 
+static void *wait_forever(void *unused) {
+    for (;;) pause();
+    return unused;
+}
+
 int nvmlInitWithFlags(unsigned flags) {
     (void)flags;
+    static pthread_t helper; /* drivers have threads of their own, which take signals that others block */
+    if (!helper) pthread_create(&helper, NULL, wait_forever, NULL);
     const char *path = getenv("FAKE_NVML_FILE");
     FILE *file = path ? fopen(path, "r") : NULL;
     if (!file) return 9; /* driver not loaded */

@@ -88,6 +88,37 @@ def test_killing_the_sampler_itself_loses_at_most_a_second(driver, tmp_path, sou
     assert len(read_segments(journal).segments) == 2
 
 
+def test_commands_reach_the_sampler_at_any_moment_beside_the_threads_of_a_driver(driver, tmp_path):
+    """A driver's thread does not block the signal that announces a command; it must never get it."""
+    driver.program(FakeGpu(Load.constant(200), options={"counter_ms": 5}))
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml,cpu") as sampler:
+        threads = len(list(Path(f"/proc/{sampler.pid}/task").iterdir()))
+        for i in range(25):
+            sampler.edge()
+            time.sleep(0.017 * (i % 7))
+            sampler.mark(f"moment {i}")
+            sampler.edge()
+            assert sampler.flush(), i
+    assert threads > 1
+    assert sampler.warnings == []
+    (segment,) = read_segments(tmp_path / "p.csv.gz").segments
+    assert [c["mark"] for c in segment.comments if "mark" in c] == [f"moment {i}" for i in range(25)]
+
+
+def test_an_edge_is_read_at_once(driver, tmp_path):
+    driver.program(FakeGpu(Load.constant(200)))
+    edges = []
+    with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml,cpu") as sampler:
+        for i in range(12):
+            time.sleep(0.3 + 0.037 * i)
+            edges.append(time.monotonic_ns())
+            sampler.edge()
+    (segment,) = read_segments(tmp_path / "p.csv.gz").segments
+    times = [s.t_mono_ns for s in segment.samples if s.device == "gpu0"]
+    late_ms = sorted(min(t - edge for t in times if t >= edge) / 1e6 for edge in edges)
+    assert late_ms[len(late_ms) // 2] < 5
+
+
 def test_the_sampler_survives_what_it_watches(driver, tmp_path):
     driver.program(FakeGpu(Load.constant(200)))
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml,cpu") as sampler:

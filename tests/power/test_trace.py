@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from greenbench.power.integrate import integrate
 from greenbench.power.journal import JournalContents, Segment
+from greenbench.power.measure_result import device_json
 from greenbench.power.samples import DeviceInfo, Sample
 from greenbench.power.trace import Trace
 from tests.reference.energy import energy as slow_energy
@@ -195,6 +198,17 @@ def test_a_rarely_read_counter_corrects_a_power_reading_that_is_wrong_between_th
     device = window(trace(rows, infos=[info()]), 7.3, 52.1).devices[0]
     assert device.energy_j == pytest.approx(200 * 44.8, rel=0.005)
     assert device.agree is False
+
+
+@pytest.mark.parametrize("away_s", [0.05, 0.4, 3.0])
+def test_power_carries_a_counter_past_its_last_reading_and_the_result_is_plain_python(away_s):
+    rows = regular(20, lambda t: 200.0)
+    for row in rows[:200]:
+        row.energy_j = 200 * np.floor(row.t_mono_ns / NS * 10) / 10
+    device = window(trace(rows, infos=[info()]), 2.0, 9.95 + away_s).devices[0]
+    assert device.counter_j == pytest.approx(200 * (7.95 + away_s), abs=0.1 * 200)
+    assert abs(device.counter_j - 200 * (7.95 + away_s)) <= device.edge_j
+    json.dumps(device_json(device))
 
 
 def test_a_reset_between_two_rare_readings_is_bridged_with_power():
