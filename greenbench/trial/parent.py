@@ -139,7 +139,7 @@ def _supervise(folder: Path, sampler: SamplerProcess, log: IO[bytes], watch: Wat
     )  # fmt: skip
     sampler.edge()
     sampler.watch(process.pid)
-    status = Tail(folder)
+    status = Tail(folder, sampler.edge)
     asked_at: float | None = None
     try:
         while _reap(process, sampler) is None:
@@ -188,13 +188,17 @@ def _environment() -> dict[str, str]:
 
 
 class Tail:
-    """Follows a trial's journals for the display, reading only what was added."""
+    """Follows a trial's journals for the display, reading only what was added.
 
-    def __init__(self, folder: Path) -> None:
+    ``at_edge`` is called soon after a phase has begun or ended: a costly counter is read near the edges, too.
+    """
+
+    def __init__(self, folder: Path, at_edge: Callable[[], None]) -> None:
         events = (folder / EVENTS).open("rb")
         events.seek(0, os.SEEK_END)
         self._files: list[IO[bytes] | None] = [events, None]
         self._folder = folder
+        self._at_edge = at_edge
         self._live: LiveReader | None = None
         self._status: dict[str, Any] = {"phase": "starting"}
 
@@ -206,10 +210,15 @@ class Tail:
             metrics = (self._folder / METRICS).open("rb")
             metrics.seek(0, os.SEEK_END)
             self._files[1] = metrics
+        edge = False
         for file in self._files:
             for line in file or ():
                 with contextlib.suppress(ValueError):
-                    self._take(json.loads(line))
+                    record = json.loads(line)
+                    edge |= record.get("event") in ("begin", "end")
+                    self._take(record)
+        if edge:
+            self._at_edge()
         self._status |= self._power()
         return dict(self._status)
 

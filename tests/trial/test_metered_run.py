@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from greenbench.power.journal import read_segments
 from greenbench.records import EVENTS, MANIFEST, RESULT, read_jsonl
 from greenbench.trial.finish import finish
 from tests.fake_nvml import UUIDS, FakeDriver, FakeGpu, Load, build, compiler
@@ -83,6 +84,28 @@ def test_every_phase_of_a_run_has_its_own_true_joules(metered: tuple[Path, FakeD
         exact = truth(driver, loads[1:], phase["begin_ns"], phase["end_ns"])
         assert phase["energy_low_j"] <= exact <= phase["energy_high_j"], phase["phase"]
         assert phase["energy_j"] == pytest.approx(exact, rel=0.05), phase["phase"]
+
+
+def test_a_costly_counter_is_read_near_every_phase_and_rarely_between(
+    library: Path, command: Command, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The sensor's power is what the counter says times two: only readings near the edges keep phases apart."""
+    driver, load = FakeDriver(library, tmp_path), Load.square(0.5, 60, 260)
+    driver.program(FakeGpu(load, options={"counter_ms": 5, "gain": 0.5}))
+    options = ("budget.seconds=8", "evaluate.tasks=", "protocol.idle_seconds=1.0", "power.sources=nvml")
+    done = run(command(tmp_path / "out", *options, f"power.devices={UUIDS[0]}"), {**environment, **driver.environment})
+    assert done.returncode == 0, done.stderr
+    folder = trial_of(tmp_path / "out")
+    (segment,) = read_segments(folder / "power.csv.gz").segments
+    counter = [s.t_mono_ns for s in segment.samples if s.energy_j is not None]
+    phases = [p for p in read(folder / RESULT)["phases"] if p["duration_s"] > 0.5]
+    (pretrain,) = [p for p in phases if p["phase"] == "pretrain"]
+    for phase in phases:
+        exact = 0.5 * truth(driver, [load], phase["begin_ns"], phase["end_ns"])
+        assert phase["energy_j"] == pytest.approx(exact, rel=0.02, abs=30), phase["phase"]
+        assert min(t - phase["begin_ns"] for t in counter if t > phase["begin_ns"]) < 1e9, phase["phase"]
+    inside = [t for t in counter if pretrain["begin_ns"] + 2e9 < t < pretrain["end_ns"] - 1e8]
+    assert len(inside) <= 1
 
 
 def test_the_manifest_names_the_cards_that_were_read(metered: tuple[Path, FakeDriver, list[Load]]) -> None:
