@@ -223,7 +223,7 @@ def test_ctrl_c_writes_a_checkpoint_exits_130_and_says_how_to_go_on(
     out = tmp_path / "stopped"
     options = (f"budget.steps={STEPS}", "carbon.region=FRA", "train.log_seconds=0.01")
     process = started(out, *options)
-    wait_for(lambda: steps_done(out) > STEPS // 4)
+    wait_for(lambda: steps_done(out) > 0)  # the two hundred steps may take less than a second
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 130, output + errors
