@@ -113,18 +113,14 @@ def _one_period_apart(
     follows = np.maximum.reduceat(steps, changed[:-1]) < 0.9 * period_s
     low, high = t - slack, t + slack
     stray_s = max(_UNEVEN_S, _STRAY * period_s)
-    from_before = np.where(
-        follows, [low[:-1] + period_s - stray_s, high[:-1] + period_s + stray_s], [[-np.inf], [np.inf]]
-    )
-    from_behind = np.where(
-        follows, [low[1:] - period_s - stray_s, high[1:] - period_s + stray_s], [[-np.inf], [np.inf]]
-    )
-    contradicted = follows & ((from_before[0] > high[1:]) | (from_before[1] < low[1:]))
+    least = np.where(follows, period_s - stray_s, -np.inf)
+    most = np.where(follows, period_s + stray_s, np.inf)
+    contradicted = (low[:-1] + least > high[1:]) | (high[:-1] + most < low[1:])
     if np.sum(contradicted) > _CONTRADICTED * np.sum(follows):
         return t, slack
     first, last = low.copy(), high.copy()
-    first[1:], last[1:] = np.maximum(first[1:], from_before[0]), np.minimum(last[1:], from_before[1])
-    first[:-1], last[:-1] = np.maximum(first[:-1], from_behind[0]), np.minimum(last[:-1], from_behind[1])
+    first[1:], last[1:] = np.maximum(low[1:], low[:-1] + least), np.minimum(high[1:], high[:-1] + most)
+    first[:-1], last[:-1] = np.maximum(first[:-1], low[1:] - most), np.minimum(last[:-1], high[1:] - least)
     kept = first <= last
     return np.where(kept, (first + last) / 2, t), np.where(kept, (last - first) / 2, slack)
 

@@ -71,8 +71,10 @@ class Sampler:
         self._parent = os.getppid()
         self._buffer = b""
         self.ticks = Ticks(self.tick_s)
-        rest = self._rest_s if self.tick_s < self.period_s else [0.0] * len(self.sources)
-        quick = [source for source, rest_s in zip(self.sources, rest, strict=True) if rest_s == 0.0]
+        # Beside a card without a counter, which sets a quick pace, the others keep theirs.
+        keeping_up = self.tick_s >= self.period_s
+        paces = zip(self.sources, self._rest_s, strict=True)
+        quick = [source for source, rest_s in paces if keeping_up or rest_s == 0.0]
         self.quick = QuickReader(quick, journal, live, self.totals, waker(_STDIN[0]))
 
     def run(self) -> None:

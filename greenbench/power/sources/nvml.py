@@ -25,7 +25,7 @@ from greenbench.power.devices import Gpu, depends_on_order, list_gpus, named_gpu
 from greenbench.power.process_tree import ProcessTree
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
 from greenbench.power.sources.base import NullSource, Quick, Source, read_promptly
-from greenbench.power.sources.nvml_calls import energy_mj, field_mw, usage_mw
+from greenbench.power.sources.nvml_calls import Milli, energy_mj, field_mw, usage_mw
 
 TOLERANCE = 0.05
 TOLERANCE_SOURCE = "NVIDIA NVML reference: power within 5 % of the current draw"
@@ -98,6 +98,12 @@ class _Card:
         self.has_counter = self._energy_j() is not None
         self.scope = self._find_scope()
         self.has_usage = self.scope is None and self._usage_w() is not None
+        self.read_mj = energy_mj(nvml, self.handle) if self.has_counter else None
+        self.read_mw: Milli | None = None
+        if self.scope is not None:
+            self.read_mw = field_mw(nvml, self.handle, _FIELD_INSTANT, self.scope)
+        elif self.has_usage:
+            self.read_mw = usage_mw(nvml, self.handle)
         self.counter_costs_s: list[float] = []
         self.counter_every_s = 0.0  # between two readings of the counter; 0 where it may be read at every tick
         self.counter_at_ns = 0
@@ -137,7 +143,7 @@ class _Card:
     @property
     def has_power(self) -> bool:
         """Whether the card says its power."""
-        return self.scope is not None or self.has_usage
+        return self.read_mw is not None
 
     def _info(self, gpu: Gpu, *, shared: bool) -> DeviceInfo:
         limit = self._optional("nvmlDeviceGetEnforcedPowerLimit")
@@ -199,15 +205,11 @@ class _Card:
 
     def quick(self) -> Quick | None:
         """Return the short reading: power, and the counter where it costs next to nothing; None without power."""
-        if not self.has_power:
+        read_mw, read_mj = self.read_mw, self.read_mj
+        if read_mw is None:
             return None
-        if self.scope is not None:
-            read_mw = field_mw(self.nvml, self.handle, _FIELD_INSTANT, self.scope)
-        else:
-            read_mw = usage_mw(self.nvml, self.handle)
-        if not self.has_counter or self.counter_every_s > 0.0:
+        if read_mj is None or self.counter_every_s > 0.0:
             return Quick(read_mw, lambda before, after, mw: self._sample(before, after, None, mw * 1e-3))
-        read_mj = energy_mj(self.nvml, self.handle)
         return Quick(
             lambda: (read_mj(), read_mw()),
             lambda before, after, found: self._sample(before, after, found[0], found[1] * 1e-3),
