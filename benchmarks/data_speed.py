@@ -22,7 +22,7 @@ from typing import Any
 PLAN = r"""
 import re, time, numpy as np
 lengths = (np.random.default_rng(0).gamma(4, 3, 100_000) * 16_000 + 1600).astype(np.int64)
-from greenbench.data.batches import EpochPlan
+from greenbench.batches.plan import EpochPlan
 def peak_mib():  # not getrusage: its peak is handed down from the process that started this one
     return int(re.search(r"VmHWM:\s*(\d+) kB", open("/proc/self/status").read())[1]) / 1024
 before = peak_mib()
@@ -42,11 +42,11 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
 def measure(spec: str) -> dict[str, Any]:
     import torch
 
-    from greenbench.data.corpus import load_corpus
-    from greenbench.data.feature_store import FeatureStore
-    from greenbench.data.features import KALDI_FBANK_40, LOGMEL_80
-    from greenbench.data.loader import BatchLoader
-    from greenbench.data.waveforms import prepare_waveforms
+    from greenbench.batches.loader import BatchLoader
+    from greenbench.corpora.load import load_corpus
+    from greenbench.features.spec import KALDI_FBANK_40, LOGMEL_80
+    from greenbench.features.store import FeatureStore
+    from greenbench.features.waveforms import prepare_waveforms
 
     torch.set_num_threads(1)
     corpus = load_corpus(spec)
@@ -78,7 +78,7 @@ def measure(spec: str) -> dict[str, Any]:
 
 
 def _decode_anew(corpus: Any, folder: str) -> None:
-    from greenbench.data.waveforms import prepare_waveforms
+    from greenbench.features.waveforms import prepare_waveforms
 
     os.environ["GREENBENCH_CACHE"] = str(Path(folder) / "second")
     prepare_waveforms(corpus, workers=2)

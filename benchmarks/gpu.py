@@ -40,12 +40,12 @@ from stepping import Stepper
 
 from greenbench.carbon import emissions_g, factor_for
 from greenbench.cards import load_card
+from greenbench.metering.command_result import device_json
+from greenbench.metering.meter import Meter
 from greenbench.plan.forecast import measure_matmul
-from greenbench.power.measure_result import device_json
-from greenbench.power.meter import Meter
 from greenbench.records import find_trials
 from greenbench.train.precision import cpu_has_bfloat16, pick_device
-from greenbench.trial.worker import peak_rss_bytes, reset_peak_rss
+from greenbench.trial.memory import peak_rss_bytes, reset_peak_rss
 from greenbench.units import SECONDS_PER_HOUR, joules_to_kwh
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,12 +19,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from greenbench.power.doctor import inspect  # noqa: E402
-from greenbench.power.idle import idle_powers, record_baseline  # noqa: E402
-from greenbench.power.measure_result import device_json  # noqa: E402
-from greenbench.power.meter import Meter  # noqa: E402
-from greenbench.power.sampler_process import SamplerProcess  # noqa: E402
-from greenbench.power.trace import read_journal  # noqa: E402
+from greenbench.metering.command_result import device_json  # noqa: E402
+from greenbench.metering.doctor import inspect  # noqa: E402
+from greenbench.metering.idle import idle_powers, record_baseline  # noqa: E402
+from greenbench.metering.meter import Meter  # noqa: E402
+from greenbench.power.journal.trace import read_journal  # noqa: E402
+from greenbench.power.sampler.process import SamplerProcess  # noqa: E402
 
 # Keeps the card busy for a share of every period; the products are timed on the card itself.
 LOAD = """

@@ -93,7 +93,7 @@ def main() -> int:
 
 
 def verdict(whole: dict[str, dict[str, str]], killed: dict[str, dict[str, str]], folder: Path) -> bool:
-    from greenbench.power.trace import read_journal
+    from greenbench.power.journal.trace import read_journal
 
     good = set(whole) == set(killed)
     for name, row in killed.items():

@@ -57,7 +57,7 @@ def _windows(lengths: list[float]) -> list[float]:
 
 
 def work_greenbench(lengths: list[float], count: int) -> None:
-    from greenbench.power.meter import Meter
+    from greenbench.metering.meter import Meter
 
     with Meter(sources="nvml") as meter:
         time.sleep(0.5)

@@ -28,8 +28,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from greenbench.power.live import LiveReader
-from greenbench.power.sampler_process import SamplerProcess
+from greenbench.power.sampler.live import LiveReader
+from greenbench.power.sampler.process import SamplerProcess
 
 PRODUCTS = 12
 IDLE_TRAINER = """

@@ -28,10 +28,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from stepping import Stepper, Stretch
 
-from greenbench.data.corpus import Corpus, load_corpus
-from greenbench.data.feature_store import FeatureStore
-from greenbench.data.loader import BatchLoader
-from greenbench.data.waveforms import WaveformStore, prepare_waveforms
+from greenbench.batches.loader import BatchLoader
+from greenbench.corpora.corpus import Corpus
+from greenbench.corpora.load import load_corpus
+from greenbench.features.store import FeatureStore
+from greenbench.features.waveforms import WaveformStore, prepare_waveforms
 from greenbench.models.kmeans import UnitLabels
 from greenbench.plan.forecast import measure_matmul
 from greenbench.train.precision import cpu_has_bfloat16

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from greenbench.power.meter import Meter
+    from greenbench.metering.meter import Meter
 
 __version__ = "0.1.0"
 __all__ = ["Meter", "__version__"]
@@ -23,7 +23,7 @@ __all__ = ["Meter", "__version__"]
 
 def __getattr__(name: str) -> Any:
     if name == "Meter":
-        from greenbench.power.meter import Meter
+        from greenbench.metering.meter import Meter
 
         return Meter
     raise AttributeError(f"module 'greenbench' has no attribute {name!r}")

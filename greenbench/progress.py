@@ -1,21 +1,12 @@
-"""Live progress: a rich table on a terminal, a plain line every few seconds elsewhere. Always on stderr."""
+"""How work tells how far it is; light, so that whatever works long may import it."""
 
 from __future__ import annotations
 
-import sys
-import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-
-from greenbench.units import format_duration, format_si
-
-PLAIN_EVERY_S = 5.0
-_CURRENCY_UNITS = {
-    "seconds": "s", "joules": "J", "flops": "FLOP", "audio_hours": "h", "steps": "steps", "grams_co2e": "g",
-}  # fmt: skip
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the fraction that is done, 0 to 1."""
 
 
 class Display(Protocol):
@@ -35,119 +26,3 @@ class Display(Protocol):
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-
-
-def describe(status: dict[str, Any], kind: str, limit: float) -> list[str]:
-    """Return the columns of a status: phase, budget spent and left, loss, speed, power with its mark."""
-    unit = _CURRENCY_UNITS[kind]
-    spent = status.get("spent")
-    budget = "" if spent is None else f"{_amount(spent, unit)} spent, {_amount(max(0.0, limit - spent), unit)} left"
-    loss, speed, power = status.get("loss"), status.get("audio_s_per_s"), status.get("power_w")
-    mark = status.get("power_kind") or ""
-    return [
-        " ".join(filter(None, [status.get("phase", ""), status.get("text") or ""])),
-        budget,
-        "" if loss is None else f"loss {loss:.3f}",
-        "" if speed is None else f"{speed:.0f} audio s/s",
-        "" if power is None else f"{power:.1f} W {mark}".strip(),
-        "" if status.get("energy_j") is None else format_si(status["energy_j"], "J"),
-    ]
-
-
-def _amount(value: float, unit: str) -> str:
-    if unit == "s":
-        return format_duration(value) if value >= 1 else f"{value:.1f} s"
-    if unit in ("steps", "h", "g"):
-        return f"{value:.4g} {unit}"
-    return format_si(value, unit)
-
-
-class PlainDisplay:
-    """One line every few seconds; fit for logs."""
-
-    def __init__(self, kind: str, limit: float) -> None:
-        self.kind, self.limit = kind, limit
-        self._name, self._last, self._phase = "", 0.0, ""
-
-    def trial(self, name: str, number: int, total: int) -> None:
-        """Begin a trial."""
-        self._name, self._last, self._phase = f"[{number}/{total}] {name}", 0.0, ""
-        self.note(self._name)
-
-    def update(self, status: dict[str, Any]) -> None:
-        """Print a line when the phase changes or enough time has passed."""
-        now, phase = time.monotonic(), str(status.get("phase"))
-        if phase == self._phase and now - self._last < PLAIN_EVERY_S:
-            return
-        self._last, self._phase = now, phase
-        self.note(f"{self._name}: " + " · ".join(filter(None, describe(status, self.kind, self.limit))))
-
-    def done(self, summary: str) -> None:
-        """Print the trial's closing line."""
-        self.note(f"{self._name}: {summary}")
-
-    def note(self, text: str) -> None:
-        """Print a line."""
-        print(text, file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Nothing to restore."""
-
-
-class RichDisplay:
-    """A live table of the running trial with finished ones above it."""
-
-    def __init__(self, kind: str, limit: float) -> None:
-        self.kind, self.limit = kind, limit
-        self._name = ""
-        self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
-        self._live.start()
-
-    def trial(self, name: str, number: int, total: int) -> None:
-        """Begin a trial."""
-        self._name = f"[{number}/{total}] {name}"
-        self.update({"phase": "starting"})
-
-    def update(self, status: dict[str, Any]) -> None:
-        """Redraw the trial's row."""
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-        table.add_row(f"[bold]{self._name}[/]", *describe(status, self.kind, self.limit))
-        self._live.update(table)
-
-    def done(self, summary: str) -> None:
-        """Leave the trial's closing line above the table."""
-        self.note(f"{self._name}: {summary}")
-
-    def note(self, text: str) -> None:
-        """Print a line above the table."""
-        self._live.console.print(text, highlight=False, markup=False)
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        self._live.stop()
-
-
-class QuietDisplay:
-    """Says nothing."""
-
-    def trial(self, name: str, number: int, total: int) -> None:
-        """Begin a trial."""
-
-    def update(self, status: dict[str, Any]) -> None:
-        """Show nothing."""
-
-    def done(self, summary: str) -> None:
-        """Show nothing."""
-
-    def note(self, text: str) -> None:
-        """Show nothing."""
-
-    def close(self) -> None:
-        """Nothing to restore."""
-
-
-def pick_display(kind: str, limit: float, *, quiet: bool) -> Display:
-    """Return the display that fits: quiet, live on a terminal, plain lines elsewhere."""
-    if quiet:
-        return QuietDisplay()
-    return RichDisplay(kind, limit) if sys.stderr.isatty() else PlainDisplay(kind, limit)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from greenbench.power.meter import Meter
+    from greenbench.metering.meter import Meter
 
 _LIMITS = ("joules", "flops", "peak_memory")
 _OPTIONS = ("allow_modelled",)
@@ -59,7 +59,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 def describe_sources(sources: str = "auto") -> str:
     """Return the power sources in words: ``"nvml (measured), cpu (modelled)"``."""
     from greenbench.errors import GreenbenchError
-    from greenbench.power.sources import detect
+    from greenbench.power.sources.detect import detect
 
     try:
         opened = detect(sources)
@@ -101,7 +101,7 @@ class EnergyMeter:
         memory = _PeakMemory() if self._track_memory else None
         with contextlib.ExitStack() as stack:
             if self._meter_energy:
-                from greenbench.power.meter import Meter
+                from greenbench.metering.meter import Meter
 
                 self._meter = stack.enter_context(Meter(sources=self._sources))
             # Counting slows every operator down: a test that limits both pays for its counting in joules.
@@ -137,7 +137,7 @@ class _PeakMemory:
             return
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to the current size
-        from greenbench.power.resident import resident_bytes
+        from greenbench.metering.resident import resident_bytes
 
         self._start = resident_bytes("VmRSS")
 
@@ -145,7 +145,7 @@ class _PeakMemory:
         """Return the growth of the peak above the size at the start, or the GPU's peak."""
         if self._cuda is not None:
             return int(self._cuda.max_memory_allocated())
-        from greenbench.power.resident import resident_bytes
+        from greenbench.metering.resident import resident_bytes
 
         peak = resident_bytes("VmHWM")
         return None if peak is None or self._start is None else max(0, peak - self._start)

@@ -13,10 +13,12 @@ from typing import Any
 
 from greenbench.carbon import HINT, Grid, find_grid
 from greenbench.config import Suite, suite_from_table
-from greenbench.data.corpus import Corpus, load_corpus
-from greenbench.data.describe import as_note
-from greenbench.data.waveforms import prepare_waveforms
+from greenbench.corpora.corpus import Corpus
+from greenbench.corpora.describe import as_note
+from greenbench.corpora.load import load_corpus
+from greenbench.corpora.summary import summarise
 from greenbench.errors import ConfigError, Interrupted, OutputError, TrialFailed
+from greenbench.features.waveforms import prepare_waveforms
 from greenbench.metrics import METRICS, format_value
 from greenbench.plan import TrialPlan, expand
 from greenbench.progress import Display
@@ -59,7 +61,7 @@ def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> Run
     _check_trials(suite, plans)
     _open_folder(out, suite)
     for corpus in corpora:
-        display.note(as_note(corpus.describe()))
+        display.note(as_note(summarise(corpus)))
     for warning in grid.warnings or (() if grid.known else (HINT,)):
         display.note(warning)
     summary = RunSummary(out)
@@ -146,7 +148,7 @@ def _check_trials(suite: Suite, plans: Sequence[TrialPlan]) -> None:
     """Refuse what cannot run before anything is written: sensors, devices, tasks, options a model does not take."""
     from greenbench.evaluate.runner import check_settings
     from greenbench.models.registry import check_options
-    from greenbench.power.options import check_sources, parse_devices
+    from greenbench.power.sources.options import check_sources, parse_devices
     from greenbench.train.precision import pick_device
 
     check_sources(suite.power.sources, "[power] sources")

@@ -13,6 +13,9 @@ NS_PER_S = 1_000_000_000
 FLOPS_PER_MAC = 2
 SECONDS_PER_HOUR = 3600.0
 
+SAMPLE_RATE = 16_000
+"""Samples a second of all audio after decoding, Hz."""
+
 _SI = [
     (1e18, "E"),
     (1e15, "P"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +18,12 @@ PACKAGE = Path(greenbench.__file__).parent
 FLOORS = (
     ("errors", "units", "resources", "__init__"),
     ("schema", "progress"),
-    ("config", "metrics"),
+    ("config", "metrics", "display", "power"),
     ("cards", "records", "carbon", "stats"),
-    ("power", "schedule", "data"),
+    ("metering", "audio"),
+    ("corpora",),
+    ("features",),
+    ("batches",),
     ("budget", "models"),
     ("cost", "compare"),
     ("train", "evaluate", "plan"),
@@ -29,15 +33,28 @@ FLOORS = (
     ("__main__",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-WITHOUT_TORCH = ("power", "carbon", "report", "check", "compare", "stats", "records", "config", "cards", "exports")
+WITHOUT_TORCH = (
+    "power", "metering", "audio", "corpora", "carbon", "report", "check", "compare", "stats", "records", "config",
+    "cards", "exports",
+)  # fmt: skip
 
 
 def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "_share" not in path.parts)
+
+
+def module_name(path: Path) -> str:
+    return ".".join(("greenbench", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in SOURCES}
+
+
 def imports_of(path: Path) -> set[str]:
-    """Return all modules imported anywhere in a file, those only for type checking left out."""
+    """All modules imported anywhere in a file, also inside functions; those only for type checking left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     only_types = {
         id(node)
@@ -52,11 +69,9 @@ def imports_of(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in MODULES else node.module for name in names}
     return found
-
-
-SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "_share" not in path.parts)
 
 
 def test_every_module_belongs_to_a_room_of_the_map() -> None:
@@ -72,6 +87,14 @@ def test_arrows_point_down(path: Path) -> None:
         if parts[0] != "greenbench" or len(parts) < 2 or parts[1] not in FLOOR_OF or room in (parts[1], "__init__"):
             continue
         assert FLOOR_OF[parts[1]] < FLOOR_OF[room], f"{path.name} ({room}) imports {module}: that arrow points up"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    arrows = {name: {m for m in imports_of(path) if m in MODULES} for name, path in MODULES.items()}
+    try:
+        graphlib.TopologicalSorter(arrows).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail("a circle of imports: " + " -> ".join(error.args[1]))
 
 
 @pytest.mark.parametrize("room", WITHOUT_TORCH)

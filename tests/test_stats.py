@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +12,7 @@ from hypothesis import strategies as st
 
 from greenbench import stats
 from greenbench.metrics import METRICS, Metric
-
-sys.path.insert(0, str(Path(__file__).resolve().parent / "reference"))
-
-import slow_statistics as slow
+from tests.reference import slow_statistics as slow
 
 whole = st.integers(-50, 50)
 PER = METRICS["phones_per_pct"]

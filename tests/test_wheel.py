@@ -47,7 +47,7 @@ import greenbench
 assert greenbench.__file__.startswith({str(site)!r}), greenbench.__file__
 from greenbench.cards import card_names
 from greenbench.config import builtin_suites
-from greenbench.data.corpus import load_corpus
+from greenbench.corpora.load import load_corpus
 corpus = load_corpus("mini")
 print(json.dumps([sorted(card_names()), sorted(builtin_suites()), len(corpus.split("pretrain"))]))
 """

@@ -11,7 +11,7 @@ from typing import Any
 from greenbench.errors import DataError, IncomparableError
 from greenbench.metrics import METRICS
 from greenbench.records import read_json, write_json
-from greenbench.report.collect import Arm, Setting, collect
+from greenbench.report.arms import Arm, Setting, collect
 
 BASELINE_VERSION = 1
 

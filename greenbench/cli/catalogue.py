@@ -145,13 +145,13 @@ def data(
     as_json: AsJson = False,
 ) -> None:
     """Describe a corpus, list the corpora there are, or download one."""
-    from greenbench.data.catalogue import ARCHIVES
+    from greenbench.corpora.catalogue import ARCHIVES
     from greenbench.errors import ConfigError
 
     if download:
         if name is None:
             raise ConfigError(f"data --download: name a corpus; there are: {', '.join(ARCHIVES)}")
-        from greenbench.data.download import download as fetch
+        from greenbench.corpora.download import download as fetch
 
         say = lambda text: print(text, file=sys.stderr)  # noqa: E731
         print(fetch(name, root, yes=yes, ask=typer.confirm, say=say))
@@ -169,7 +169,7 @@ def data(
 
 
 def _describe(name: str, *, content: bool, as_json: bool) -> None:
-    from greenbench.data.describe import as_text, describe
+    from greenbench.corpora.describe import as_text, describe
 
     facts = describe(name, content=content, progress=lambda text, _: print(text, file=sys.stderr))
     emit(facts) if as_json else print(as_text(facts))

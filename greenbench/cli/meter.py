@@ -51,8 +51,8 @@ def measure(
     as_json: AsJson = False,
 ) -> None:
     """Meter a command, its children and the GPUs: greenbench measure -- python train.py. Exits as the command did."""
-    from greenbench.power.measure import measure_command, parse_budget, print_table
-    from greenbench.power.options import parse_devices
+    from greenbench.metering.command import measure_command, parse_budget, print_table
+    from greenbench.power.sources.options import parse_devices
 
     result = measure_command(
         context.args,
@@ -89,8 +89,8 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Say which power sources there are, how fast and fine they count, and what would be modelled."""
-    from greenbench.power.doctor import inspect, print_table
-    from greenbench.power.options import parse_devices
+    from greenbench.metering.doctor import inspect, print_table
+    from greenbench.power.sources.options import parse_devices
 
     found = inspect(duration_s, sources=sources, devices=parse_devices(devices), tdp_w=tdp_w, journal=journal)
     emit(found) if as_json else print_table(found)

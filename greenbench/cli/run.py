@@ -26,8 +26,8 @@ def run(
 ) -> None:
     """Train and evaluate a suite under one budget, then report. The same command resumes what was interrupted."""
     from greenbench.config import load_suite
+    from greenbench.display import pick_display
     from greenbench.errors import ConfigError
-    from greenbench.progress import pick_display
     from greenbench.runner import SUITE_FILE, default_out, run_suite
 
     overrides = list(override or ())
@@ -80,7 +80,7 @@ def plan(
     """Print the trials with predicted time, memory, FLOPs and kWh; run nothing."""
     from greenbench.carbon import find_grid
     from greenbench.config import load_suite
-    from greenbench.data.corpus import load_corpus
+    from greenbench.corpora.load import load_corpus
     from greenbench.plan import predict, print_plan
     from greenbench.records import find_trials
     from greenbench.units import JOULES_PER_KWH

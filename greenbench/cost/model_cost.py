@@ -145,7 +145,7 @@ def feature_flops_per_audio_s(model: Upstream) -> float:
     if model.feature_spec is None:
         return 0.0
     from greenbench.cost.counter import counting
-    from greenbench.data.features import extract
+    from greenbench.features.extract import extract
 
     with counting(virtual=False) as counter:
         extract(torch.zeros(1, SAMPLE_RATE), model.feature_spec)

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from greenbench.data.features import FeatureSpec
-    from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.units import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000
+if TYPE_CHECKING:
+    from greenbench.features.spec import FeatureSpec
+    from greenbench.models.base import Batch, StepInfo, Upstream
 
 
 def twin(model: Upstream, device: str) -> Upstream:

@@ -14,9 +14,9 @@ from torch import Tensor
 from greenbench.cost.analytic import analytic_macs
 from greenbench.cost.measure import count_forward
 from greenbench.cost.subject import NoiseData, make_batch, stage_fractions, step_info, trains
-from greenbench.models.base import SAMPLE_RATE, Batch, Upstream
+from greenbench.models.base import Batch, Upstream
 from greenbench.models.registry import build
-from greenbench.units import FLOPS_PER_MAC
+from greenbench.units import FLOPS_PER_MAC, SAMPLE_RATE
 
 if TYPE_CHECKING:
     from greenbench.cards import ModelSpec

@@ -19,7 +19,7 @@ from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_ave
 from greenbench.evaluate.sequence import SequenceSchedule, ctc_loss, log_probabilities, train_head
 
 if TYPE_CHECKING:
-    from greenbench.data.corpus import Utterance
+    from greenbench.corpora.utterance import Utterance
     from greenbench.evaluate.representation import Frames
 
 BLANK = 0

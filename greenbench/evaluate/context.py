@@ -12,9 +12,10 @@ import torch
 
 from greenbench.evaluate.representation import Featurize, Frames, Progress, Waveforms, extract, silent
 from greenbench.models.base import Upstream
+from greenbench.units import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from greenbench.data.corpus import Utterance
+    from greenbench.corpora.utterance import Utterance
 
 HELD_OUT_SHARE = 0.1
 
@@ -68,7 +69,7 @@ class Context:
         chosen: list[int] = []
         seconds = 0.0
         for index in candidates:
-            seconds += len(side.store.waveform(index)) / 16_000
+            seconds += len(side.store.waveform(index)) / SAMPLE_RATE
             if chosen and seconds > limit:
                 break
             chosen.append(index)

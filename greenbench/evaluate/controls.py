@@ -11,7 +11,7 @@ import numpy as np
 from greenbench.evaluate.alignment import SILENCE
 
 if TYPE_CHECKING:
-    from greenbench.data.corpus import Utterance
+    from greenbench.corpora.utterance import Utterance
 
 
 class ShuffledCorpus:

@@ -17,7 +17,7 @@ from greenbench.evaluate.representation import Frames
 from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average, macro_metric
 
 if TYPE_CHECKING:
-    from greenbench.data.corpus import Utterance
+    from greenbench.corpora.utterance import Utterance
 
 PENALTIES = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
 PRIOR_WEIGHTS = (0.0, 0.3, 0.6)

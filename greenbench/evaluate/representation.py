@@ -18,7 +18,9 @@ import torch
 from torch import Tensor
 
 from greenbench.errors import TrialFailed
-from greenbench.models.base import SAMPLE_RATE, Batch, Upstream
+from greenbench.models.base import Batch, Upstream
+from greenbench.progress import Progress
+from greenbench.units import SAMPLE_RATE
 
 LABEL_HZ = 50
 HOP_SAMPLES = SAMPLE_RATE // LABEL_HZ
@@ -28,7 +30,6 @@ _BATCH_SECONDS = 24.0
 _FLOAT16_MAX = 65_504.0
 
 Featurize = Callable[[Tensor], "Tensor | None"]
-Progress = Callable[[str, float], None]
 
 
 def silent(_text: str, _fraction: float) -> None:

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from greenbench.config import EvaluateSection
-from greenbench.data.g2p import REMEDY, available_backends
 from greenbench.errors import ConfigError, did_you_mean
 from greenbench.evaluate.context import Context, Side, TaskLeftOut
-from greenbench.evaluate.representation import Featurize, Progress, Waveforms, silent
+from greenbench.evaluate.g2p import REMEDY, available_backends
+from greenbench.evaluate.representation import Featurize, Waveforms, silent
 from greenbench.evaluate.shuffled import shuffled_labels
 from greenbench.evaluate.tasks import FALLBACKS, TASKS
 from greenbench.evaluate.transfer import STRATEGIES, run_transfer
 from greenbench.evaluate.transfer.table import TRANSFER_TASKS, with_memory_factor
 from greenbench.models.base import Upstream
+from greenbench.progress import Progress
 
 if TYPE_CHECKING:
-    from greenbench.data.corpus import Utterance
+    from greenbench.corpora.utterance import Utterance
 
 HEADS = ("linear", "recurrent")
 
@@ -173,5 +174,5 @@ def check_settings(settings: EvaluateSection) -> None:
 
 def _named(context: Context, task: str) -> Context:
     """Return the context with the task's name in front of every progress text; frames stay shared."""
-    report: Callable[[str, float], None] = context.progress
+    report: Progress = context.progress
     return Context(**{**vars(context), "progress": lambda text, fraction: report(f"{task}: {text}", fraction)})

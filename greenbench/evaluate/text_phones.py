@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from greenbench.data.g2p import available_backends, phones_by_id
 from greenbench.errors import DataError
 from greenbench.evaluate.characters import TextSplit, recognise, with_second_opinion
 from greenbench.evaluate.context import Context, Side, TaskLeftOut, TaskResult
+from greenbench.evaluate.g2p import available_backends, phones_by_id
 from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average
 
 if TYPE_CHECKING:
-    from greenbench.data.corpus import Utterance
+    from greenbench.corpora.utterance import Utterance
 
 Phones = Mapping[str, tuple[str, ...]]
 

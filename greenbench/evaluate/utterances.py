@@ -15,7 +15,7 @@ from greenbench.evaluate.linear import Schedule, fit_linear_probe
 from greenbench.evaluate.representation import Frames
 
 if TYPE_CHECKING:
-    from greenbench.data.corpus import Utterance
+    from greenbench.corpora.utterance import Utterance
 
 SCHEDULE = Schedule(batch=64, layer_epochs=20, choosing_epochs=20, epochs=30, weight_decays=(1e-3, 1e-2, 1e-1))
 OWN_TEST_SHARE = 4

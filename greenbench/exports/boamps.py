@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from greenbench.records import Trial
-from greenbench.report.collect import Setting, energy_kind, number, status
+from greenbench.report.arms import Setting, energy_kind, number, status
 from greenbench.units import joules_to_kwh
 
 SCHEMA = "0.1"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from greenbench.records import Trial
-from greenbench.report.collect import Setting, number, status
+from greenbench.report.arms import Setting, number, status
 from greenbench.units import joules_to_kwh
 
 # The columns of CodeCarbon 3.3's file output, in its order.

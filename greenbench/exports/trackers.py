@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from greenbench.metrics import METRICS
-from greenbench.report.collect import Setting
+from greenbench.report.arms import Setting
 
 
 def _figures(settings: Sequence[Setting]) -> Iterator[tuple[str, str, list[float]]]:

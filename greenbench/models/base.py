@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from greenbench.data.batch import SAMPLE_RATE, Batch
-
-__all__ = ["SAMPLE_RATE", "Batch", "PretrainData", "StepInfo", "Upstream"]
+from greenbench.batches.batch import Batch
+from greenbench.progress import Progress
 
 if TYPE_CHECKING:
-    from greenbench.data.features import FeatureSpec
+    from greenbench.features.spec import FeatureSpec
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,7 @@ class Upstream(nn.Module):
     frame_hz: float = 50.0
     """Frames per second of the hidden states."""
 
-    def make_targets(
-        self, data: PretrainData, *, seed: int, device: torch.device, progress: Callable[[str, float], None]
-    ) -> None:
+    def make_targets(self, data: PretrainData, *, seed: int, device: torch.device, progress: Progress) -> None:
         """Make what the loss needs before training (k-means labels, …). Booked as phase ``targets``.
 
         ``progress(text, fraction)`` reports. The default needs nothing.
@@ -76,7 +73,7 @@ class Upstream(nn.Module):
         *,
         seed: int,
         device: torch.device,
-        progress: Callable[[str, float], None],
+        progress: Progress,
         flops_of_pass: Callable[[int, int], float],
     ) -> None:
         """Make targets anew from ``target_features`` in mid-training. Booked as phase ``targets`` too.

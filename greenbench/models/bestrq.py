@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import Wav2Vec2ConformerConfig
 from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import Wav2Vec2ConformerEncoder
 
-from greenbench.data.features import LOGMEL_80
+from greenbench.features.spec import LOGMEL_80
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.capture import layer_outputs
 from greenbench.models.macs import conformer_macs

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from greenbench.data.features import FeatureSpec
-from greenbench.data.mel import band_centres, mel_frequencies
+from greenbench.features.mel import band_centres, mel_frequencies
+from greenbench.features.spec import FeatureSpec
 from greenbench.models.kmeans import Units, fit_units
 
 _FLOOR = 0.1

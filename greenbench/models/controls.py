@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from greenbench.data.features import LOGMEL_80, FeatureSpec
+from greenbench.features.spec import LOGMEL_80, FeatureSpec
 from greenbench.models.base import Batch, Upstream
 
 STACK = 2

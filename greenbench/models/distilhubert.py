@@ -6,7 +6,7 @@ paid for and which the manifest names; or, without one, a HuBERT trained here on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from greenbench.models.capture import layer_outputs
 from greenbench.models.hubert import Hubert
 from greenbench.models.kmeans import UnitLabels
 from greenbench.models.waveform import encoder_config, normalise, takes_options_of
+from greenbench.progress import Progress
 
 
 class DistilHubert(Upstream):
@@ -81,9 +82,7 @@ class DistilHubert(Upstream):
         if self.trained_teacher is not None:
             self.trained_teacher.labels = labels
 
-    def make_targets(
-        self, data: PretrainData, *, seed: int, device: torch.device, progress: Callable[[str, float], None]
-    ) -> None:
+    def make_targets(self, data: PretrainData, *, seed: int, device: torch.device, progress: Progress) -> None:
         """Make the units that a teacher trained here predicts; a given teacher needs none."""
         if self.trained_teacher is not None:
             self.trained_teacher.make_targets(data, seed=seed, device=device, progress=progress)

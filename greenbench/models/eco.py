@@ -8,7 +8,7 @@ through the same normalisation of the speaker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from greenbench.data.features import LOGMEL_80
+from greenbench.features.spec import LOGMEL_80
 from greenbench.models.augment_mel import normalise_bands, warp_bands
 from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.context_units import ContextSpec, ContextUnits
@@ -25,6 +25,7 @@ from greenbench.models.layers import ConvBlock, block_macs, build_trunk
 from greenbench.models.masking import masked_cross_entropy, span_mask
 from greenbench.models.relabel import Relabelling
 from greenbench.models.unit_model import HOP_SAMPLES, UnitModel
+from greenbench.progress import Progress
 
 STEM_HZ = 50
 
@@ -111,7 +112,7 @@ class Eco(UnitModel):
         *,
         seed: int,
         device: torch.device,  # noqa: ARG002 - clustering runs on the CPU
-        progress: Callable[[str, float], None],
+        progress: Progress,
     ) -> None:
         """Find the units: of context freed of voice and room (:mod:`greenbench.models.context_units`), or of frames.
 

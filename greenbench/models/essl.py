@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from transformers import HubertConfig
 from transformers.models.hubert.modeling_hubert import HubertEncoder
 
-from greenbench.data.features import FeatureSpec, extract
+from greenbench.features.extract import extract
+from greenbench.features.spec import FeatureSpec
 from greenbench.models.attention import use_attend
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.capture import layer_outputs

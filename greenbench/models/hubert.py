@@ -7,7 +7,7 @@ fresh, predicts 500 units of the first one's middle layer; the first gets 250k o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import HubertConfig, HubertModel
 
-from greenbench.data.features import FeatureSpec
+from greenbench.features.spec import FeatureSpec
 from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.capture import layer_outputs, only_layers
 from greenbench.models.kmeans import cluster
@@ -24,6 +24,7 @@ from greenbench.models.masking import masked_cross_entropy, span_mask
 from greenbench.models.relabel import Relabelling
 from greenbench.models.unit_model import HOP_SAMPLES, UnitModel
 from greenbench.models.waveform import encoder_config, normalise, takes_options_of
+from greenbench.progress import Progress
 
 MFCC_13 = FeatureSpec(kind="mfcc", n_mels=23, n_mfcc=13)
 
@@ -76,7 +77,7 @@ class Hubert(UnitModel):
         *,
         seed: int,
         device: torch.device,  # noqa: ARG002 - clustering runs on the CPU
-        progress: Callable[[str, float], None],
+        progress: Progress,
     ) -> None:
         """Fit k-means to MFCCs with first and second differences; keep every second 10 ms label."""
 

@@ -14,6 +14,9 @@ import torch
 from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
+from greenbench.progress import Progress
+from greenbench.units import SAMPLE_RATE
+
 _START_PER_UNIT, _START_LEAST = 10, 4096
 """k-means++ looks at this sample once per unit, which soon costs more than all passes; they mend its start."""
 _LABEL_BLOCK = 64
@@ -87,7 +90,7 @@ class UnitLabels:
 def sample_utterances(num_samples: np.ndarray, seconds: float, *, seed: int) -> np.ndarray:
     """Return indices of random utterances that hold about ``seconds`` of audio at 16 kHz, at least one."""
     order = np.random.default_rng(seed).permutation(len(num_samples))
-    enough = np.searchsorted(np.cumsum(num_samples[order]) / 16_000, seconds) + 1
+    enough = np.searchsorted(np.cumsum(num_samples[order]) / SAMPLE_RATE, seconds) + 1
     return np.sort(order[:enough])
 
 
@@ -99,7 +102,7 @@ def cluster(
     hop_samples: int,
     seed: int,
     fit_seconds: float,
-    progress: Callable[[str, float], None],
+    progress: Progress,
     projection: np.ndarray | None = None,
 ) -> tuple[UnitLabels, float]:
     """Fit units on ``fit_seconds`` of random utterances and label all of them; return labels and FLOPs.

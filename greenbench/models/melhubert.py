@@ -8,7 +8,7 @@ one's hidden states.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import HubertConfig
 from transformers.models.hubert.modeling_hubert import HubertEncoder
 
-from greenbench.data.features import KALDI_FBANK_40
+from greenbench.features.spec import KALDI_FBANK_40
 from greenbench.models.attention import use_attend
 from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.capture import layer_outputs, only_layers
@@ -25,6 +25,7 @@ from greenbench.models.masking import masked_cross_entropy, span_mask
 from greenbench.models.relabel import Relabelling
 from greenbench.models.unit_model import HOP_SAMPLES, UnitModel
 from greenbench.models.visible import VisibleOnly, equal_counts
+from greenbench.progress import Progress
 
 
 class MelHubert(UnitModel):
@@ -92,7 +93,7 @@ class MelHubert(UnitModel):
         *,
         seed: int,
         device: torch.device,  # noqa: ARG002 - clustering runs on the CPU
-        progress: Callable[[str, float], None],
+        progress: Progress,
     ) -> None:
         """Fit k-means to single 10 ms frames' pairs and keep the label of every second frame."""
 

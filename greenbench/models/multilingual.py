@@ -1,7 +1,7 @@
 """Multilingual pretraining: the same objectives on languages balanced by temperature.
 
 A language with the share p of the audio is drawn with a probability in proportion to p ** alpha: 1 keeps the corpus
-as it is, 0 gives every language the same. The batch loader does so (:mod:`greenbench.data.balance`)
+as it is, 0 gives every language the same. The batch loader does so (:mod:`greenbench.batches.balance`)
 when the model has a ``language_alpha``.
 """
 

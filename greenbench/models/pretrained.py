@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
-from greenbench.models.base import SAMPLE_RATE, Batch, Upstream
+from greenbench.models.base import Batch, Upstream
 from greenbench.models.waveform import normalise
+from greenbench.units import SAMPLE_RATE
 
 MEL_MODELS = {"wav2vec2-bert": 50.0, "whisper": 50.0}
 """Encoders that read features which their own extractor computes, with their frame rate."""

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from greenbench.data.batch import SAMPLE_RATE, Batch
-from greenbench.data.batches import MIN_CROP_S, BatchPlan
+from greenbench.batches.batch import Batch
+from greenbench.batches.plan import MIN_CROP_S, BatchPlan
 from greenbench.models.base import PretrainData, Upstream
 from greenbench.models.kmeans import UnitLabels, fit_units, sample_utterances
+from greenbench.progress import Progress
+from greenbench.units import SAMPLE_RATE
 
 ALIGNMENT = 640
 """Pieces begin and end at whole frames of 25 Hz, the coarsest trunk that gives 50 Hz here."""
@@ -105,7 +107,7 @@ def relabel(
     hop_samples: int,
     seed: int,
     device: torch.device,
-    progress: Callable[[str, float], None],
+    progress: Progress,
     flops_of_pass: Callable[[int, int], float],
 ) -> tuple[UnitLabels, float]:
     """Cluster ``model.target_features`` fitted on ``fit_seconds`` of random utterances; label all of them.

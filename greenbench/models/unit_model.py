@@ -15,6 +15,7 @@ import torch
 from greenbench.models.base import PretrainData, Upstream
 from greenbench.models.kmeans import UnitLabels
 from greenbench.models.relabel import Relabelling, relabel
+from greenbench.progress import Progress
 
 HOP_SAMPLES = 320
 
@@ -62,7 +63,7 @@ class UnitModel(Upstream):
         *,
         seed: int,
         device: torch.device,
-        progress: Callable[[str, float], None],
+        progress: Progress,
         flops_of_pass: Callable[[int, int], float],
     ) -> None:
         """Put units of the own hidden states in the labels' place and go to the next stage's head."""

@@ -225,7 +225,7 @@ def _measured(suite: Suite) -> Throughput:
 def _busy_power(suite: Suite, device: str) -> tuple[float | None, str]:
     """Return a modelled power of training: all visible threads busy, or a part of the GPU's power limit."""
     if device == "cpu":
-        from greenbench.power.tdp import find
+        from greenbench.power.sources.tdp import find
 
         power = find(suite.power.tdp_w)
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenbench.errors import OutputError
-from greenbench.report.collect import Setting, collect
+from greenbench.report.arms import Setting, collect
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ def write_report(
 
 def _write_all(settings: list[Setting], paths: ReportPaths) -> None:
     from greenbench.report import model_card, tables, texts
+    from greenbench.report.claims import claims_of
     from greenbench.report.figures import style
     from greenbench.report.landscape import build_landscape
     from greenbench.report.page import render
-    from greenbench.report.verdicts import claims_of
 
     trials = [trial for setting in settings for trial in setting.trials]
     tables.write_csv(paths.results_csv, tables.RESULT_COLUMNS, map(tables.result_row, trials))

@@ -9,7 +9,7 @@ from typing import Any
 
 from greenbench.cards import Card, PublishedFigure, card_names, load_card
 from greenbench.errors import ConfigError
-from greenbench.report.collect import Arm, Setting
+from greenbench.report.arms import Arm, Setting
 from greenbench.report.figures.style import (
     WIDTH_IN,
     Figure,

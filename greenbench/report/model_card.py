@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from greenbench.metrics import METRICS, format_value
 from greenbench.report import words
-from greenbench.report.collect import Arm, Setting
+from greenbench.report.arms import Arm, Setting
 from greenbench.report.sections import quality_metrics
 from greenbench.report.texts import escape_markdown
 

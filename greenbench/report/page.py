@@ -10,13 +10,14 @@ from typing import Any
 
 from greenbench.metrics import METRICS, format_value
 from greenbench.report import words
-from greenbench.report.collect import Setting, number, status
+from greenbench.report.arm_cells import arm_swatch
+from greenbench.report.arms import Setting, number, status
+from greenbench.report.claims import Claims, claims_table, targets_note, targets_table
 from greenbench.report.figures.power import MAX_TIMELINES
 from greenbench.report.figures.style import Figure, css_variables
 from greenbench.report.figures.tradeoff import ENERGY
 from greenbench.report.landscape import Landscape
-from greenbench.report.sections import arm_swatch, comparison, controls, languages, ranked, ratio, shuffled, transfer
-from greenbench.report.verdicts import Claims, claims_table, targets_note, targets_table
+from greenbench.report.sections import comparison, controls, languages, ranked, ratio, shuffled, transfer
 from greenbench.report.view import MARKS, Cell, Row, TableView, metric_head, plain
 from greenbench.report.view import Head as ColumnHead
 from greenbench.units import format_si

@@ -8,27 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from greenbench.metrics import METRICS, format_value
-from greenbench.report.collect import Arm, Setting, number
-from greenbench.report.figures.style import Look
-from greenbench.report.figures.tradeoff import control_name
-from greenbench.report.verdicts import Claims
-from greenbench.report.view import Cell, Head, Row, Swatch, TableView, metric_cell, metric_head, swatch
+from greenbench.report.arm_cells import arm_cell
+from greenbench.report.arms import Arm, Setting, number
+from greenbench.report.claims import Claims
+from greenbench.report.view import Cell, Head, Row, TableView, metric_cell, metric_head
 
 COSTS = (
     "energy_budgeted_j", "co2e_g", "overhead_g", "embodied_g", "sci_g", "pretrain_flops",
     "peak_memory_bytes", "params", "audio_h", "audio_s_per_s", "steps",
     "pretrain_s",
 )  # fmt: skip
-
-
-def arm_swatch(arm: Arm) -> Swatch:
-    """Return an arm's marker."""
-    return swatch(Look.of_control(arm.index) if arm.control else Look.of(arm.index))
-
-
-def arm_cell(arm: Arm, *notes: str) -> Cell:
-    """Return the cell that names an arm."""
-    return Cell(control_name(arm) if arm.control else arm.label, notes=notes, look=arm_swatch(arm))
 
 
 def quality_metrics(setting: Setting) -> list[str]:

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from greenbench.metrics import IDENTITY_COLUMNS, METRICS
 from greenbench.records import SCHEMA_VERSION, Trial
-from greenbench.report.collect import budget_of, energy_kind, number, status
+from greenbench.report.arms import budget_of, energy_kind, number, status
 
 RESULT_COLUMNS = (*IDENTITY_COLUMNS, *METRICS)
 _KEY = ("suite", "model", "control", "size", "seed")

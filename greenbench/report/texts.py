@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 from greenbench.report import words
-from greenbench.report.collect import Setting
+from greenbench.report.arms import Setting
+from greenbench.report.claims import Claims
 from greenbench.report.sections import comparison, shuffled, transfer
-from greenbench.report.verdicts import Claims
 from greenbench.report.view import MARKS, Cell, TableView
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|<>~!])")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from greenbench.metrics import METRICS, format_value
 from greenbench.records import Trial
-from greenbench.report.collect import Arm, Setting, energy_kind, number, status
+from greenbench.report.arms import Arm, Setting, energy_kind, number, status
+from greenbench.report.claims import Claims, signed
 from greenbench.report.figures.tradeoff import ENERGY, control_name
 from greenbench.report.sections import ranked, ratio
-from greenbench.report.verdicts import Claims, signed
 from greenbench.units import format_bytes, format_duration, format_si
 
 if TYPE_CHECKING:

@@ -16,14 +16,15 @@ import torch
 from greenbench.budget import Ledger, shrink
 from greenbench.cards import Recipe
 from greenbench.config import TrainSection
-from greenbench.models.base import SAMPLE_RATE, Batch, StepInfo, Upstream
+from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.records import Journal
-from greenbench.schedule import learning_rate_factor
 from greenbench.train.averaging import WeightAverage
 from greenbench.train.checkpoint import CheckpointStore
 from greenbench.train.memory import checkpoint_activations
 from greenbench.train.optimizer import OptimizerSet, build_optimizer
 from greenbench.train.precision import attention_backend, autocast
+from greenbench.train.schedule import learning_rate_factor
+from greenbench.units import SAMPLE_RATE
 
 WARMUP_STEPS = 5
 

@@ -20,7 +20,7 @@ from greenbench.carbon import (
 )
 from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError
-from greenbench.power.trace import Trace
+from greenbench.power.journal.trace import Trace
 from greenbench.records import MANIFEST, write_json
 from greenbench.schema import build
 from greenbench.units import JOULES_PER_KWH

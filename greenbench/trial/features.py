@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from greenbench.data.feature_cache import CachedFeatures, cached_features, one_at_a_time
-from greenbench.data.feature_store import FeatureStore
-from greenbench.data.features import FeatureSpec
-from greenbench.data.features_on_the_fly import FeaturesOnTheFly
-from greenbench.data.waveforms import WaveformStore
 from greenbench.errors import OutputError
+from greenbench.features.cache import CachedFeatures, cached_features, one_at_a_time
+from greenbench.features.on_the_fly import FeaturesOnTheFly
+from greenbench.features.spec import FeatureSpec
+from greenbench.features.store import FeatureStore
+from greenbench.features.waveforms import WaveformStore
 
 if TYPE_CHECKING:
-    from greenbench.trial.worker import Worker
+    from greenbench.trial.booking import Worker
 
 Features = FeatureStore | FeaturesOnTheFly
 REUSED = "features reused from the disk"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.metrics import METRICS
-from greenbench.power.journal import JournalContents
-from greenbench.power.trace import Trace, WindowEnergy, read_journal
+from greenbench.power.journal.file import JournalContents
+from greenbench.power.journal.trace import Trace, WindowEnergy, read_journal
 from greenbench.records import (
     BUDGETED_PHASES,
     EVENTS,

@@ -16,11 +16,12 @@ from typing import IO, Any
 from greenbench.carbon import Grid
 from greenbench.cards import ModelSpec, resolve
 from greenbench.config import Suite
-from greenbench.data.corpus import Corpus
+from greenbench.corpora.corpus import Corpus
+from greenbench.corpora.summary import summarise
 from greenbench.errors import Interrupted, TrialFailed
 from greenbench.plan import TrialPlan
-from greenbench.power.live import LiveReader
-from greenbench.power.sampler_process import SamplerProcess
+from greenbench.power.sampler.live import LiveReader
+from greenbench.power.sampler.process import SamplerProcess
 from greenbench.records import (
     EVENTS,
     LIVE,
@@ -67,7 +68,7 @@ def write_manifest(
 
 
 def _data_table(corpus: Corpus) -> dict[str, Any]:
-    return {**corpus.describe(), "spec": corpus.spec, "fingerprint": corpus.fingerprint}
+    return {**summarise(corpus), "spec": corpus.spec, "fingerprint": corpus.fingerprint}
 
 
 def contestant(plan: TrialPlan, suite: Suite) -> ModelSpec:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.config import Suite
-from greenbench.power.idle import record_baseline
-from greenbench.power.options import parse_devices
-from greenbench.power.sampler_process import SamplerProcess
+from greenbench.metering.idle import record_baseline
+from greenbench.power.sampler.process import SamplerProcess
+from greenbench.power.sources.options import parse_devices
 from greenbench.records import MANIFEST, Journal, read_json, write_json
 
 _DETAILS = ("name", "uuid", "pci_bus_id", "index", "driver", "power_limit_w", "mig")

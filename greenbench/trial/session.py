@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from greenbench.batches.augment import Augmenter
+from greenbench.batches.loader import BatchLoader
 from greenbench.budget import Ledger
+from greenbench.corpora.corpus import Corpus
+from greenbench.corpora.load import load_corpus
 from greenbench.cost import BatchFlops, PassFlops, count
 from greenbench.cost.model_cost import feature_flops_per_audio_s
-from greenbench.data.augment import Augmenter
-from greenbench.data.corpus import Corpus, load_corpus
-from greenbench.data.feature_store import FeatureStore
-from greenbench.data.features import FeatureSpec, extract
-from greenbench.data.features_on_the_fly import FeaturesOnTheFly
-from greenbench.data.loader import BatchLoader
-from greenbench.data.waveforms import WaveformStore, prepare_waveforms
 from greenbench.errors import DataError
-from greenbench.models.base import SAMPLE_RATE, Upstream
+from greenbench.features.extract import extract
+from greenbench.features.on_the_fly import FeaturesOnTheFly
+from greenbench.features.spec import FeatureSpec
+from greenbench.features.store import FeatureStore
+from greenbench.features.waveforms import WaveformStore, prepare_waveforms
+from greenbench.models.base import Upstream
 from greenbench.models.layer_drop import drop_layers
 from greenbench.models.registry import build, source_fingerprint
 from greenbench.records import CHECKPOINTS, OUTCOME, write_json
@@ -29,10 +31,14 @@ from greenbench.train.checkpoint import CheckpointStore
 from greenbench.train.compiling import compile_ahead
 from greenbench.train.loop import Diverged, Pretraining
 from greenbench.train.precision import autocast, check_attention, pick_device, pick_dtype
+from greenbench.trial.booking import Worker
 from greenbench.trial.emissions import present_rate
 from greenbench.trial.features import Features, features_of
+from greenbench.trial.memory import peak_rss_bytes, reset_peak_rss
 from greenbench.trial.sensors import other_card
-from greenbench.trial.worker import EXIT_INTERRUPTED, Worker, peak_rss_bytes, reset_peak_rss
+from greenbench.units import SAMPLE_RATE
+
+EXIT_INTERRUPTED = 130
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from greenbench.data.features import LOGMEL_80, extract
-from greenbench.data.utterance import Utterance
+from greenbench.corpora.utterance import Utterance
+from greenbench.features.extract import extract
+from greenbench.features.spec import LOGMEL_80
 from greenbench.models.base import Batch, Upstream
 from greenbench.models.controls import LogMel
 

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from greenbench.config import EvaluateSection
-from greenbench.data.corpus import load_corpus
-from greenbench.data.feature_store import FeatureStore
-from greenbench.data.features import LOGMEL_80, extract
-from greenbench.data.waveforms import prepare_waveforms
+from greenbench.corpora.load import load_corpus
 from greenbench.errors import ConfigError
 from greenbench.evaluate import evaluate
 from greenbench.evaluate.characters import score_texts
 from greenbench.evaluate.controls import ShuffledCorpus
 from greenbench.evaluate.utterances import guess_error_pct
+from greenbench.features.extract import extract
+from greenbench.features.spec import LOGMEL_80
+from greenbench.features.store import FeatureStore
+from greenbench.features.waveforms import prepare_waveforms
 from greenbench.metrics import METRICS
 from greenbench.models.controls import LogMel
 from tests.evaluate.conftest import ToyCorpus

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from greenbench.config import EvaluateSection
-from greenbench.data.g2p import available_backends, phonemize
 from greenbench.errors import ConfigError
 from greenbench.evaluate import evaluate
 from greenbench.evaluate.characters import Alphabet
 from greenbench.evaluate.controls import ShuffledCorpus
+from greenbench.evaluate.g2p import available_backends, phonemize
 from greenbench.evaluate.runner import check_settings
 from greenbench.metrics import METRICS
 from greenbench.models.controls import LogMel

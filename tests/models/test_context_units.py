@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from greenbench.data.features import LOGMEL_80
-from greenbench.data.mel import band_centres
+from greenbench.features.mel import band_centres
+from greenbench.features.spec import LOGMEL_80
 from greenbench.models.context_units import ContextSpec, ContextUnits, warp_matrix
 
 PHONES = [(300, 2300), (700, 1200), (500, 900), (350, 800), (600, 1700)]

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from greenbench.batches.batch import Batch
 from greenbench.cards import resolve
 from greenbench.cost import PassFlops
 from greenbench.cost.measure import count_call
 from greenbench.cost.subject import give_targets, make_batch, step_info
-from greenbench.data.batch import Batch
 from greenbench.errors import ConfigError
 from greenbench.models.kmeans import fit_units, sample_utterances
 from greenbench.models.registry import build

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenbench import cost
+from greenbench.batches.balance import balanced_epoch, language_weights
 from greenbench.cards import load_card, resolve
 from greenbench.cost.subject import give_targets, make_batch, step_info, twin
-from greenbench.data.balance import balanced_epoch, language_weights
 from greenbench.errors import ConfigError
 from greenbench.models import essl, wavlm
 from greenbench.models.base import Batch, StepInfo
@@ -289,7 +289,7 @@ def test_alpha_one_keeps_every_utterance_once_and_zero_levels_languages() -> Non
 
 
 def test_an_epoch_of_a_multilingual_model_is_balanced_and_repeatable() -> None:
-    from greenbench.data.batches import EpochPlan
+    from greenbench.batches.plan import EpochPlan
 
     languages = ["a"] * 900 + ["b"] * 100
     lengths = np.random.default_rng(0).integers(16_000, 64_000, 1000)
@@ -335,7 +335,7 @@ def crops(rows: int = 4, seconds: float = 2.0) -> torch.Tensor:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINS)
 def test_the_loss_falls_on_speech(name: str) -> None:
-    from greenbench.data.features import extract
+    from greenbench.features.extract import extract
 
     torch.manual_seed(0)
     model = build(resolve(name, "tiny", {"teacher_fraction": 0.01} if name == "distilhubert" else {})).train()

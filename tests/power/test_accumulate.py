@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenbench.power.accumulate import Totals
+from greenbench.power.sampler.totals import Totals
 from greenbench.power.samples import DeviceInfo, Sample
 
 NS = 1_000_000_000

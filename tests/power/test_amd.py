@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from greenbench.power.meter import Meter
-from greenbench.power.rocm_devices import named_amd, visible_amd
+from greenbench.metering.meter import Meter
 from greenbench.power.sources import amd
+from greenbench.power.sources.rocm_visible import named_amd, visible_amd
 
 FAKE = Path(__file__).parents[1] / "fake_modules" / "amd"
 SERIALS = ["0x00aa11", "0xbb22", "0xcc33"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from greenbench.power.journal import JournalWriter
+from greenbench.power.journal.file import JournalWriter
+from greenbench.power.journal.trace import read_journal
 from greenbench.power.sources import apple
-from greenbench.power.trace import read_journal
 
 FAKE = Path(__file__).parents[1] / "fake_modules" / "apple"
 POWERS_W = {"cpu": 8.0, "gpu0": 13.0, "dram": 2.0}

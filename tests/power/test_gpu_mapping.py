@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from greenbench.power.devices import Gpu, named_gpus, visible_gpus
+from greenbench.power.sources.cuda_visible import Gpu, named_gpus, visible_gpus
 
 A = Gpu(0, "GPU-aaaa1111-0000", "00000000:01:00.0", "H100")
 B = Gpu(1, "GPU-aaaa2222-0000", "00000000:02:00.0", "H100")

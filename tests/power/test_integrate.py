@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from greenbench.power.integrate import integrate
+from greenbench.power.journal.integrate import integrate
 from tests.reference.energy import energy as slow_energy
 
 # Readings on whole milliseconds, 1 to 400 ms apart.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from greenbench.power.journal import JournalWriter, read_segments
+from greenbench.power.journal.file import JournalWriter, read_segments
 from greenbench.power.samples import COLUMNS, Sample
 
 
@@ -108,7 +108,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from greenbench.power.journal import JournalWriter
+from greenbench.power.journal.file import JournalWriter
 from greenbench.power.samples import Sample
 writer = JournalWriter(Path(sys.argv[1]))
 outcomes = []

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from greenbench.power.journal import read_segments
-from greenbench.power.live import LiveReader
-from greenbench.power.meter import Meter
-from greenbench.power.sampler_process import SamplerProcess
+from greenbench.metering.meter import Meter
+from greenbench.power.journal.file import read_segments
+from greenbench.power.sampler.live import LiveReader
+from greenbench.power.sampler.process import SamplerProcess
 from greenbench.power.sources.nvml import COUNTER_SHARE
 from tests.fake_nvml import UUIDS, FakeGpu, Load
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow  # every test meters real seconds
 
 
 def measure(*arguments, seconds=2.2, code=0):
-    command = [sys.executable, "-m", "greenbench.power.measure", "--json", *arguments, "--"]
+    command = [sys.executable, "-m", "greenbench.metering.command", "--json", *arguments, "--"]
     script = f"import sys, time; time.sleep({seconds}); sys.exit({code})"
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run(
@@ -294,7 +294,7 @@ def test_foreign_processes_throttling_and_short_windows_are_warned_about(driver)
 
 
 def test_the_update_period_is_found(driver):
-    from greenbench.power.doctor import inspect
+    from greenbench.metering.doctor import inspect
 
     driver.program(FakeGpu(Load.constant(200), options={"period_ms": 60}))
     report = inspect(1.5, sources="nvml")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from greenbench.power.process_tree import ProcessTree
+from greenbench.power.sources.process_tree import ProcessTree
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="compares with /proc")
 BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < {}: pass\n"

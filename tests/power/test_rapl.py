@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from greenbench.power.meter import Meter
-from greenbench.power.sources import detect, rapl
+from greenbench.metering.meter import Meter
+from greenbench.power.sources import rapl
+from greenbench.power.sources.detect import detect
 from tests.fake_nvml import powercap_tree
 
 RANGE = 65_532_610_987

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from greenbench.power.meter import Meter
-from greenbench.power.sources import detect
-from greenbench.power.trace import read_journal
+from greenbench.metering.meter import Meter
+from greenbench.power.journal.trace import read_journal
+from greenbench.power.sources.detect import detect
 from tests.fake_nvml import FakeGpu, Load
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from greenbench.power.journal import read_segments
-from greenbench.power.live import LiveReader, LiveWriter
-from greenbench.power.sampler_process import SamplerProcess
-from greenbench.power.trace import read_journal
+from greenbench.power.journal.file import read_segments
+from greenbench.power.journal.trace import read_journal
+from greenbench.power.sampler.live import LiveReader, LiveWriter
+from greenbench.power.sampler.process import SamplerProcess
 from tests.fake_nvml import FakeGpu, Load
 
 NS = 1_000_000_000
@@ -36,7 +36,7 @@ def wait_until_gone(pid, limit_s):
 
 TRAINER = """
 import os, sys, time
-from greenbench.power.sampler_process import SamplerProcess
+from greenbench.power.sampler.process import SamplerProcess
 sampler = SamplerProcess(sys.argv[1], sys.argv[2], sources="nvml")
 sampler.start()
 sampler.watch(os.getpid())
@@ -185,7 +185,7 @@ def test_a_reader_falling_into_a_write_never_sees_half_of_it(tmp_path):
     writer = LiveWriter(path)
     writer.write(time.monotonic_ns(), 0.0, 0.0, "measured")
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom greenbench.power.live import LiveWriter\n"
+        "import sys, time\nfrom pathlib import Path\nfrom greenbench.power.sampler.live import LiveWriter\n"
         "w = LiveWriter(Path(sys.argv[1]))\nt = time.monotonic()\ni = 0\n"
         "while time.monotonic() - t < 1.5:\n    i += 1\n"
         "    w.write(time.monotonic_ns(), float(i), 0.0, 'measured', float(i), float(i))\n"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenbench.power import tdp
+from greenbench.power.sources import tdp
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenbench.power.ticks import Ticks
+from greenbench.power.sampler.ticks import Ticks
 
 MS = 1_000_000
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from greenbench.power.journal import JournalContents, Segment
-from greenbench.power.measure_result import device_json
+from greenbench.metering.command_result import device_json
+from greenbench.power.journal.file import JournalContents, Segment
+from greenbench.power.journal.trace import Trace
 from greenbench.power.samples import DeviceInfo, Sample
-from greenbench.power.trace import Trace
 
 NS = 1_000_000_000
 

@@ -8,7 +8,7 @@ import pytest
 
 SLEEPER = """
 import sys, threading, time
-from greenbench.power.wake import waker
+from greenbench.power.sampler.wake import waker
 threading.Thread(target=time.sleep, args=(100,), daemon=True).start()
 wait = waker(0)
 print("ready", flush=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from greenbench.power.journal import JournalWriter
+from greenbench.power.journal.file import JournalWriter
 from greenbench.power.samples import Sample
 from greenbench.records import EVENTS, MANIFEST, METRICS, POWER, RESULT, SCHEMA_VERSION, Journal, write_json
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from greenbench.report import ReportPaths, write_report
-from greenbench.report.collect import Setting, collect
+from greenbench.report.arms import Setting, collect
+from greenbench.report.claims import claims_of
 from greenbench.report.figures.tradeoff import tradeoffs
 from greenbench.report.landscape import MAX_NAMED, build_landscape
 from greenbench.report.sections import comparison, controls
-from greenbench.report.verdicts import claims_of
 from greenbench.report.words import controls_note
 from report.folders import LOGMEL, Arm, write_run
 from report.test_browser import OVERLAPS, SCHEMES

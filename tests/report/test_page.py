@@ -9,8 +9,8 @@ import pytest
 
 from greenbench.records import RESULT
 from greenbench.report import ReportPaths, write_report
-from greenbench.report.collect import collect
-from greenbench.report.verdicts import claims_of
+from greenbench.report.arms import collect
+from greenbench.report.claims import claims_of
 from greenbench.report.words import provenance, verdict_sentence
 from report.folders import ARMS, ECO, MELHUBERT, Arm, write_run
 

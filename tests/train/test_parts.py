@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from greenbench.batches.batch import Batch
 from greenbench.cards import Recipe
-from greenbench.data.batch import Batch
 from greenbench.errors import ConfigError, DeviceError, OutputError
 from greenbench.models.base import Upstream
 from greenbench.train.checkpoint import CheckpointStore

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
+from greenbench.batches.loader import BatchLoader
 from greenbench.cards import Recipe, resolve
 from greenbench.cost import BatchFlops, count
-from greenbench.data.feature_store import FeatureStore
-from greenbench.data.features import LOGMEL_80
-from greenbench.data.features_on_the_fly import FeaturesOnTheFly
-from greenbench.data.loader import BatchLoader
 from greenbench.errors import ConfigError, DeviceError
+from greenbench.features.on_the_fly import FeaturesOnTheFly
+from greenbench.features.spec import LOGMEL_80
+from greenbench.features.store import FeatureStore
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.kmeans import UnitLabels
 from greenbench.models.layer_drop import drop_layers

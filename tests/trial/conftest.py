@@ -12,10 +12,6 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:  # tests.fake_nvml, as in tests/power
-    sys.path.insert(0, str(ROOT))
-
 SMALL = [
     "suite.controls=", "train.batch_seconds=4", "train.crop_seconds=2", "train.threads=1",
     "protocol.idle_seconds=0.2", "protocol.quiet_wait_seconds=0",

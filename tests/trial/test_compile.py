@@ -14,7 +14,7 @@ import pytest
 MODEL = """
 from torch import nn
 
-from greenbench.data.features import LOGMEL_80
+from greenbench.features.spec import LOGMEL_80
 from greenbench.models.base import Upstream
 
 

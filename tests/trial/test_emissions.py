@@ -13,7 +13,7 @@ import pytest
 
 from greenbench.carbon import find_grid
 from greenbench.config import CarbonSection
-from greenbench.power.journal import JournalWriter
+from greenbench.power.journal.file import JournalWriter
 from greenbench.power.samples import Sample
 from greenbench.records import EVENTS, MANIFEST, OUTCOME, POWER, RESULT, Journal, load_trial, write_json
 from greenbench.schema import as_table

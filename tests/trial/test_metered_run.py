@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from greenbench.power.journal import read_segments
+from greenbench.power.journal.file import read_segments
 from greenbench.records import EVENTS, MANIFEST, RESULT, read_jsonl
 from greenbench.trial.finish import finish
 from tests.fake_nvml import UUIDS, FakeDriver, FakeGpu, Load, build, compiler
@@ -201,7 +201,7 @@ def test_a_disk_that_fills_up_is_told_in_the_result(
     limits.mkdir()
     (limits / "sitecustomize.py").write_text(
         "import resource, signal, sys\n"
-        "if 'greenbench.power.sampler' in ' '.join(sys.orig_argv):\n"
+        "if 'greenbench.power.sampler.main' in ' '.join(sys.orig_argv):\n"
         "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
     )

@@ -14,8 +14,8 @@ import pytest
 from greenbench.compare.comparable import check_comparable
 from greenbench.config import PowerSection, Suite, suite_from_table
 from greenbench.errors import IncomparableError
-from greenbench.power.options import HZ_LIMITS
-from greenbench.power.sampler_process import SamplerProcess
+from greenbench.power.sampler.process import SamplerProcess
+from greenbench.power.sources.options import HZ_LIMITS
 from greenbench.records import EVENTS, LIVE, MANIFEST, OUTCOME, POWER, Journal, Trial, read_json, read_jsonl, write_json
 from greenbench.trial.finish import finish
 from greenbench.trial.sensors import (

@@ -11,7 +11,8 @@ import torch
 from greenbench.cost.counter import counting
 from greenbench.cost.model_cost import feature_flops_per_audio_s
 from greenbench.cost.steps import PassFlops, through_three
-from greenbench.models.base import SAMPLE_RATE, Upstream
+from greenbench.models.base import Upstream
+from greenbench.units import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from greenbench.evaluate.transfer.tasks import Crops

@@ -16,10 +16,10 @@ from greenbench.evaluate.context import Context, Side, TaskLeftOut, held_out
 from greenbench.evaluate.phones import aligned_inventory, choose_decoder
 from greenbench.evaluate.representation import HOP_SAMPLES, equal_length_batches, whole_frames
 from greenbench.evaluate.scoring import error_rate, grouped_error_pct, macro_average
-from greenbench.models.base import SAMPLE_RATE
+from greenbench.units import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from greenbench.data.corpus import Utterance
+    from greenbench.corpora.utterance import Utterance
 
 CROP_SECONDS = 2.0
 CROPS_PER_STEP = 8

@@ -22,6 +22,7 @@ from greenbench.evaluate.characters import (
 from greenbench.evaluate.context import Context, Side, TaskLeftOut
 from greenbench.evaluate.representation import HOP_SAMPLES, whole_frames
 from greenbench.evaluate.transfer.tasks import Crops, Predict, predict_all
+from greenbench.units import SAMPLE_RATE
 
 STEP_SECONDS = 16.0
 LONGEST_TEXT_SECONDS = 12.0
@@ -49,7 +50,7 @@ class CharactersTask:
         steps = [len(a) // HOP_SAMPLES // STACK for a in audio]
         fitting = [
             i for i, n in enumerate(steps)
-            if 0 < ctc_frames(encoded[i]) <= n and len(audio[i]) <= LONGEST_TEXT_SECONDS * 16_000
+            if 0 < ctc_frames(encoded[i]) <= n and len(audio[i]) <= LONGEST_TEXT_SECONDS * SAMPLE_RATE
         ]  # fmt: skip
         if not fitting:
             raise TaskLeftOut("every training text is longer than its audio has frames, or above 12 seconds")
@@ -101,7 +102,7 @@ def _groups(lengths: list[int]) -> list[Crops]:
     groups: list[Crops] = []
     begin = 0
     for end in range(1, len(lengths) + 1):
-        full = end == len(lengths) or (end + 1 - begin) * _rounded(lengths[end]) > STEP_SECONDS * 16_000
+        full = end == len(lengths) or (end + 1 - begin) * _rounded(lengths[end]) > STEP_SECONDS * SAMPLE_RATE
         if full:
             positions = np.arange(begin, end)
             groups.append(Crops(positions, np.zeros(end - begin, dtype=np.int64), _rounded(lengths[end - 1])))

@@ -13,9 +13,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from greenbench.power.rocm_devices import named_amd, visible_amd
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
 from greenbench.power.sources.base import NullSource, Source, read_promptly
+from greenbench.power.sources.rocm_visible import named_amd, visible_amd
 
 
 def find(names: Sequence[str] | None = None) -> Source:

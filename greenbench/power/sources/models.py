@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from greenbench.power import tdp
-from greenbench.power.process_tree import ProcessTree
 from greenbench.power.samples import MODELLED, DeviceInfo, Sample
+from greenbench.power.sources import tdp
 from greenbench.power.sources.base import Quick, Source
+from greenbench.power.sources.process_tree import ProcessTree
 
 # Green Algorithms (Lannelongue et al. 2021) uses 0.3725 W per GB; CodeCarbon 5 W per DIMM, which is
 # 0.156 W/GB for modules of 32 GB and 0.625 W/GB for modules of 8 GB.

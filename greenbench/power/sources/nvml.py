@@ -20,12 +20,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from greenbench.power.cuda_driver import device_uuids
-from greenbench.power.devices import Gpu, depends_on_order, list_gpus, named_gpus, visible_gpus
-from greenbench.power.process_tree import ProcessTree
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
 from greenbench.power.sources.base import NullSource, Quick, Source, read_promptly
+from greenbench.power.sources.cuda_driver import device_uuids
+from greenbench.power.sources.cuda_visible import Gpu, depends_on_order, list_gpus, named_gpus, visible_gpus
 from greenbench.power.sources.nvml_calls import Milli, energy_mj, field_mw, usage_mw
+from greenbench.power.sources.process_tree import ProcessTree
 
 TOLERANCE = 0.05
 TOLERANCE_SOURCE = "NVIDIA NVML reference: power within 5 % of the current draw"

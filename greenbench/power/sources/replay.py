@@ -10,7 +10,7 @@ import bisect
 import time
 from pathlib import Path
 
-from greenbench.power.journal import read_segments
+from greenbench.power.journal.file import read_segments
 from greenbench.power.samples import DeviceInfo, Sample
 from greenbench.power.sources.base import NullSource, Source
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from greenbench.report.collect import Arm, Setting, number
+from greenbench.report.arms import Arm, Setting, number
 from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_legend, short
 from greenbench.units import format_si
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from greenbench.records import PHASES
-from greenbench.report.collect import Arm, Setting, number
+from greenbench.report.arms import Arm, Setting, number
 from greenbench.report.figures.style import PHASE_COLOURS, Figure, Table, canvas, finish, short
 from greenbench.units import format_duration, format_si
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from greenbench.records import POWER, PhaseSpan, Trial, phase_spans
-from greenbench.report.collect import Arm, Setting
+from greenbench.report.arms import Arm, Setting
 from greenbench.report.figures.style import PHASE_COLOURS, Figure, Table, canvas, finish
 from greenbench.units import format_duration, format_si
 
 if TYPE_CHECKING:
-    from greenbench.power.trace import Trace
+    from greenbench.power.journal.trace import Trace
 
 _POINTS = 240
 MAX_TIMELINES = 8
@@ -24,7 +24,7 @@ def timelines(setting: Setting) -> list[Figure]:
 
 
 def _draw(setting: Setting, arm: Arm, trial: Trial) -> Figure | None:
-    from greenbench.power.trace import read_journal
+    from greenbench.power.journal.trace import read_journal
 
     spans = phase_spans(trial.events)
     path = trial.path / POWER

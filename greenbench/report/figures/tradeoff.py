@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from greenbench.metrics import METRICS, format_value
-from greenbench.report.collect import Arm, Setting
+from greenbench.report.arms import Arm, Setting
 from greenbench.report.figures.style import (
     WIDTH_IN,
     Figure,

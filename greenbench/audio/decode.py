@@ -1,0 +1,117 @@
+"""One audio file to 16 kHz mono int16, and what can be wrong with it. Imports no PyTorch: it runs in workers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from greenbench.units import SAMPLE_RATE
+
+_GAP_S = 2.0
+
+
+class DamagedAudioError(Exception):
+    """The file cannot be decoded to what its header promises; the message says what is wrong."""
+
+
+@dataclass(frozen=True)
+class DecodeJob:
+    """Decode one file and write its parts ``(offset, num_samples, begin in the target)`` to ``target``.
+
+    ``offset`` and ``num_samples`` are at the file's own rate, ``begin`` counts int16 samples of the target file.
+    """
+
+    path: str
+    parts: tuple[tuple[int, int, int], ...]
+    target: str
+
+    @cached_property
+    def num_samples(self) -> int:
+        """Return the samples of all parts."""
+        return sum(part[1] for part in self.parts)
+
+
+def read_mono(path: str) -> tuple[np.ndarray, int]:
+    """Decode a whole file, channels averaged: (S,) float32 and the file's rate. Raises :class:`DamagedAudioError`."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            samples = file.read(dtype="float32", always_2d=True)
+            rate = int(file.samplerate)
+    except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError) as error:
+        raise DamagedAudioError(reason_of(error)) from error
+    return mono(samples), rate
+
+
+def mono(samples: np.ndarray) -> np.ndarray:
+    """Average the channels, (S, C) to (S,)."""
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+
+
+def reason_of(error: Exception) -> str:
+    """Return a decoder's complaint as a reason to leave the file out."""
+    return f"cannot be decoded: {error_text(error)}"
+
+
+def error_text(error: Exception) -> str:
+    """Return a decoder's complaint in a few words, without its own prefix and the file's name."""
+    text = str(getattr(error, "error_string", "") or getattr(error, "strerror", "") or error)
+    return text.removeprefix("Error :").strip().rstrip(".") or type(error).__name__
+
+
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """Convert float32 in [-1, 1] to int16, clipping what lies outside."""
+    return np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
+
+
+def resample(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Resample (S,) float32 from ``rate`` to 16 kHz; exactly ``S * 16000 // rate`` samples come out."""
+    if rate == SAMPLE_RATE:
+        return samples
+    import soxr
+
+    wanted = len(samples) * SAMPLE_RATE // rate
+    result = soxr.resample(samples, rate, SAMPLE_RATE, quality="HQ")[:wanted]
+    return np.pad(result, (0, wanted - len(result)))
+
+
+def decode_into(job: DecodeJob) -> str | None:
+    """Run a :class:`DecodeJob`; return None, or what is wrong with the file.
+
+    The file is read forward once, a part at a time, so that memory does not grow with its length.
+    """
+    import soundfile
+
+    target = os.open(job.target, os.O_WRONLY)
+    try:
+        with soundfile.SoundFile(job.path) as file:
+            position = 0
+            for offset, num_samples, begin in sorted(job.parts):
+                _forward(file, position, offset)
+                part = mono(file.read(num_samples, dtype="float32", always_2d=True))
+                position = offset + len(part)
+                if len(part) < num_samples:
+                    return f"ends after {position} samples, {offset + num_samples} expected: it is truncated"
+                if not np.isfinite(part).all():
+                    return "holds samples that are not numbers (NaN or infinity)"
+                samples = to_int16(resample(part, file.samplerate))
+                os.pwrite(target, samples.tobytes(), 2 * begin)
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+        return reason_of(error)
+    finally:
+        os.close(target)
+    return None
+
+
+def _forward(file: Any, position: int, offset: int) -> None:
+    """Move on to ``offset``: a short gap is decoded and dropped, which is cheaper than a seek in a compressed file."""
+    gap = offset - position
+    if 0 < gap <= _GAP_S * file.samplerate:
+        file.read(gap, dtype="float32")
+    elif gap:
+        file.seek(offset)

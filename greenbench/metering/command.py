@@ -1,0 +1,283 @@
+"""``greenbench measure -- CMD``: meter any command with its children and the GPUs, and stop it at a budget."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greenbench.carbon import Grid, find_grid
+from greenbench.config import CarbonSection
+from greenbench.errors import ConfigError, did_you_mean
+from greenbench.metering.command_carbon import Grams, check_carbon_budget, measured_account
+from greenbench.metering.command_result import Outcome, build_result, print_table
+from greenbench.metering.resident import resident_bytes
+from greenbench.power.sampler.live import LiveReader
+from greenbench.power.sampler.process import SamplerProcess
+
+if TYPE_CHECKING:
+    from greenbench.power.journal.trace import Trace
+
+__all__ = ["BUDGETS", "measure_command", "parse_budget", "print_table"]
+
+BUDGETS = ("joules", "seconds", "grams_co2e")
+_POLL_S = 0.02
+_GRACE_S = 5.0
+
+
+def parse_budget(text: str) -> tuple[str, float]:
+    """Parse ``joules=500``, ``seconds=60`` or ``grams_co2e=1.5``.
+
+    Raises:
+        ConfigError: an unknown currency or a limit that is not a positive number.
+    """
+    kind, _, limit = text.partition("=")
+    if kind not in BUDGETS:
+        raise ConfigError(f"--budget {text}: unknown currency {kind!r}{did_you_mean(kind, BUDGETS)}")
+    try:
+        value = float(limit)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"--budget {text}: the limit must be a positive number, as in {kind}=500")
+    return kind, value
+
+
+def measure_command(
+    argv: Sequence[str],
+    *,
+    budget: tuple[str, float] | None = None,
+    hz: float = 20.0,
+    sources: str = "auto",
+    devices: Sequence[str] | None = None,
+    tdp_w: float | None = None,
+    region: str | None = None,
+    intensity_g_per_kwh: float | None = None,
+    carbon: CarbonSection | None = None,
+    journal: Path | str | None = None,
+) -> dict[str, Any]:
+    """Run a command and return what it cost (the keys of ``measure --json``).
+
+    Args:
+        argv: the command and its arguments; its standard streams are inherited.
+        budget: ``(currency, limit)`` with a currency of ``BUDGETS``; the command gets SIGTERM at the limit and
+            SIGKILL five seconds later.
+        region, intensity_g_per_kwh: see ``greenbench.carbon.factor_for``; without either there is no CO2 figure.
+        carbon: all that a suite's ``[carbon]`` can state, in place of the two above.
+        journal: where to keep the raw readings; default: nowhere.
+        hz, sources, devices, tdp_w: see ``SamplerProcess``.
+
+    Raises:
+        ConfigError: an empty command, an unknown region or source, names that are no GPU, a rate or TDP that cannot
+            be, or a carbon budget without a region.
+    """
+    if not argv:
+        raise ConfigError("measure: no command given; write it after --, as in: greenbench measure -- python train.py")
+    from greenbench.power.sources.options import check_devices, check_rate, check_sources
+
+    check_sources(sources)
+    check_devices(devices)
+    check_rate(hz, tdp_w)
+    settings = carbon or CarbonSection(region=region, intensity_g_per_kwh=intensity_g_per_kwh)
+    grid = find_grid(settings)
+    check_carbon_budget(budget, grid)
+    with _folder() as folder:
+        sampler = SamplerProcess(
+            Path(journal) if journal else folder / "power.csv.gz",
+            folder / "live.bin",
+            hz=hz,
+            sources=sources,
+            devices=devices,
+            tdp_w=tdp_w,
+        )
+        with sampler:
+            outcome = _run(argv, sampler, budget, grid)
+        trace = _trace(sampler)
+    span_ns = (outcome.begin_ns, outcome.end_ns)
+    window = trace.window(*span_ns) if trace else None
+    emitted = measured_account(settings, grid, trace, sampler, span_ns, window.energy_j if window else None)
+    return build_result(argv, outcome, window, sampler, emitted, budget)
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="greenbench-measure-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(argv: Sequence[str], sampler: SamplerProcess, budget: tuple[str, float] | None, grid: Grid) -> Outcome:
+    live = None
+    with contextlib.suppress(OSError, ValueError):
+        live = LiveReader(sampler.live)
+    own_bytes = _bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    begin_ns = time.monotonic_ns()
+    sampler.edge()
+    try:
+        process = subprocess.Popen(list(argv))
+    except FileNotFoundError as error:
+        raise ConfigError(f"measure: no command {argv[0]!r}: {error.strerror}") from error
+    except OSError as error:
+        raise ConfigError(f"measure: {argv[0]!r} cannot be started: {error.strerror}") from error
+    sampler.watch(process.pid)
+    guard = _Guard(live, budget, grid, begin_ns)
+    with _signals_to(process):
+        status, usage, stopped, seen_bytes = _wait(process, guard)
+    end_ns = time.monotonic_ns()
+    sampler.edge()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    sampler.ended(process.pid, usage.ru_utime + usage.ru_stime)
+    sampler.flush()
+    if live is not None:
+        live.close()
+    code = process.returncode if process.returncode >= 0 else 128 - process.returncode
+    peak = _peak_bytes(usage.ru_maxrss, own_bytes, seen_bytes)
+    return Outcome(code, begin_ns, end_ns, usage.ru_utime + usage.ru_stime, peak, stopped)
+
+
+class _Guard:
+    """Says when the budget is spent."""
+
+    def __init__(self, live: LiveReader | None, budget: tuple[str, float] | None, grid: Grid, begin_ns: int) -> None:
+        self.live, self.budget, self.grams, self.begin_ns = live, budget, Grams(grid), begin_ns
+        self.start_j = (live.read().energy_j if live else None) or 0.0
+
+    def spent(self) -> float | None:
+        """Spent so far in the budget's currency; None where it cannot be known."""
+        if self.budget is None:
+            return None
+        if self.budget[0] == "seconds":
+            return (time.monotonic_ns() - self.begin_ns) * 1e-9
+        energy_j = self.live.read().energy_j if self.live else None
+        if energy_j is None:
+            return None
+        energy_j -= self.start_j
+        return energy_j if self.budget[0] == "joules" else self.grams.of(energy_j)
+
+    def over(self) -> bool:
+        """Whether the limit is reached."""
+        spent = self.spent()
+        return self.budget is not None and spent is not None and spent >= self.budget[1]
+
+
+def _bytes(ru_maxrss: int) -> int:
+    return ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _peak_bytes(ru_maxrss: int, own_bytes: int, seen_bytes: int | None) -> int | None:
+    """Return the command's peak resident memory, None where it ended before it could be seen.
+
+    Linux starts ``ru_maxrss`` of a command at the peak of the process that started it (the memory it held before
+    exec): a figure that is no larger is ours, and what was read from /proc stands in for it.
+    """
+    peak = _bytes(ru_maxrss)
+    return peak if sys.platform != "linux" or peak > own_bytes else seen_bytes
+
+
+def _wait(process: subprocess.Popen[bytes], guard: _Guard) -> tuple[int, Any, bool, int | None]:
+    """Wait for the command; return its status, its usage, whether it was stopped, and the peak memory last seen."""
+    stopped, kill_at = False, float("inf")
+    seen_bytes: int | None = None
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            return status, usage, stopped, seen_bytes
+        seen_bytes = resident_bytes("VmHWM", process.pid) or seen_bytes
+        if not stopped and guard.over():
+            stopped, kill_at = True, time.monotonic() + _GRACE_S
+            _signal_tree(process.pid, signal.SIGTERM)
+        if time.monotonic() > kill_at:
+            kill_at = float("inf")
+            _signal_tree(process.pid, signal.SIGKILL)
+        time.sleep(_POLL_S)
+
+
+def _signal_tree(pid: int, number: int) -> None:
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in [*root.children(recursive=True), root]:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(number)
+
+
+@contextlib.contextmanager
+def _signals_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave Ctrl-C to the command (it gets its own) and pass SIGTERM on to it."""
+    try:
+        interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        terminate = signal.signal(signal.SIGTERM, lambda *_: _signal_tree(process.pid, signal.SIGTERM))
+    except ValueError:  # not the main thread: signals are somebody else's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
+
+
+def _trace(sampler: SamplerProcess) -> Trace | None:
+    from greenbench.power.journal.trace import read_journal
+
+    try:
+        return read_journal(sampler.journal)
+    except OSError as error:
+        sampler.warnings.append(f"the journal cannot be read: {error}")
+        return None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """``python -m greenbench.metering.command [--budget joules=500] [--json] -- CMD...``."""
+    import argparse
+    import json
+
+    parser = argparse.ArgumentParser(prog="greenbench.metering.command")
+    parser.add_argument("--budget")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--hz", type=float, default=20.0)
+    parser.add_argument("--sources", default="auto")
+    parser.add_argument("--devices", default="auto")
+    parser.add_argument("--region")
+    parser.add_argument("--tdp-w", type=float)
+    parser.add_argument("--journal", type=Path)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    options = parser.parse_args(argv)
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    from greenbench.power.sources.options import parse_devices
+
+    try:
+        result = measure_command(
+            command,
+            devices=parse_devices(options.devices),
+            budget=parse_budget(options.budget) if options.budget else None,
+            hz=options.hz,
+            sources=options.sources,
+            tdp_w=options.tdp_w,
+            region=options.region,
+            journal=options.journal,
+        )
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print_table(result)
+    return int(result["exit_code"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
