@@ -51,10 +51,25 @@ from greenbench.units import SECONDS_PER_HOUR, joules_to_kwh
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("eco", "melhubert", "hubert")
 KEPT = (
-    "model", "size", "seed", "status", "dtype", "energy_budgeted_j", "energy_total_j", "energy_source", "steps",
-    "audio_h", "pretrain_s", "pretrain_flops", "audio_s_per_s", "peak_memory_bytes", "final_loss", "mean_power_w",
-    "stall_pct", "padding_pct",
-)  # fmt: skip
+    "model",
+    "size",
+    "seed",
+    "status",
+    "dtype",
+    "energy_budgeted_j",
+    "energy_total_j",
+    "energy_source",
+    "steps",
+    "audio_h",
+    "pretrain_s",
+    "pretrain_flops",
+    "audio_s_per_s",
+    "peak_memory_bytes",
+    "final_loss",
+    "mean_power_w",
+    "stall_pct",
+    "padding_pct",
+)
 
 
 class OutOfTime(Exception):  # noqa: N818 - it says what happened
@@ -146,25 +161,38 @@ def speed(
     matmul = (before + after) / 2
     audio_h = stretch.audio_s / SECONDS_PER_HOUR
     found: dict[str, Any] = {
-        "model": name, "size": options.size, "dtype": dtype, "compiled": compiled,
+        "model": name,
+        "size": options.size,
+        "dtype": dtype,
+        "compiled": compiled,
         "params_m": sum(p.numel() for p in stepper.model.parameters()) / 1e6,
-        "batch_audio_s": stepper.batch.audio_s, "crop_s": options.crop_s, "steps": stretch.steps,
-        "measured_s": stretch.duration_s, "warm_up_s": first_s, "steps_per_s": stretch.steps_per_s,
-        "audio_h_per_h": stretch.audio_s_per_s, "flops_per_s": stretch.flops_per_s,
-        "matmul_flops_per_s": matmul, "matmul_before_after": [before, after],
-        "utilisation": stretch.flops_per_s / matmul, "flops_train_per_audio_s": stretch.flops / stretch.audio_s,
+        "batch_audio_s": stepper.batch.audio_s,
+        "crop_s": options.crop_s,
+        "steps": stretch.steps,
+        "measured_s": stretch.duration_s,
+        "warm_up_s": first_s,
+        "steps_per_s": stretch.steps_per_s,
+        "audio_h_per_h": stretch.audio_s_per_s,
+        "flops_per_s": stretch.flops_per_s,
+        "matmul_flops_per_s": matmul,
+        "matmul_before_after": [before, after],
+        "utilisation": stretch.flops_per_s / matmul,
+        "flops_train_per_audio_s": stretch.flops / stretch.audio_s,
         "peak_memory_bytes": memory,
-    }  # fmt: skip
+    }
     energy = meter.energy
     if energy is not None and energy.energy_j is not None:
         found |= {
-            "energy_j": energy.energy_j, "energy_kind": energy.kind, "energy_uncertainty_j": energy.uncertainty_j,
-            "mean_power_w": energy.mean_power_w, "joules_per_audio_h": energy.energy_j / audio_h,
+            "energy_j": energy.energy_j,
+            "energy_kind": energy.kind,
+            "energy_uncertainty_j": energy.uncertainty_j,
+            "mean_power_w": energy.mean_power_w,
+            "joules_per_audio_h": energy.energy_j / audio_h,
             "joules_per_audio_h_by_device": {
                 d.name: d.energy_j / audio_h for d in energy.devices if d.energy_j is not None and d.counted
             },
             "devices": [device_json(d) for d in energy.devices],
-        }  # fmt: skip
+        }
     found["warnings"] = meter.warnings
     return found
 
@@ -216,9 +244,7 @@ quiet_wait_seconds = 0
     facts: dict[str, Any] = {"command": " ".join(command), "joules": options.joules}
     try:
         environment = {**os.environ, "PYTHONPATH": path}
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False
-        )  # fmt: skip
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
         facts |= {"exit_code": done.returncode, "output_tail": (done.stdout + done.stderr)[-2000:]}
     except subprocess.TimeoutExpired:
         facts["stopped"] = f"after {limit_s:.0f} s; go on with: greenbench run --resume {folder}"
@@ -240,20 +266,25 @@ def whole_pretraining(found: dict[str, Any], options: argparse.Namespace) -> dic
         raise ValueError("models/eco.toml has no [pretraining]")
     measured = {k: v for k, v in found.items() if v.get("model") == "eco" and "joules_per_audio_h" in v}
     result: dict[str, Any] = {
-        "data": plan.data, "audio_h_processed": plan.audio_h, "factor": factor.to_dict() if factor else None,
+        "data": plan.data,
+        "audio_h_processed": plan.audio_h,
+        "factor": factor.to_dict() if factor else None,
         "not_included": "features (once), targets, evaluation, the loader's stalls",
-    }  # fmt: skip
+    }
     for name, entry in measured.items():
         joules = entry["joules_per_audio_h"] * plan.audio_h
         grams = emissions_g(joules, factor) if factor else (None, None, None)
         result[name] = {
-            "hours": plan.audio_h / entry["audio_h_per_h"], "kwh": joules_to_kwh(joules),
+            "hours": plan.audio_h / entry["audio_h_per_h"],
+            "kwh": joules_to_kwh(joules),
             "kwh_by_device": {
                 d: joules_to_kwh(j * plan.audio_h) for d, j in entry["joules_per_audio_h_by_device"].items()
             },
-            "co2e_g": grams[0], "co2e_low_g": grams[1], "co2e_high_g": grams[2],
+            "co2e_g": grams[0],
+            "co2e_low_g": grams[1],
+            "co2e_high_g": grams[2],
             "flops": entry["flops_train_per_audio_s"] * SECONDS_PER_HOUR * plan.audio_h,
-        }  # fmt: skip
+        }
     return result
 
 
@@ -279,8 +310,12 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     quick = options.quick
     options.size = "tiny" if quick else "base"
-    for name, full, small in (("joules", 20000.0, 150.0), ("minutes", 8.7, 0.9), ("batch_s", 320.0, 8.0),
-                              ("crop_s", 10.0, 4.0)):  # fmt: skip
+    for name, full, small in (
+        ("joules", 20000.0, 150.0),
+        ("minutes", 8.7, 0.9),
+        ("batch_s", 320.0, 8.0),
+        ("crop_s", 10.0, 4.0),
+    ):
         if getattr(options, name) is None:
             setattr(options, name, small if quick else full)
     return options

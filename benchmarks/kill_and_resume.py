@@ -20,11 +20,25 @@ from pathlib import Path
 
 import psutil
 
-MODEL = ["suite.models=eco,melhubert", "suite.controls=", "train.checkpoint_seconds=0.5", "train.log_seconds=0.05",
-         "protocol.idle_seconds=0.3", "protocol.quiet_wait_seconds=0", "evaluate.tasks=", "train.threads=1",
-         "models.eco.width=64", "models.eco.pattern=caca", "models.melhubert.width=64", "models.melhubert.layers=2",
-         "models.melhubert.feed_forward=128", "models.melhubert.conv_pos_kernel=16", "train.batch_seconds=4",
-         "train.crop_seconds=2", "suite.seeds=0,1"]  # fmt: skip
+MODEL = [
+    "suite.models=eco,melhubert",
+    "suite.controls=",
+    "train.checkpoint_seconds=0.5",
+    "train.log_seconds=0.05",
+    "protocol.idle_seconds=0.3",
+    "protocol.quiet_wait_seconds=0",
+    "evaluate.tasks=",
+    "train.threads=1",
+    "models.eco.width=64",
+    "models.eco.pattern=caca",
+    "models.melhubert.width=64",
+    "models.melhubert.layers=2",
+    "models.melhubert.feed_forward=128",
+    "models.melhubert.conv_pos_kernel=16",
+    "train.batch_seconds=4",
+    "train.crop_seconds=2",
+    "suite.seeds=0,1",
+]
 
 
 def command(out: Path, steps: int) -> list[str]:
@@ -102,10 +116,12 @@ def verdict(whole: dict[str, dict[str, str]], killed: dict[str, dict[str, str]],
         result = json.loads((trial / "result.json").read_text())
         idle_j = result["energy"]["idle"]["energy_j"]
         same = row["final_loss"] == whole[name]["final_loss"] and row["steps"] == whole[name]["steps"]
-        print(f"{name}: resumed {row['resumed']}, final loss {row['final_loss']} "
-              f"({'equal' if same else 'DIFFERS: ' + whole[name]['final_loss']}), "
-              f"total {float(row['energy_total_j']):.1f} J of {journal_j:.1f} J in the journal "
-              f"(idle baselines {idle_j:.1f} J), wasted {row['energy_wasted_j'] or '0'} J")  # fmt: skip
+        print(
+            f"{name}: resumed {row['resumed']}, final loss {row['final_loss']} "
+            f"({'equal' if same else 'DIFFERS: ' + whole[name]['final_loss']}), "
+            f"total {float(row['energy_total_j']):.1f} J of {journal_j:.1f} J in the journal "
+            f"(idle baselines {idle_j:.1f} J), wasted {row['energy_wasted_j'] or '0'} J"
+        )
         good &= same
     print("all equal" if good else "NOT equal")
     return good

@@ -101,9 +101,15 @@ def work_codecarbon(lengths: list[float], count: int) -> None:
 
     def tracker(index: int) -> Any:
         return OfflineEmissionsTracker(
-            country_iso_code="FRA", measure_power_secs=1, gpu_ids=[index], save_to_file=False,
-            log_level="critical", allow_multiple_runs=True, force_cpu_power=10, force_ram_power=1,
-        )  # fmt: skip
+            country_iso_code="FRA",
+            measure_power_secs=1,
+            gpu_ids=[index],
+            save_to_file=False,
+            log_level="critical",
+            allow_multiple_runs=True,
+            force_cpu_power=10,
+            force_ram_power=1,
+        )
 
     warm = tracker(0)
     warm.start()

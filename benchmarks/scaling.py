@@ -43,11 +43,16 @@ def run(options: argparse.Namespace, joules: str) -> Path:
     arms = ",".join(f"{size}={options.model}" for size in options.sizes.split(","))
     command = [sys.executable, "-m", "greenbench", "run", "quickstart", "--out", str(folder)]
     settings = [
-        f"suite.models={arms}", f"suite.seeds={options.seeds}", "suite.controls=", f"budget.joules={joules}",
-        "train.threads=1", "evaluate.tasks=phones", "protocol.quiet_wait_seconds=0",
+        f"suite.models={arms}",
+        f"suite.seeds={options.seeds}",
+        "suite.controls=",
+        f"budget.joules={joules}",
+        "train.threads=1",
+        "evaluate.tasks=phones",
+        "protocol.quiet_wait_seconds=0",
         f"suite.baseline={options.sizes.split(',')[0]}",
         *(f"models.{size}.size={size}" for size in options.sizes.split(",")),
-    ]  # fmt: skip
+    ]
     for setting in settings:
         command += ["-o", setting]
     subprocess.run(command, check=True)
@@ -63,10 +68,13 @@ def points(folder: Path, joules: float) -> list[Point]:
         errors = [row[METRIC] for row in mine]
         found.append(
             Point(
-                size, joules, statistics.fmean(errors), statistics.stdev(errors) if len(errors) > 1 else math.nan,
+                size,
+                joules,
+                statistics.fmean(errors),
+                statistics.stdev(errors) if len(errors) > 1 else math.nan,
                 *(statistics.fmean(row[key] for row in mine) for key in ("pretrain_flops", "params", "steps")),
             )
-        )  # fmt: skip
+        )
     return found
 
 

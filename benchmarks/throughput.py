@@ -56,9 +56,13 @@ class Training:
             model.labels = UnitLabels.build(parts, hop_samples=320)  # type: ignore[assignment]
         features = FeatureStore.compute(store, model.feature_spec) if model.feature_spec is not None else None
         self.loader = BatchLoader(
-            store, features, seed=0, fingerprint=corpus.fingerprint, batch_seconds=options.batch_s,
+            store,
+            features,
+            seed=0,
+            fingerprint=corpus.fingerprint,
+            batch_seconds=options.batch_s,
             crop_seconds=options.crop_s,
-        )  # fmt: skip
+        )
 
     def run(self, seconds: float) -> tuple[Stretch, float]:
         """Step for about so long; return what was done and the share of the time that the loader took."""

@@ -15,8 +15,13 @@ from greenbench.units import format_duration, format_si
 
 PLAIN_EVERY_S = 5.0
 _CURRENCY_UNITS = {
-    "seconds": "s", "joules": "J", "flops": "FLOP", "audio_hours": "h", "steps": "steps", "grams_co2e": "g",
-}  # fmt: skip
+    "seconds": "s",
+    "joules": "J",
+    "flops": "FLOP",
+    "audio_hours": "h",
+    "steps": "steps",
+    "grams_co2e": "g",
+}
 
 
 def describe(status: dict[str, Any], kind: str, limit: float) -> list[str]:

@@ -288,11 +288,30 @@ _ALL = (
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
 IDENTITY_COLUMNS = (
-    "schema_version", "suite", "model", "family", "size", "seed", "control", "status", "valid", "resumed", "device",
-    "gpu", "dtype", "budget_kind", "flops_method", "energy_source", "carbon_source", "carbon_date",
-    "embodied_source", "sci_unit", "data", "data_fingerprint",
+    "schema_version",
+    "suite",
+    "model",
+    "family",
+    "size",
+    "seed",
+    "control",
+    "status",
+    "valid",
+    "resumed",
+    "device",
+    "gpu",
+    "dtype",
+    "budget_kind",
+    "flops_method",
+    "energy_source",
+    "carbon_source",
+    "carbon_date",
+    "embodied_source",
+    "sci_unit",
+    "data",
+    "data_fingerprint",
     "run_dir",
-)  # fmt: skip
+)
 
 
 def format_value(name: str, value: float | None) -> str:

@@ -30,9 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("greenbench", "energy budgets (greenbench)")
     group.addoption(
-        "--energy-allow-modelled", action="store_true", default=False,
+        "--energy-allow-modelled",
+        action="store_true",
+        default=False,
         help="hold joule budgets against modelled energy where no sensor or counter is readable (default: skip)",
-    )  # fmt: skip
+    )
     group.addoption(
         "--energy-sources",
         default="auto",
@@ -229,8 +231,12 @@ def _judge(item: pytest.Item, meter: EnergyMeter, limits: dict[str, Any], *, all
         ("peak_memory", meter.peak_memory_bytes, format_bytes),
         ("joules", meter.energy_j, lambda v: format_si(v, "J")),
     )
-    for name, value in (("energy_j", meter.energy_j), ("energy_kind", meter.kind), ("flops", meter.flops),
-                        ("peak_memory_bytes", meter.peak_memory_bytes)):  # fmt: skip
+    for name, value in (
+        ("energy_j", meter.energy_j),
+        ("energy_kind", meter.kind),
+        ("flops", meter.flops),
+        ("peak_memory_bytes", meter.peak_memory_bytes),
+    ):
         if value is not None:
             item.user_properties.append((name, value))
     for name, value, show in checks:

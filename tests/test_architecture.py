@@ -34,9 +34,20 @@ FLOORS = (
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 WITHOUT_TORCH = (
-    "power", "metering", "audio", "corpora", "carbon", "report", "check", "compare", "stats", "records", "config",
-    "cards", "exports",
-)  # fmt: skip
+    "power",
+    "metering",
+    "audio",
+    "corpora",
+    "carbon",
+    "report",
+    "check",
+    "compare",
+    "stats",
+    "records",
+    "config",
+    "cards",
+    "exports",
+)
 
 
 def room_of(path: Path) -> str:

@@ -34,9 +34,17 @@ from greenbench.schema import build
 
 @pytest.mark.parametrize(
     ("region", "grams"),
-    [("FRA", 56.039), ("fra", 56.039), ("FR", 56.039), ("USA-CA", 394.769 * 0.45359237), ("SE1", 25.9),
-     ("CHN-BJ", 555.4), ("gcp:africa-south1", 646), ("aws:eu-west-3", 56.039)],
-)  # fmt: skip
+    [
+        ("FRA", 56.039),
+        ("fra", 56.039),
+        ("FR", 56.039),
+        ("USA-CA", 394.769 * 0.45359237),
+        ("SE1", 25.9),
+        ("CHN-BJ", 555.4),
+        ("gcp:africa-south1", 646),
+        ("aws:eu-west-3", 56.039),
+    ],
+)
 def test_regions_give_the_tables_figure_with_source_and_range(region, grams):
     factor = factor_for(region)
     assert factor.g_per_kwh == pytest.approx(grams)

@@ -14,9 +14,12 @@ import pytest
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "greenbench", *arguments], capture_output=True, text=True, timeout=120,
+        [sys.executable, "-m", "greenbench", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
         env={**os.environ, **environment},
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

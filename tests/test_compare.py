@@ -25,11 +25,21 @@ def write_trial(folder: Path, label: str, seed: int, row: dict[str, Any], **mani
     path = folder / f"{label}-s{seed}-00000000"
     path.mkdir(parents=True)
     facts: dict[str, Any] = {
-        "schema_version": 1, "suite": "t", "label": label, "card": "eco", "family": "efficient", "size": "tiny",
-        "seed": seed, "control": "", "host": MACHINE, "gpu": [], "device": "cpu", "dtype": "float32",
+        "schema_version": 1,
+        "suite": "t",
+        "label": label,
+        "card": "eco",
+        "family": "efficient",
+        "size": "tiny",
+        "seed": seed,
+        "control": "",
+        "host": MACHINE,
+        "gpu": [],
+        "device": "cpu",
+        "dtype": "float32",
         "data": {"spec": "mini", "fingerprint": "f00d"},
         "config": CONFIG,
-    }  # fmt: skip
+    }
     write_json(path / MANIFEST, {**facts, **manifest})
     write_json(path / RESULT, {"row": {"status": "ok", "valid": True, **row}})
     return load_trial(path)
@@ -278,8 +288,9 @@ def test_each_model_is_held_against_its_own_random_weights_paired_by_seed(tmp_pa
     result = own_random([*learnt, *idle, *lone, *reversed(shape), *other])
     by_label = {e["label"]: {c["metric"]: c for c in e["comparisons"]} for e in result["models"]}
     assert {label: found["phones_per_pct"]["verdict"] for label, found in by_label.items()} == {
-        "learnt": "better", "idle": "no difference shown",
-    }  # fmt: skip
+        "learnt": "better",
+        "idle": "no difference shown",
+    }
     found = by_label["learnt"]["phones_per_pct"]
     assert (found["paired"], found["difference"], found["low"]) == (True, pytest.approx(-30.0), pytest.approx(-30.0))
     assert set(by_label["learnt"]) == {"phones_per_pct"}

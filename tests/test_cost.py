@@ -23,10 +23,19 @@ from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.registry import build
 
 CONTRACT = {
-    "model", "size", "params", "macs_per_audio_s", "flops_forward_per_audio_s", "flops_train_per_audio_s",
-    "peak_train_memory_bytes", "pretrain_flops", "method", "uncounted_ops", "analytic_flops_forward_per_audio_s",
+    "model",
+    "size",
+    "params",
+    "macs_per_audio_s",
+    "flops_forward_per_audio_s",
+    "flops_train_per_audio_s",
+    "peak_train_memory_bytes",
+    "pretrain_flops",
+    "method",
+    "uncounted_ops",
+    "analytic_flops_forward_per_audio_s",
     "fvcore_flops_forward_per_audio_s",
-}  # fmt: skip
+}
 
 
 def flops_of(run, *, virtual: bool = False) -> float:
@@ -45,10 +54,7 @@ def test_a_plain_network_counts_as_torch_counts_it() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    groups=st.sampled_from([1, 2, 4, 16]),
-    kernel=st.integers(1, 9),
-    stride=st.integers(1, 3),
-    batch=st.integers(1, 3),
+    groups=st.sampled_from([1, 2, 4, 16]), kernel=st.integers(1, 9), stride=st.integers(1, 3), batch=st.integers(1, 3)
 )
 def test_backward_of_a_grouped_convolution_is_twice_its_forward(groups, kernel, stride, batch) -> None:
     conv = nn.Conv1d(16, 32, kernel, stride=stride, groups=groups, bias=False)
@@ -243,15 +249,30 @@ def test_fvcore_misses_attention_and_says_so() -> None:
 
 
 _WAVE = {
-    "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 80,
-    "conv_dim": [32] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
-}  # fmt: skip
+    "hidden_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 80,
+    "conv_dim": [32] * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
 _CONFORMER = {**_WAVE, "conv_depthwise_kernel_size": 7}
 _WHISPER = {
-    "d_model": 48, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 80, "decoder_layers": 1,
-    "decoder_attention_heads": 4, "max_source_positions": 100, "num_mel_bins": 20, "vocab_size": 30,
-    "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1,
-}  # fmt: skip
+    "d_model": 48,
+    "encoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "encoder_ffn_dim": 80,
+    "decoder_layers": 1,
+    "decoder_attention_heads": 4,
+    "max_source_positions": 100,
+    "num_mel_bins": 20,
+    "vocab_size": 30,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 1,
+}
 
 
 @pytest.mark.parametrize("samples", [25_600, 32_160])

@@ -35,10 +35,16 @@ def make(budget: dict[str, float] | None = None, **sections: Any) -> Suite:
 def test_arms_are_interleaved_a_b_b_a() -> None:
     plans = expand(make(suite={"controls": ("random",)}))
     assert [(p.label, p.seed) for p in plans] == [
-        ("melhubert", 0), ("hubert", 0), ("random", 0),
-        ("random", 1), ("hubert", 1), ("melhubert", 1),
-        ("melhubert", 2), ("hubert", 2), ("random", 2),
-    ]  # fmt: skip
+        ("melhubert", 0),
+        ("hubert", 0),
+        ("random", 0),
+        ("random", 1),
+        ("hubert", 1),
+        ("melhubert", 1),
+        ("melhubert", 2),
+        ("hubert", 2),
+        ("random", 2),
+    ]
 
 
 def test_folders_are_named_after_label_seed_and_hash_and_are_distinct() -> None:
@@ -71,8 +77,10 @@ def test_a_star_gives_every_model_its_own_random_control_in_its_own_folder() -> 
 def test_weights_that_are_loaded_have_no_random_control() -> None:
     models = ("hubert", "pretrained")
     assert [p.label for p in expand(make(suite={"models": models, "seeds": (0,), "controls": ("random:*",)}))] == [
-        "hubert", "pretrained", "random-hubert",
-    ]  # fmt: skip
+        "hubert",
+        "pretrained",
+        "random-hubert",
+    ]
     with pytest.raises(ConfigError, match="weights are loaded"):
         expand(make(suite={"models": models, "controls": ("random:pretrained",)}))
 
@@ -121,9 +129,11 @@ def test_an_arms_own_training_is_in_its_plan_and_hash_and_in_no_others() -> None
 
 
 def test_the_forecast_takes_each_arms_own_step() -> None:
-    suite = make({"steps": 100.0}, suite={"models": ("a=eco", "b=eco", "c=eco"), "seeds": (0,)}, models={
-        "b": {"train": {"batch_seconds": 8.0}}, "c": {"train": {"layer_drop": 0.5}},
-    })  # fmt: skip
+    suite = make(
+        {"steps": 100.0},
+        suite={"models": ("a=eco", "b=eco", "c=eco"), "seeds": (0,)},
+        models={"b": {"train": {"batch_seconds": 8.0}}, "c": {"train": {"layer_drop": 0.5}}},
+    )
     a, b, c = predict(suite, throughput=SPEED)["trials"]
     assert b["audio_hours"] == pytest.approx(a["audio_hours"] / 4)
     assert b["peak_memory_bytes"] < 0.5 * a["peak_memory_bytes"]
@@ -185,9 +195,11 @@ def test_a_prediction_in_one_currency_is_the_budget_of_another() -> None:
     assert by_seconds["flops"] == pytest.approx(45.0 * 1e11)
     assert by_seconds["peak_memory_bytes"] > by_seconds["params"] * 4
     for budget in (
-        {"joules": 45.0 * 50}, {"grams_co2e": 45.0 * 50 * 1e-4}, {"flops": by_seconds["flops"]},
+        {"joules": 45.0 * 50},
+        {"grams_co2e": 45.0 * 50 * 1e-4},
+        {"flops": by_seconds["flops"]},
         {"audio_hours": by_seconds["audio_hours"]},
-    ):  # fmt: skip
+    ):
         other = _trained(budget)
         for key in ("seconds", "audio_hours", "flops", "energy_kwh"):
             assert other[key] == pytest.approx(by_seconds[key]), (budget, key)

@@ -19,10 +19,18 @@ def test_joules_and_kwh_invert(energy_j: float) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0, "0 J"), (1530, "1.53 kJ"), (999.6, "1.00 kJ"), (0.0021, "2.10 mJ"), (12.34, "12.3 J"), (-1530, "-1.53 kJ"),
-        (None, ""), (float("nan"), ""), (float("inf"), "inf J"), (3.1e19, "31.0 EJ"),
+        (0, "0 J"),
+        (1530, "1.53 kJ"),
+        (999.6, "1.00 kJ"),
+        (0.0021, "2.10 mJ"),
+        (12.34, "12.3 J"),
+        (-1530, "-1.53 kJ"),
+        (None, ""),
+        (float("nan"), ""),
+        (float("inf"), "inf J"),
+        (3.1e19, "31.0 EJ"),
     ],
-)  # fmt: skip
+)
 def test_si_prefixes(value: float | None, text: str) -> None:
     assert units.format_si(value, "J") == text
 

@@ -52,9 +52,13 @@ corpus = load_corpus("mini")
 print(json.dumps([sorted(card_names()), sorted(builtin_suites()), len(corpus.split("pretrain"))]))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
         env={**os.environ, "GREENBENCH_CACHE": str(tmp_path / "cache")},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     cards, suites, utterances = json.loads(done.stdout)
     assert "eco" in cards

@@ -58,10 +58,17 @@ class BatchLoader:
         """Seconds that the training has waited for batches so far."""
         languages = None if language_alpha is None else [u.language or "" for u in store.utterances]
         self._plan_of = lambda epoch: EpochPlan.make(
-            store.num_samples, seed=seed, epoch=epoch, fingerprint=fingerprint, batch_seconds=batch_seconds,
-            crop_seconds=crop_seconds, world_size=world_size, rank=rank, languages=languages,
+            store.num_samples,
+            seed=seed,
+            epoch=epoch,
+            fingerprint=fingerprint,
+            batch_seconds=batch_seconds,
+            crop_seconds=crop_seconds,
+            world_size=world_size,
+            rank=rank,
+            languages=languages,
             language_alpha=1.0 if language_alpha is None else language_alpha,
-        )  # fmt: skip
+        )
         self._epoch, self._index = 0, 0
         self.plan = self._plan_of(0)
         self._ahead: Future[Batch] | None = None

@@ -231,10 +231,20 @@ class Ledger:
         """Return the position as plain JSON data; give it as ``carried`` to continue."""
         self._settle()
         return LedgerState(
-            self.kind, self.limit, self._ns, self._j, self._flops, self._audio_s, self.steps, self.phases(),
-            {name: dict(value) for name, value in self._charges.items()}, self._origin, self._predictor.state(),
-            *self._wasted, self._g,
-        ).to_dict()  # fmt: skip
+            self.kind,
+            self.limit,
+            self._ns,
+            self._j,
+            self._flops,
+            self._audio_s,
+            self.steps,
+            self.phases(),
+            {name: dict(value) for name, value in self._charges.items()},
+            self._origin,
+            self._predictor.state(),
+            *self._wasted,
+            self._g,
+        ).to_dict()
 
     # -- the meter --------------------------------------------------------------------------------------------------
 

@@ -55,9 +55,13 @@ def account(
     if factor is not None and energy_j is not None:
         grams, low, high = emissions_g(energy_j, factor)
         figures |= {
-            "co2e_g": grams, "co2e_low_g": low, "co2e_high_g": high, "carbon_intensity_g_per_kwh": factor.g_per_kwh,
-            "carbon_source": factor.source, "carbon_date": factor.date or None,
-        }  # fmt: skip
+            "co2e_g": grams,
+            "co2e_low_g": low,
+            "co2e_high_g": high,
+            "carbon_intensity_g_per_kwh": factor.g_per_kwh,
+            "carbon_source": factor.source,
+            "carbon_date": factor.date or None,
+        }
         if settings.pue > 1:
             figures["overhead_g"] = emissions_g(with_pue(energy_j, settings.pue) - energy_j, factor)[0]
     try:
@@ -90,6 +94,8 @@ def _add_sci(figures: dict[str, Any], settings: CarbonSection, counted: Mapping[
         return [f"[carbon] sci_unit = {settings.sci_unit!r}: no SCI figure, because {' and '.join(missing)}"]
     operational_g = figures["co2e_g"] + figures.get("overhead_g", 0.0)
     figures |= {
-        "sci_g": sci(operational_g, figures["embodied_g"], units), "sci_units": units, "sci_unit": settings.sci_unit,
-    }  # fmt: skip
+        "sci_g": sci(operational_g, figures["embodied_g"], units),
+        "sci_units": units,
+        "sci_unit": settings.sci_unit,
+    }
     return []

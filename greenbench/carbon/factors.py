@@ -31,18 +31,42 @@ _LEAST_RANGE, _BLIND_RANGE = 0.10, 0.30
 _FOSSIL = frozenset({"coal_TWh", "oil_TWh", "gas_TWh", "coal", "petroleum", "naturalGas", "other"})
 # Life-cycle medians in gCO2e/kWh of IPCC AR5 WG3 (2014), annex III, table A.III.2.
 _BY_SOURCE = {
-    "coal_TWh": 820.0, "oil_TWh": 650.0, "gas_TWh": 490.0, "biofuel_TWh": 230.0, "solar_TWh": 48.0,
-    "hydroelectricity_TWh": 24.0, "wind_TWh": 11.0, "nuclear_TWh": 12.0,
-}  # fmt: skip
+    "coal_TWh": 820.0,
+    "oil_TWh": 650.0,
+    "gas_TWh": 490.0,
+    "biofuel_TWh": 230.0,
+    "solar_TWh": 48.0,
+    "hydroelectricity_TWh": 24.0,
+    "wind_TWh": 11.0,
+    "nuclear_TWh": 12.0,
+}
 _CANADA = {
-    "coal": 820.0, "petroleum": 650.0, "naturalGas": 490.0, "biomass": 230.0, "solar": 48.0, "hydro": 24.0,
-    "wind": 11.0, "nuclear": 12.0, "tidal": 17.0, "other": 475.0,
-}  # fmt: skip
+    "coal": 820.0,
+    "petroleum": 650.0,
+    "naturalGas": 490.0,
+    "biomass": 230.0,
+    "solar": 48.0,
+    "hydro": 24.0,
+    "wind": 11.0,
+    "nuclear": 12.0,
+    "tidal": 17.0,
+    "other": 475.0,
+}
 _PROVINCES = {
-    "AB": "alberta", "BC": "british columbia", "MB": "manitoba", "NB": "new brunswick",
-    "NL": "newfoundland and labrador", "NS": "nova scotia", "NT": "northwest territories", "NU": "nunavut",
-    "ON": "ontario", "PE": "prince edward island", "QC": "quebec", "SK": "saskatchewan", "YT": "yukon",
-}  # fmt: skip
+    "AB": "alberta",
+    "BC": "british columbia",
+    "MB": "manitoba",
+    "NB": "new brunswick",
+    "NL": "newfoundland and labrador",
+    "NS": "nova scotia",
+    "NT": "northwest territories",
+    "NU": "nunavut",
+    "ON": "ontario",
+    "PE": "prince edward island",
+    "QC": "quebec",
+    "SK": "saskatchewan",
+    "YT": "yukon",
+}
 
 
 @dataclass(frozen=True)
@@ -190,11 +214,39 @@ def _alpha3(code: str) -> str:
 
 
 _ALPHA2 = {
-    "FR": "FRA", "DE": "DEU", "GB": "GBR", "UK": "GBR", "US": "USA", "CA": "CAN", "CN": "CHN", "ES": "ESP",
-    "IT": "ITA", "NL": "NLD", "BE": "BEL", "CH": "CHE", "AT": "AUT", "SE": "SWE", "NO": "NOR", "FI": "FIN",
-    "DK": "DNK", "PL": "POL", "PT": "PRT", "IE": "IRL", "JP": "JPN", "KR": "KOR", "TW": "TWN", "IN": "IND",
-    "AU": "AUS", "BR": "BRA", "MX": "MEX", "ZA": "ZAF", "SG": "SGP", "CZ": "CZE", "IL": "ISR", "TR": "TUR",
-}  # fmt: skip
+    "FR": "FRA",
+    "DE": "DEU",
+    "GB": "GBR",
+    "UK": "GBR",
+    "US": "USA",
+    "CA": "CAN",
+    "CN": "CHN",
+    "ES": "ESP",
+    "IT": "ITA",
+    "NL": "NLD",
+    "BE": "BEL",
+    "CH": "CHE",
+    "AT": "AUT",
+    "SE": "SWE",
+    "NO": "NOR",
+    "FI": "FIN",
+    "DK": "DNK",
+    "PL": "POL",
+    "PT": "PRT",
+    "IE": "IRL",
+    "JP": "JPN",
+    "KR": "KOR",
+    "TW": "TWN",
+    "IN": "IND",
+    "AU": "AUS",
+    "BR": "BRA",
+    "MX": "MEX",
+    "ZA": "ZAF",
+    "SG": "SGP",
+    "CZ": "CZE",
+    "IL": "ISR",
+    "TR": "TUR",
+}
 
 
 def known_regions() -> list[str]:

@@ -12,9 +12,20 @@ from greenbench.check.decide import FAIL, PASS, UNDECIDABLE, Entry, decide
 from greenbench.errors import ConfigError
 
 __all__ = [
-    "FAIL", "PASS", "STATIC_METRICS", "UNDECIDABLE", "Baseline", "Budget", "Entry", "Gate", "accept", "accept_static",
-    "check", "load_baseline", "load_budgets",
-]  # fmt: skip
+    "FAIL",
+    "PASS",
+    "STATIC_METRICS",
+    "UNDECIDABLE",
+    "Baseline",
+    "Budget",
+    "Entry",
+    "Gate",
+    "accept",
+    "accept_static",
+    "check",
+    "load_baseline",
+    "load_budgets",
+]
 
 EXIT = {PASS: 0, FAIL: 1, UNDECIDABLE: 3}
 
@@ -121,7 +132,18 @@ def _run_entries(gate: Gate, baseline: Baseline, series: Sequence[Series], *, wi
             )
         if not covered:
             reason = "no run matches this scope"
-            entries.append(Entry(budget.metric, budget.scope, budget.kind, budget.limit, None, None, UNDECIDABLE,
-            reason,
-                                 budget.severity, line=budget.line))  # fmt: skip
+            entries.append(
+                Entry(
+                    budget.metric,
+                    budget.scope,
+                    budget.kind,
+                    budget.limit,
+                    None,
+                    None,
+                    UNDECIDABLE,
+                    reason,
+                    budget.severity,
+                    line=budget.line,
+                )
+            )
     return entries

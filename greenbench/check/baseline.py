@@ -100,10 +100,15 @@ def load_baseline(path: Path) -> Baseline:
         )
     try:
         runs = tuple(
-            Series(r["suite"], r["model"], r["size"], dict(r["setting"]),
-                   {m: {int(s): float(v) for s, v in seeds.items()} for m, seeds in r["metrics"].items()})
+            Series(
+                r["suite"],
+                r["model"],
+                r["size"],
+                dict(r["setting"]),
+                {m: {int(s): float(v) for s, v in seeds.items()} for m, seeds in r["metrics"].items()},
+            )
             for r in table.get("runs", [])
-        )  # fmt: skip
+        )
         static = {
             (s["model"], s["size"]): {k: float(v) for k, v in s["metrics"].items()} for s in table.get("static", [])
         }
@@ -132,8 +137,13 @@ def accept(
     runs = [r for r in old.runs if (r.suite, r.model, r.size) not in replaced] + new
     counted = {**old.static, **{key: dict(values) for key, values in (static or {}).items()}}
     entries = [{"model": m, "size": s, "metrics": dict(values)} for (m, s), values in sorted(counted.items())]
-    write_json(out, {
-        "schema_version": BASELINE_VERSION, "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "static": entries,
-        "runs": [r.to_dict() for r in sorted(runs, key=lambda r: (r.suite, r.model, r.size))],
-    })  # fmt: skip
+    write_json(
+        out,
+        {
+            "schema_version": BASELINE_VERSION,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "static": entries,
+            "runs": [r.to_dict() for r in sorted(runs, key=lambda r: (r.suite, r.model, r.size))],
+        },
+    )
     return load_baseline(out)

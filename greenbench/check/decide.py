@@ -125,9 +125,16 @@ def _noisy_change(budget: Budget, scope: str, new: Values, base: Values) -> Entr
 
 
 def _judged(
-    budget: Budget, scope: str, new: Values, base: Values, first: list[float], second: list[float], p: float,
-    high: float, test: str,
-) -> Entry:  # fmt: skip
+    budget: Budget,
+    scope: str,
+    new: Values,
+    base: Values,
+    first: list[float],
+    second: list[float],
+    p: float,
+    high: float,
+    test: str,
+) -> Entry:
     """Fail where a change is significant and beyond the limit; pass where more than the limit can be ruled out."""
     scale = abs(statistics.fmean(first)) or math.inf
     worse = (statistics.fmean(second) - statistics.fmean(first)) / scale
@@ -227,6 +234,17 @@ def _entry(
     value = statistics.fmean(new.values()) if new else None
     accepted = statistics.fmean(base.values()) if base else None
     return Entry(
-        budget.metric, scope, budget.kind, budget.limit, value, accepted, verdict, reason, budget.severity,
-        len(new), len(base or {}), line=budget.line, **extra,
-    )  # fmt: skip
+        budget.metric,
+        scope,
+        budget.kind,
+        budget.limit,
+        value,
+        accepted,
+        verdict,
+        reason,
+        budget.severity,
+        len(new),
+        len(base or {}),
+        line=budget.line,
+        **extra,
+    )

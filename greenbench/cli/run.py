@@ -58,8 +58,10 @@ def run(
         if html:
             print(f"report: {html}")
     if summary.failed:
-        print(f"greenbench: try the failed trials again with: greenbench run --resume {shlex.quote(str(folder))}",
-              file=sys.stderr)  # fmt: skip
+        print(
+            f"greenbench: try the failed trials again with: greenbench run --resume {shlex.quote(str(folder))}",
+            file=sys.stderr,
+        )
         raise typer.Exit(4)
 
 

@@ -7,6 +7,13 @@ from greenbench.compare.table import Comparison, compare, compare_arms
 from greenbench.compare.text import print_comparisons, print_ladder, print_own_random
 
 __all__ = [
-    "Comparison", "check_comparable", "compare", "compare_arms", "ladder", "own_random", "print_comparisons",
-    "print_ladder", "print_own_random",
-]  # fmt: skip
+    "Comparison",
+    "check_comparable",
+    "compare",
+    "compare_arms",
+    "ladder",
+    "own_random",
+    "print_comparisons",
+    "print_ladder",
+    "print_own_random",
+]

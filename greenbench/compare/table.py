@@ -95,12 +95,7 @@ def compare(
     for first, second in _matched(_by_label(kept[0]), _by_label(kept[1])):
         notes += _replicates(first) + _replicates(second)
         found += compare_arms(first, second, metrics=metrics, alpha=alpha)
-    return {
-        "comparisons": [asdict(c) for c in found],
-        "alpha": alpha,
-        "correction": CORRECTION,
-        "notes": notes,
-    }
+    return {"comparisons": [asdict(c) for c in found], "alpha": alpha, "correction": CORRECTION, "notes": notes}
 
 
 def compare_arms(
@@ -133,9 +128,17 @@ def _tested(family: Mapping[str, _Sides], alpha: float) -> dict[str, Comparison]
         verdict = stats.judge(METRICS[name], plain.base, plain.new, adjusted, decidable=gate.decidable, alpha=alpha)
         p_t, low, high = s.interval
         found[name] = replace(
-            plain, p=p, p_floor=gate.floor, p_adjusted=adjusted, p_t=_finite(p_t), low=_finite(low), high=_finite(high),
-            verdict=verdict, test=gate.test, reason=_reason(verdict, gate, adjusted, plain, len(family), alpha),
-        )  # fmt: skip
+            plain,
+            p=p,
+            p_floor=gate.floor,
+            p_adjusted=adjusted,
+            p_t=_finite(p_t),
+            low=_finite(low),
+            high=_finite(high),
+            verdict=verdict,
+            test=gate.test,
+            reason=_reason(verdict, gate, adjusted, plain, len(family), alpha),
+        )
     return found
 
 
@@ -143,10 +146,24 @@ def _without_test(metric: Metric, s: _Sides) -> Comparison:
     """Return the comparison of a counted figure, which is the same in every run: the threshold alone decides."""
     base, new = math.fsum(s.base) / len(s.base), math.fsum(s.new) / len(s.new)
     return Comparison(
-        metric.name, base, new, min(len(s.base), len(s.new)), new - base, new - base, new - base, None, None,
-        stats.judge(metric, base, new, 0.0, decidable=True), n_base=len(s.base), n_new=len(s.new), paired=s.paired,
-        test="counted", threshold=practical_threshold(metric, base), unit=metric.unit, reason="counted, no spread",
-    )  # fmt: skip
+        metric.name,
+        base,
+        new,
+        min(len(s.base), len(s.new)),
+        new - base,
+        new - base,
+        new - base,
+        None,
+        None,
+        stats.judge(metric, base, new, 0.0, decidable=True),
+        n_base=len(s.base),
+        n_new=len(s.new),
+        paired=s.paired,
+        test="counted",
+        threshold=practical_threshold(metric, base),
+        unit=metric.unit,
+        reason="counted, no spread",
+    )
 
 
 def _reason(verdict: str, gate: stats.Gate, adjusted: float, found: Comparison, family: int, alpha: float) -> str:

@@ -120,9 +120,14 @@ def suite_from_table(table: Mapping[str, Any], where: str) -> Suite:
         if key not in sections:
             raise ConfigError(f"{where}: unknown section [{key}]{did_you_mean(key, sections)}")
     kinds: dict[str, type[Any]] = {
-        "suite": SuiteSection, "budget": BudgetSection, "train": TrainSection, "evaluate": EvaluateSection,
-        "carbon": CarbonSection, "power": PowerSection, "protocol": ProtocolSection,
-    }  # fmt: skip
+        "suite": SuiteSection,
+        "budget": BudgetSection,
+        "train": TrainSection,
+        "evaluate": EvaluateSection,
+        "carbon": CarbonSection,
+        "power": PowerSection,
+        "protocol": ProtocolSection,
+    }
     parts = {name: build(kind, table.get(name, {}), f"{where} [{name}]") for name, kind in kinds.items()}
     options = table.get("models", {})
     labels = parts["suite"].labels

@@ -68,11 +68,20 @@ def _utterances(entry: Entry, info: AudioInfo, seen: set[str]) -> list[Utterance
         return LeftOut(entry.path, f"its id {entry.id!r} is already taken")
     seen.add(entry.id)
     whole = Utterance(
-        id=entry.id, path=entry.path, offset=offset, num_samples=length, sample_rate=info.sample_rate,
-        channels=info.channels, speaker=entry.speaker, language=entry.language, text=entry.text,
-        keyword=entry.keyword, phones=entry.phones, speaker_split=entry.speaker_split,
+        id=entry.id,
+        path=entry.path,
+        offset=offset,
+        num_samples=length,
+        sample_rate=info.sample_rate,
+        channels=info.channels,
+        speaker=entry.speaker,
+        language=entry.language,
+        text=entry.text,
+        keyword=entry.keyword,
+        phones=entry.phones,
+        speaker_split=entry.speaker_split,
         task=entry.task or ("keyword" if entry.keyword else "speech"),
-    )  # fmt: skip
+    )
     return cut_long(whole)
 
 
@@ -87,8 +96,14 @@ def cut_long(utterance: Utterance) -> list[Utterance]:
     bounds = [utterance.num_samples * k // pieces for k in range(pieces + 1)]
     return [
         replace(
-            utterance, id=f"{utterance.id}#{k:04d}", offset=utterance.offset + begin, num_samples=end - begin,
-            text=None, phones=None, keyword=None, task="speech",
+            utterance,
+            id=f"{utterance.id}#{k:04d}",
+            offset=utterance.offset + begin,
+            num_samples=end - begin,
+            text=None,
+            phones=None,
+            keyword=None,
+            task="speech",
         )
         for k, (begin, end) in enumerate(itertools.pairwise(bounds))
-    ]  # fmt: skip
+    ]

@@ -27,11 +27,14 @@ def list_corpora() -> dict[str, Any]:
     root = download_root()
     named = [
         {
-            "name": archive.name, "hours": archive.hours, "download_bytes": archive.size_bytes,
-            "licence": archive.licence, "installed": (root / archive.folder).is_dir(),
+            "name": archive.name,
+            "hours": archive.hours,
+            "download_bytes": archive.size_bytes,
+            "licence": archive.licence,
+            "installed": (root / archive.folder).is_dir(),
         }
         for archive in ARCHIVES.values()
-    ]  # fmt: skip
+    ]
     forms = [f"{name}:{reader.argument}" for name, reader in READERS.items()]
     return {"embedded": ["mini"], "download_root": str(root), "downloadable": named, "forms": forms}
 

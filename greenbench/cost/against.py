@@ -39,12 +39,17 @@ def _row(name: str, size: str, seconds: float, batch: int) -> dict[str, Any]:
     hours, source = whole_audio_h(None if ":" in name else load_card(name), size)
     train = cost.flops_train_per_audio_s
     return {
-        "model": name, "size": size, "params": cost.params, "flops_train_per_audio_s": train,
+        "model": name,
+        "size": size,
+        "params": cost.params,
+        "flops_train_per_audio_s": train,
         "flops_forward_per_audio_s": cost.flops_forward_per_audio_s,
-        "peak_train_memory_bytes": cost.peak_train_memory_bytes, "train_state_bytes": cost.train_state_bytes,
-        "pretrain_audio_h": hours, "pretrain_source": source,
+        "peak_train_memory_bytes": cost.peak_train_memory_bytes,
+        "train_state_bytes": cost.train_state_bytes,
+        "pretrain_audio_h": hours,
+        "pretrain_source": source,
         "pretrain_flops": hours * SECONDS_PER_HOUR * train if hours and train else None,
-    }  # fmt: skip
+    }
 
 
 def format_against(table: dict[str, Any]) -> str:

@@ -16,12 +16,7 @@ SUPERB_SECONDS = 7.03
 
 
 def describe(
-    name: str,
-    size: str = "base",
-    seconds: float = 10.0,
-    *,
-    batch: int = 1,
-    options: Mapping[str, Any] | None = None,
+    name: str, size: str = "base", seconds: float = 10.0, *, batch: int = 1, options: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the costs of a card, or of ``package.module:Class``, at a size and a crop length, as plain data.
 
@@ -42,12 +37,16 @@ def describe(
     if hours is not None and cost.flops_train_per_audio_s is not None:
         pretrain = hours * SECONDS_PER_HOUR * cost.flops_train_per_audio_s
     return {
-        "model": name, "size": spec.size, "options": dict(options or {}), **dataclasses.asdict(cost),
+        "model": name,
+        "size": spec.size,
+        "options": dict(options or {}),
+        **dataclasses.asdict(cost),
         "pretrain_flops": pretrain,
-        "pretrain_audio_h": hours, "pretrain_source": source,
+        "pretrain_audio_h": hours,
+        "pretrain_source": source,
         "macs_per_audio_s_superb": short.macs_per_audio_s,
         "published": [dataclasses.asdict(f) for f in card.published if f.variant in ("", size)] if card else [],
-    }  # fmt: skip
+    }
 
 
 def whole_audio_h(card: Card | None, size: str) -> tuple[float | None, str]:

@@ -114,10 +114,12 @@ def formulas() -> dict[Any, Formula]:
     """Return formula by operator packet; a formula takes the operator's arguments and ``out_val``, its result."""
     table: dict[Any, Formula] = dict(flop_registry)
     attention = [
-        "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
-        "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
+        "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_cudnn_attention",
         "_scaled_dot_product_fused_attention_overrideable",
-    ]  # fmt: skip
+    ]
     table |= _overloads(attention, _attention)
     table |= _overloads([f"{name}_backward" for name in attention], _attention_backward)
     table |= _overloads(["convolution_backward"], _convolution_backward)

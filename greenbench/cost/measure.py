@@ -11,14 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from greenbench.cost.counter import LiveMemory, OperationCounter, counting
-from greenbench.cost.subject import (
-    drop_layerdrop,
-    give_targets,
-    make_batch,
-    step_info,
-    twin,
-    untouched_randomness,
-)
+from greenbench.cost.subject import drop_layerdrop, give_targets, make_batch, step_info, twin, untouched_randomness
 
 if TYPE_CHECKING:
     from greenbench.models.base import Batch, Upstream
@@ -96,9 +89,12 @@ def _forward(model: Upstream, batch: int, num_samples: int, device: str) -> Forw
     with counting(virtual=device == "meta") as counter, counter.watch(model):
         states = model.hidden_states(crop)
     return ForwardCount(
-        counter.flops, dict(counter.by_module), _reached_parameters(states), counter.uncounted_calls,
+        counter.flops,
+        dict(counter.by_module),
+        _reached_parameters(states),
+        counter.uncounted_calls,
         counter.uncounted_elements,
-    )  # fmt: skip
+    )
 
 
 def _reached_parameters(outputs: list[Tensor]) -> int:

@@ -62,12 +62,7 @@ class Cost:
 
 
 def count(
-    model: ModelSpec | Upstream,
-    *,
-    seconds: float = 10.0,
-    batch: int = 1,
-    fvcore: bool = True,
-    layer_drop: float = 0.0,
+    model: ModelSpec | Upstream, *, seconds: float = 10.0, batch: int = 1, fvcore: bool = True, layer_drop: float = 0.0
 ) -> Cost:
     """Count a contestant (built on the meta device, so size does not matter) or a module that exists.
 

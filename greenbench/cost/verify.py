@@ -56,9 +56,12 @@ def verify(spec: ModelSpec) -> dict[str, Any]:
     ]
     checks = [_ask(name, question) for name, question in questions]
     return {
-        "model": spec.label, "size": spec.size, "ok": all(check.ok is not False for check in checks),
-        "checks": [asdict(check) for check in checks], "seconds": round(time.perf_counter() - began, 2),
-    }  # fmt: skip
+        "model": spec.label,
+        "size": spec.size,
+        "ok": all(check.ok is not False for check in checks),
+        "checks": [asdict(check) for check in checks],
+        "seconds": round(time.perf_counter() - began, 2),
+    }
 
 
 def format_verdict(verdict: dict[str, Any]) -> str:

@@ -123,13 +123,26 @@ def recognise(
     schedule = RECURRENT_SCHEDULE if recurrent else SCHEDULE
     data = Standardised.fit(train.frames.layers, train.frames.rows(fitting))
     head = build_head(
-        train.frames.num_layers, train.frames.width, len(alphabet), context.seed, schedule,
-        recurrent=recurrent, stack=STACK, window=1 if recurrent else WINDOW,
-    )  # fmt: skip
+        train.frames.num_layers,
+        train.frames.width,
+        len(alphabet),
+        context.seed,
+        schedule,
+        recurrent=recurrent,
+        stack=STACK,
+        window=1 if recurrent else WINDOW,
+    )
     epoch = train_head(
-        head, data, train.frames, ctc_loss(encoded), fitting=fitting, choosing=choosing or fitting,
-        schedule=schedule, seed=context.seed, progress=context.progress,
-    )  # fmt: skip
+        head,
+        data,
+        train.frames,
+        ctc_loss(encoded),
+        fitting=fitting,
+        choosing=choosing or fitting,
+        schedule=schedule,
+        seed=context.seed,
+        progress=context.progress,
+    )
     found = log_probabilities(head, data.with_layers(test.frames.layers), test.frames)
     beam = context.ctc_beam
     sequences = [beam_search(piece, alphabet, beam) if beam > 1 else greedy(piece, alphabet) for piece in found]

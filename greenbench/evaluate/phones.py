@@ -133,10 +133,7 @@ def linear_phones(context: Context) -> TaskResult:
     pieces = train.frames.split(choosing.log_probabilities(train.frames.layers))
     labels = train.frames.split(train.labels)
     decoder, held_out_pct = choose_decoder(
-        [pieces[i] for i in at],
-        [train.references[i] for i in at],
-        [labels[i] for i in np.flatnonzero(~out)],
-        inventory,
+        [pieces[i] for i in at], [train.references[i] for i in at], [labels[i] for i in np.flatnonzero(~out)], inventory
     )
     log_probabilities = final.log_probabilities(test.frames.layers)
     pct, details = score(test, log_probabilities, decoder, inventory)

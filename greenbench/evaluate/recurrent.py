@@ -40,9 +40,16 @@ def recurrent_phones(
     pieces = in_pieces(train.frames, PIECE_FRAMES)
     held = np.repeat(out, np.diff(train.frames.offsets))[pieces.offsets[:-1]]
     epoch = train_head(
-        head, data, pieces, frame_loss(pieces.split(train.labels)), fitting=np.flatnonzero(~held).tolist(),
-        choosing=np.flatnonzero(held).tolist(), schedule=schedule, seed=context.seed, progress=context.progress,
-    )  # fmt: skip
+        head,
+        data,
+        pieces,
+        frame_loss(pieces.split(train.labels)),
+        fitting=np.flatnonzero(~held).tolist(),
+        choosing=np.flatnonzero(held).tolist(),
+        schedule=schedule,
+        seed=context.seed,
+        progress=context.progress,
+    )
     known = log_probabilities(head, data, train.frames)
     decoder, held_out_pct = choose_decoder(
         [known[i] for i in choosing], [train.references[i] for i in choosing], [labels[i] for i in fitting], inventory
@@ -74,6 +81,12 @@ def build_head(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return SequenceHead(
-            layers, width, classes, recurrent=recurrent, hidden=HIDDEN, dropout=schedule.dropout, stack=stack,
+            layers,
+            width,
+            classes,
+            recurrent=recurrent,
+            hidden=HIDDEN,
+            dropout=schedule.dropout,
+            stack=stack,
             window=window,
-        )  # fmt: skip
+        )

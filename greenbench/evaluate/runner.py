@@ -140,9 +140,13 @@ def _transfer(
 ) -> None:
     begin = time.monotonic()
     results, left_out = run_transfer(
-        _named(context, "transfer"), settings.transfer_tasks, settings.transfer, settings.transfer_budget,
-        joules=joules, grams_per_joule=grams_per_joule,
-    )  # fmt: skip
+        _named(context, "transfer"),
+        settings.transfer_tasks,
+        settings.transfer,
+        settings.transfer_budget,
+        joules=joules,
+        grams_per_joule=grams_per_joule,
+    )
     evaluation.left_out.update(left_out)
     evaluation.tasks["transfer"] = {
         "budget_kind": settings.transfer_budget.kind,

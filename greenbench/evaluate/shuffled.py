@@ -53,10 +53,14 @@ def _entry(error_pct: float, guess_pct: float, majority_pct: float, answers: int
     low, high = binom.interval(CONFIDENCE, answers, guess_pct / 100.0)
     bounds = (100.0 * float(low) / answers, 100.0 * float(high) / answers)
     return {
-        "error_pct": error_pct, "guess_error_pct": round(guess_pct, 3), "majority_error_pct": round(majority_pct, 3),
-        "low_pct": round(bounds[0], 3), "high_pct": round(bounds[1], 3), "answers": answers,
+        "error_pct": error_pct,
+        "guess_error_pct": round(guess_pct, 3),
+        "majority_error_pct": round(majority_pct, 3),
+        "low_pct": round(bounds[0], 3),
+        "high_pct": round(bounds[1], 3),
+        "answers": answers,
         "at_chance": bool(bounds[0] <= error_pct <= bounds[1]),
-    }  # fmt: skip
+    }
 
 
 def _clips(name: str) -> Callable[[Context], dict[str, Any]]:
@@ -64,9 +68,11 @@ def _clips(name: str) -> Callable[[Context], dict[str, Any]]:
         result = {"keywords": keywords, "speaker": speaker, "language": language}[name](context)
         details = result.details
         return _entry(
-            result.metrics[f"{name}_error_pct"], details["guess_error_pct"], details["chance_error_pct"],
+            result.metrics[f"{name}_error_pct"],
+            details["guess_error_pct"],
+            details["chance_error_pct"],
             details["test_utterances"],
-        )  # fmt: skip
+        )
 
     return scored
 
@@ -77,15 +83,16 @@ def _frames(context: Context) -> dict[str, Any]:
     train, test = aligned_splits(context, inventory)
     out = np.repeat(held_out(train.utterances), np.diff(train.frames.offsets))
     _, probe = fit_linear_probe(
-        train.frames.layers, np.arange(len(train.labels)), train.labels, len(inventory), held_out=out,
-        seed=context.seed,
-    )  # fmt: skip
+        train.frames.layers, np.arange(len(train.labels)), train.labels, len(inventory), held_out=out, seed=context.seed
+    )
     found = probe.log_probabilities(test.frames.layers).argmax(axis=1)
     commonest = int(np.bincount(train.labels.clip(0)).argmax())
     return _entry(
-        100.0 * float((found != test.labels).mean()), guess_error_pct(found, test.labels),
-        100.0 * float((test.labels != commonest).mean()), _segments(test),
-    )  # fmt: skip
+        100.0 * float((found != test.labels).mean()),
+        guess_error_pct(found, test.labels),
+        100.0 * float((test.labels != commonest).mean()),
+        _segments(test),
+    )
 
 
 def _segments(split: AlignedSplit) -> int:

@@ -44,13 +44,7 @@ def pool(frames: Frames) -> np.ndarray:
 
 
 def classify(
-    train: Frames,
-    train_labels: Sequence[str],
-    test: Frames,
-    test_labels: Sequence[str],
-    *,
-    out: np.ndarray,
-    seed: int,
+    train: Frames, train_labels: Sequence[str], test: Frames, test_labels: Sequence[str], *, out: np.ndarray, seed: int
 ) -> tuple[float, dict[str, Any]]:
     """Return the error in percent of a linear probe on pooled frames, and details (confusions, chance)."""
     classes = sorted(set(train_labels))

@@ -24,37 +24,58 @@ def _report(trial: Trial) -> dict[str, Any]:
     energy_j, wall_s, params = (number(row.get(k)) for k in ("energy_total_j", "wall_s", "params"))
     return {
         "header": {
-            "formatVersion": SCHEMA, "reportId": trial.path.name, "reportDatetime": manifest.get("created"),
+            "formatVersion": SCHEMA,
+            "reportId": trial.path.name,
+            "reportDatetime": manifest.get("created"),
             "reportStatus": "final",
         },
         "task": {
-            "taskStage": "training", "taskFamily": "speech representation learning", "nbRequest": 1,
-            "algorithms": [{"algorithmType": "selfSupervisedLearning", "algorithmName": manifest.get("label"),
-                            "framework": "torch", "frameworkVersion": packages.get("torch"),
-                            "parametersNumber": params}],
-            "dataset": [{"dataUsage": "input", "dataType": "audio", "dataQuantity": number(data.get("hours")),
-            "sourceUri": data.get("spec")}],
+            "taskStage": "training",
+            "taskFamily": "speech representation learning",
+            "nbRequest": 1,
+            "algorithms": [
+                {
+                    "algorithmType": "selfSupervisedLearning",
+                    "algorithmName": manifest.get("label"),
+                    "framework": "torch",
+                    "frameworkVersion": packages.get("torch"),
+                    "parametersNumber": params,
+                }
+            ],
+            "dataset": [
+                {
+                    "dataUsage": "input",
+                    "dataType": "audio",
+                    "dataQuantity": number(data.get("hours")),
+                    "sourceUri": data.get("spec"),
+                }
+            ],
         },
-        "measures": [{
-            "measurementMethod": f"greenbench ({energy_kind(trial) or 'unknown'})",
-            "version": packages.get("greenbench"),
-            "powerConsumption": None if energy_j is None else joules_to_kwh(energy_j), "measurementDuration": wall_s,
-            "measurementDateTime": manifest.get("created"),
-        }],
+        "measures": [
+            {
+                "measurementMethod": f"greenbench ({energy_kind(trial) or 'unknown'})",
+                "version": packages.get("greenbench"),
+                "powerConsumption": None if energy_j is None else joules_to_kwh(energy_j),
+                "measurementDuration": wall_s,
+                "measurementDateTime": manifest.get("created"),
+            }
+        ],
         "system": {"os": host.get("os")},
         "software": {"language": "python", "version": host.get("python")},
         "infrastructure": {
             "components": [
                 {"componentName": host.get("cpu"), "componentType": "cpu", "nbComponent": 1},
-                *({"componentName": g.get("name"), "componentType": "gpu",
-                "nbComponent": 1} for g in manifest.get("gpu") or []),
-            ],
+                *(
+                    {"componentName": g.get("name"), "componentType": "gpu", "nbComponent": 1}
+                    for g in manifest.get("gpu") or []
+                ),
+            ]
         },
         "environment": {
             "country": ((manifest.get("config") or {}).get("carbon") or {}).get("region"),
             "powerSourceCarbonIntensity": number(row.get("carbon_intensity_g_per_kwh")),
         },
-    }  # fmt: skip
+    }
 
 
 def _prune(value: Any) -> Any:

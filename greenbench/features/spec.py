@@ -73,15 +73,35 @@ LOGMEL_80 = FeatureSpec()
 """80 bands on Slaney's mel scale, periodic Hann window of 25 ms every 10 ms, natural logarithm of the power."""
 
 KALDI_FBANK_40 = FeatureSpec(
-    n_mels=40, n_fft=512, f_min=20.0, mel_scale="kaldi", window="hamming", periodic=False, preemphasis=0.97,
-    remove_dc=True, scale=32768.0, log_offset=0.0, log_floor=float(np.finfo(np.float32).eps),
-)  # fmt: skip
+    n_mels=40,
+    n_fft=512,
+    f_min=20.0,
+    mel_scale="kaldi",
+    window="hamming",
+    periodic=False,
+    preemphasis=0.97,
+    remove_dc=True,
+    scale=32768.0,
+    log_offset=0.0,
+    log_floor=float(np.finfo(np.float32).eps),
+)
 """Kaldi's 40 filter banks with a Hamming window, as MelHuBERT reads them (its recipe scales the waveform by 2^15)."""
 
 
 KALDI_MFCC_13 = FeatureSpec(
-    kind="mfcc", n_mels=23, n_mfcc=13, n_fft=512, f_min=20.0, mel_scale="kaldi", window="povey", periodic=False,
-    preemphasis=0.97, remove_dc=True, scale=32768.0, log_offset=0.0, log_floor=float(np.finfo(np.float32).eps),
+    kind="mfcc",
+    n_mels=23,
+    n_mfcc=13,
+    n_fft=512,
+    f_min=20.0,
+    mel_scale="kaldi",
+    window="povey",
+    periodic=False,
+    preemphasis=0.97,
+    remove_dc=True,
+    scale=32768.0,
+    log_offset=0.0,
+    log_floor=float(np.finfo(np.float32).eps),
     cepstral_lifter=22.0,
-)  # fmt: skip
+)
 """Kaldi's default 13 cepstra (23 bands, Povey window, lifter 22), with ``--use-energy=false``."""

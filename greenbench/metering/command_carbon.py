@@ -68,8 +68,11 @@ def measured_account(
     stretch = Stretch(begin_ns / 1e9 + offset_s, end_ns / 1e9 + offset_s, joules)
     factor, missing = grid.over([stretch])
     found = account(
-        settings, factor, energy_j=energy_j, duration_s=(end_ns - begin_ns) * 1e-9,
+        settings,
+        factor,
+        energy_j=energy_j,
+        duration_s=(end_ns - begin_ns) * 1e-9,
         gpus=gpu_names(sampler.ready.get("sources") or []),
-    )  # fmt: skip
+    )
     hint = [HINT] if not grid.known and not grid.warnings and energy_j is not None else []
     return Account(found.figures, found.factor, found.devices, [*grid.warnings, *missing, *hint, *found.warnings])

@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 
 
 CARBON_KEYS = (
-    "co2e_g", "co2e_low_g", "co2e_high_g", "pue", "overhead_g", "embodied_g", "sci_g", "sci_unit", "sci_units",
-)  # fmt: skip
+    "co2e_g",
+    "co2e_low_g",
+    "co2e_high_g",
+    "pue",
+    "overhead_g",
+    "embodied_g",
+    "sci_g",
+    "sci_unit",
+    "sci_units",
+)
 
 
 @dataclass
@@ -76,10 +84,25 @@ def build_result(
 def device_json(device: DeviceEnergy) -> dict[str, Any]:
     """Return one device of a window, ready for JSON."""
     keys = (
-        "name", "kind", "source", "energy_j", "energy_low_j", "energy_high_j", "counter_j", "integral_j", "ratio",
-        "agree", "uncertainty_j", "edge_j", "samples", "mean_power_w", "temperature_start_c", "temperature_end_c",
-        "counted", "shared",
-    )  # fmt: skip
+        "name",
+        "kind",
+        "source",
+        "energy_j",
+        "energy_low_j",
+        "energy_high_j",
+        "counter_j",
+        "integral_j",
+        "ratio",
+        "agree",
+        "uncertainty_j",
+        "edge_j",
+        "samples",
+        "mean_power_w",
+        "temperature_start_c",
+        "temperature_end_c",
+        "counted",
+        "shared",
+    )
     values = {key: getattr(device, key) for key in keys}
     return {**values, "warnings": [*device.spoiled, *device.warnings]}
 

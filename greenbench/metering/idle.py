@@ -36,11 +36,7 @@ class Baseline:
 
 
 def record_baseline(
-    sampler: SamplerProcess,
-    duration_s: float = 5.0,
-    *,
-    context: bool = True,
-    note: Note | None = None,
+    sampler: SamplerProcess, duration_s: float = 5.0, *, context: bool = True, note: Note | None = None
 ) -> Baseline:
     """Let a running sampler record ``duration_s`` of idleness, and again with empty CUDA contexts if there is a GPU.
 

@@ -71,11 +71,20 @@ class BestRq(Upstream):
     ) -> None:
         super().__init__()
         config = Wav2Vec2ConformerConfig(
-            hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=feed_forward,
-            conv_depthwise_kernel_size=depthwise_kernel, position_embeddings_type="rotary", hidden_act="swish",
-            hidden_dropout=dropout, attention_dropout=dropout, activation_dropout=dropout,
-            conformer_conv_dropout=dropout, layerdrop=0.0, rotary_embedding_base=10_000,
-        )  # fmt: skip
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=feed_forward,
+            conv_depthwise_kernel_size=depthwise_kernel,
+            position_embeddings_type="rotary",
+            hidden_act="swish",
+            hidden_dropout=dropout,
+            attention_dropout=dropout,
+            activation_dropout=dropout,
+            conformer_conv_dropout=dropout,
+            layerdrop=0.0,
+            rotary_embedding_base=10_000,
+        )
         bins = LOGMEL_80.n_mels
         self.front = nn.ModuleList(
             [nn.Conv1d(bins, width, 3, stride=2, padding=1), nn.Conv1d(width, width, 3, stride=2, padding=1)]

@@ -69,9 +69,8 @@ class Data2Vec(Upstream):
             raise ValueError("Data2Vec needs the waveform")
         frames = self._frames(batch.waveform)
         mask = span_mask(
-            batch.size * self.masks, frames.shape[1], prob=self.mask_prob, span=self.mask_span,
-            generator=info.generator,
-        ).to(frames.device)  # fmt: skip
+            batch.size * self.masks, frames.shape[1], prob=self.mask_prob, span=self.mask_span, generator=info.generator
+        ).to(frames.device)
         targets = self._targets(frames.detach()).repeat(self.masks, 1, 1)[mask]
         visible = frames.repeat(self.masks, 1, 1)
         masked = torch.where(mask.unsqueeze(-1), self.model.masked_spec_embed.to(visible.dtype), visible)

@@ -49,9 +49,8 @@ class DistilHubert(Upstream):
         if not teacher and not 0.0 < teacher_fraction < 1.0:
             raise ValueError(f"teacher_fraction = {teacher_fraction} must lie between 0 and 1, or name a teacher")
         self.trained_teacher = (
-            None if teacher
-            else Hubert(layers=teacher_layers, units=units, target_seconds=target_seconds, **encoder)
-        )  # fmt: skip
+            None if teacher else Hubert(layers=teacher_layers, units=units, target_seconds=target_seconds, **encoder)
+        )
         self.given_teacher = _frozen_teacher(teacher) if teacher else None
         depth = self.teacher_model.config.num_hidden_layers
         if not all(1 <= layer <= depth for layer in predicted_layers):

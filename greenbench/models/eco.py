@@ -121,9 +121,14 @@ class Eco(UnitModel):
         k = self.predict.out_features
         if self.found is None:
             self.labels, self.target_flops = cluster(
-                lambda index: _frame_pairs(data.features(index)), data.num_samples, k=k, hop_samples=HOP_SAMPLES,
-                seed=seed, fit_seconds=self.target_seconds, progress=progress,
-            )  # fmt: skip
+                lambda index: _frame_pairs(data.features(index)),
+                data.num_samples,
+                k=k,
+                hop_samples=HOP_SAMPLES,
+                seed=seed,
+                fit_seconds=self.target_seconds,
+                progress=progress,
+            )
             return
         progress("context units: fitting", 0.0)
         self.found.fit(data.features, sample_utterances(data.num_samples, self.target_seconds, seed=seed), seed=seed)

@@ -49,19 +49,33 @@ class EsslEncoder(nn.Module):
     """Two stages of convolutions and layers: log-mel (B, T, 128) at 100 Hz to (B, T / 8, D) at 12.5 Hz."""
 
     def __init__(
-        self, channels: Sequence[int], layers: Sequence[int], widths: Sequence[int], heads: Sequence[int],
-        *, conv_pos_kernel: int, conv_pos_groups: int, dropout: float, layerdrop: float,
-    ) -> None:  # fmt: skip
+        self,
+        channels: Sequence[int],
+        layers: Sequence[int],
+        widths: Sequence[int],
+        heads: Sequence[int],
+        *,
+        conv_pos_kernel: int,
+        conv_pos_groups: int,
+        dropout: float,
+        layerdrop: float,
+    ) -> None:
         super().__init__()
 
         def stack(stage: int) -> HubertEncoder:
             width = widths[stage]
             config = HubertConfig(
-                hidden_size=width, num_hidden_layers=layers[stage], num_attention_heads=heads[stage],
-                intermediate_size=4 * width, hidden_dropout=dropout, attention_dropout=dropout,
-                activation_dropout=dropout, layerdrop=layerdrop, num_conv_pos_embeddings=conv_pos_kernel,
+                hidden_size=width,
+                num_hidden_layers=layers[stage],
+                num_attention_heads=heads[stage],
+                intermediate_size=4 * width,
+                hidden_dropout=dropout,
+                attention_dropout=dropout,
+                activation_dropout=dropout,
+                layerdrop=layerdrop,
+                num_conv_pos_embeddings=conv_pos_kernel,
                 num_conv_pos_embedding_groups=conv_pos_groups,
-            )  # fmt: skip
+            )
             use_attend(config)
             return HubertEncoder(config)
 
@@ -104,9 +118,15 @@ class Essl(Upstream):
     ) -> None:
         super().__init__()
         self.encoder = EsslEncoder(
-            channels, layers, widths, heads, conv_pos_kernel=conv_pos_kernel, conv_pos_groups=conv_pos_groups,
-            dropout=dropout, layerdrop=layerdrop,
-        )  # fmt: skip
+            channels,
+            layers,
+            widths,
+            heads,
+            conv_pos_kernel=conv_pos_kernel,
+            conv_pos_groups=conv_pos_groups,
+            dropout=dropout,
+            layerdrop=layerdrop,
+        )
         self.project = nn.Linear(widths[1], projection)
         self.predict = nn.Sequential(
             _Conv(projection, projection, 5), _Conv(projection, projection, 5), nn.Linear(projection, projection)

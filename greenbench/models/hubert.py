@@ -63,9 +63,14 @@ class Hubert(UnitModel):
         self.unmasked_weight = unmasked_weight
         self.target_seconds = target_seconds
         self.relabelling = Relabelling.of_stages(
-            "iterations", iterations, relabel_at, units=relabel_units, layer=relabel_layer, seconds=relabel_seconds,
+            "iterations",
+            iterations,
+            relabel_at,
+            units=relabel_units,
+            layer=relabel_layer,
+            seconds=relabel_seconds,
             restart=reinitialise,
-        )  # fmt: skip
+        )
         self.later_embeddings = nn.ParameterList(
             nn.Parameter(torch.empty(relabel_units, projection).uniform_()) for _ in self.relabel_at
         )
@@ -87,9 +92,14 @@ class Hubert(UnitModel):
             return with_differences(cepstra(index).astype(np.float32))[::2]
 
         self.labels, self.target_flops = cluster(
-            frames_of, data.num_samples, k=len(self.unit_embeddings), hop_samples=HOP_SAMPLES, seed=seed,
-            fit_seconds=self.target_seconds, progress=progress,
-        )  # fmt: skip
+            frames_of,
+            data.num_samples,
+            k=len(self.unit_embeddings),
+            hop_samples=HOP_SAMPLES,
+            seed=seed,
+            fit_seconds=self.target_seconds,
+            progress=progress,
+        )
 
     def frames(self, num_samples: int) -> int:
         """Return how many frames the convolutional front end gives for so many samples."""
@@ -105,9 +115,7 @@ class Hubert(UnitModel):
         )
         hidden = self.model(normalise(batch.waveform), mask_time_indices=mask).last_hidden_state
         targets = self.labels.crop(batch.utterances, batch.starts, frames).to(mask.device)
-        loss, accuracy = masked_cross_entropy(
-            self._logits, hidden, targets, mask, unmasked_weight=self.unmasked_weight
-        )  # fmt: skip
+        loss, accuracy = masked_cross_entropy(self._logits, hidden, targets, mask, unmasked_weight=self.unmasked_weight)
         return loss, {"accuracy": accuracy}
 
     def _logits(self, hidden: Tensor) -> Tensor:

@@ -45,9 +45,16 @@ def fit_units(frames: np.ndarray, k: int, *, seed: int, passes: int = 8, batch: 
     """Fit ``k`` centroids to frames (N, D). With fewer frames than ``k`` the number of units is N."""
     k = min(k, len(frames))
     model = MiniBatchKMeans(
-        k, batch_size=batch, max_iter=passes, n_init=1, init="k-means++", random_state=seed, reassignment_ratio=0.0,
-        max_no_improvement=None, init_size=min(len(frames), max(_START_PER_UNIT * k, _START_LEAST)),
-    )  # fmt: skip
+        k,
+        batch_size=batch,
+        max_iter=passes,
+        n_init=1,
+        init="k-means++",
+        random_state=seed,
+        reassignment_ratio=0.0,
+        max_no_improvement=None,
+        init_size=min(len(frames), max(_START_PER_UNIT * k, _START_LEAST)),
+    )
     data = np.ascontiguousarray(frames, dtype=np.float32)
     # k-means++ draws 2 + log k candidates per centroid over the initial sample; each pass is one distance matrix.
     model.fit(data)

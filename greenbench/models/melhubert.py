@@ -62,10 +62,17 @@ class MelHubert(UnitModel):
     ) -> None:
         super().__init__()
         config = HubertConfig(
-            hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=feed_forward,
-            hidden_dropout=dropout, attention_dropout=dropout, activation_dropout=dropout, layerdrop=0.0,
-            num_conv_pos_embeddings=conv_pos_kernel, num_conv_pos_embedding_groups=conv_pos_groups,
-        )  # fmt: skip
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=feed_forward,
+            hidden_dropout=dropout,
+            attention_dropout=dropout,
+            activation_dropout=dropout,
+            layerdrop=0.0,
+            num_conv_pos_embeddings=conv_pos_kernel,
+            num_conv_pos_embedding_groups=conv_pos_groups,
+        )
         use_attend(config)
         self.project = nn.Linear(2 * KALDI_FBANK_40.n_mels, width)
         self.encoder = HubertEncoder(config)
@@ -73,9 +80,14 @@ class MelHubert(UnitModel):
         self.visible = VisibleOnly(width, heads=heads) if drop_masked else None
         self.dropout = nn.Dropout(dropout)
         self.relabelling = Relabelling.of_stages(
-            "stages", stages, relabel_at, units=relabel_units or units, layer=relabel_layer, seconds=relabel_seconds,
+            "stages",
+            stages,
+            relabel_at,
+            units=relabel_units or units,
+            layer=relabel_layer,
+            seconds=relabel_seconds,
             restart=reinitialise,
-        )  # fmt: skip
+        )
         self.predict_later = nn.ModuleList(nn.Linear(width, self.relabelling.units) for _ in self.relabel_at)
         self.relabelled_layer()
         self.mask_prob, self.mask_span, self.unmasked_weight = mask_prob, mask_span, unmasked_weight
@@ -102,9 +114,14 @@ class MelHubert(UnitModel):
             return self._stack(features[None])[0].numpy()
 
         self.labels, self.target_flops = cluster(
-            frames_of, data.num_samples, k=self.predict.out_features, hop_samples=HOP_SAMPLES, seed=seed,
-            fit_seconds=self.target_seconds, progress=progress,
-        )  # fmt: skip
+            frames_of,
+            data.num_samples,
+            k=self.predict.out_features,
+            hop_samples=HOP_SAMPLES,
+            seed=seed,
+            fit_seconds=self.target_seconds,
+            progress=progress,
+        )
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy of the units of masked frames, and of visible ones with ``unmasked_weight``."""

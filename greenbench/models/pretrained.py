@@ -25,12 +25,7 @@ class Pretrained(Upstream):
     """Hidden states of a pretrained encoder, all layers."""
 
     def __init__(
-        self,
-        *,
-        source: str = "",
-        revision: str = "main",
-        model_type: str = "",
-        config: dict[str, Any] | None = None,
+        self, *, source: str = "", revision: str = "main", model_type: str = "", config: dict[str, Any] | None = None
     ) -> None:
         super().__init__()
         if not source and not model_type:

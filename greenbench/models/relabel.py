@@ -93,9 +93,12 @@ def read_batch(data: PretrainData, model: Upstream, plan: BatchPlan, device: tor
     ]
     values = torch.from_numpy(np.stack(rows)).to(device)
     return Batch(
-        values if spec is None else None, None if spec is None else values, plan.num_samples, plan.utterances,
+        values if spec is None else None,
+        None if spec is None else values,
+        plan.num_samples,
+        plan.utterances,
         plan.starts,
-    )  # fmt: skip
+    )
 
 
 def relabel(

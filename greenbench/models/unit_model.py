@@ -71,9 +71,16 @@ class UnitModel(Upstream):
             raise ValueError(f"{type(self).__name__} was built without later stages")
         # Another draw of utterances and centroids than the stage before.
         self.labels, flops = relabel(
-            self, data, k=self.relabelling.units, fit_seconds=self.relabelling.seconds, hop_samples=HOP_SAMPLES,
-            seed=seed + self.stage + 1, device=device, progress=progress, flops_of_pass=flops_of_pass,
-        )  # fmt: skip
+            self,
+            data,
+            k=self.relabelling.units,
+            fit_seconds=self.relabelling.seconds,
+            hop_samples=HOP_SAMPLES,
+            seed=seed + self.stage + 1,
+            device=device,
+            progress=progress,
+            flops_of_pass=flops_of_pass,
+        )
         self.target_flops += flops
         self.stage += 1
 
@@ -95,6 +102,9 @@ class UnitModel(Upstream):
         if not self.relabel_at or self.relabelling is None:
             return super().export_config()
         return {
-            **super().export_config(), "relabel_at": list(self.relabel_at), "relabel_units": self.relabelling.units,
-            "relabel_layer": self.relabelled_layer(), "restarts": self.restarts,
-        }  # fmt: skip
+            **super().export_config(),
+            "relabel_at": list(self.relabel_at),
+            "relabel_units": self.relabelling.units,
+            "relabel_layer": self.relabelled_layer(),
+            "restarts": self.restarts,
+        }

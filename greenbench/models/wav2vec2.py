@@ -42,9 +42,14 @@ class Wav2Vec2(Upstream):
     ) -> None:
         super().__init__()
         config = encoder_config(
-            Wav2Vec2Config, **encoder, num_codevector_groups=codebooks, num_codevectors_per_group=codewords,
-            codevector_dim=codeword_width, proj_codevector_dim=projection, feat_quantizer_dropout=0.0,
-        )  # fmt: skip
+            Wav2Vec2Config,
+            **encoder,
+            num_codevector_groups=codebooks,
+            num_codevectors_per_group=codewords,
+            codevector_dim=codeword_width,
+            proj_codevector_dim=projection,
+            feat_quantizer_dropout=0.0,
+        )
         self.model = Wav2Vec2ForPreTraining(config)
         self.quantized = quantized
         if quantized:

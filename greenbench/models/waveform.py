@@ -33,13 +33,25 @@ def encoder_config(
 ) -> Any:
     """Build a ``transformers`` configuration of the wav2vec 2.0 kind; ``extra`` wins."""
     options: dict[str, Any] = {
-        "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads,
-        "intermediate_size": feed_forward, "conv_dim": (conv_channels,) * 7, "feat_extract_norm": feat_extract_norm,
-        "conv_bias": stable_layer_norm, "do_stable_layer_norm": stable_layer_norm, "hidden_dropout": dropout,
-        "attention_dropout": dropout, "activation_dropout": 0.0, "feat_proj_dropout": dropout, "final_dropout": 0.0,
-        "layerdrop": layerdrop, "num_conv_pos_embeddings": conv_pos_kernel,
-        "num_conv_pos_embedding_groups": conv_pos_groups, "mask_time_prob": 0.05, "mask_feature_prob": 0.0,
-    }  # fmt: skip
+        "hidden_size": width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": feed_forward,
+        "conv_dim": (conv_channels,) * 7,
+        "feat_extract_norm": feat_extract_norm,
+        "conv_bias": stable_layer_norm,
+        "do_stable_layer_norm": stable_layer_norm,
+        "hidden_dropout": dropout,
+        "attention_dropout": dropout,
+        "activation_dropout": 0.0,
+        "feat_proj_dropout": dropout,
+        "final_dropout": 0.0,
+        "layerdrop": layerdrop,
+        "num_conv_pos_embeddings": conv_pos_kernel,
+        "num_conv_pos_embedding_groups": conv_pos_groups,
+        "mask_time_prob": 0.05,
+        "mask_feature_prob": 0.0,
+    }
     config = kind(**{**options, **extra})
     if config.model_type != "wavlm":
         use_attend(config)

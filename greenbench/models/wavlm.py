@@ -40,10 +40,21 @@ class WavLm(Hubert):
     ) -> None:
         config = encoder_config(WavLMConfig, **encoder, num_buckets=buckets, max_bucket_distance=max_distance)
         super().__init__(
-            layers=1, width=config.hidden_size, heads=1, feed_forward=1, conv_channels=1, conv_pos_kernel=1,
-            conv_pos_groups=1, units=units, projection=projection, temperature=temperature, mask_prob=mask_prob,
-            mask_span=mask_span, unmasked_weight=unmasked_weight, target_seconds=target_seconds,
-        )  # fmt: skip
+            layers=1,
+            width=config.hidden_size,
+            heads=1,
+            feed_forward=1,
+            conv_channels=1,
+            conv_pos_kernel=1,
+            conv_pos_groups=1,
+            units=units,
+            projection=projection,
+            temperature=temperature,
+            mask_prob=mask_prob,
+            mask_span=mask_span,
+            unmasked_weight=unmasked_weight,
+            target_seconds=target_seconds,
+        )
         self.model = WavLMModel(config)  # type: ignore[assignment]
         self.mix_prob, self.noise_share = mix_prob, noise_share
 

@@ -140,7 +140,10 @@ def _trial(
     if speed.power_w is not None and seconds is not None and evaluate_s is not None:
         energy_j = (seconds + evaluate_s) * speed.power_w
     return {
-        "folder": plan.folder_name, "label": plan.label, "seed": plan.seed, "control": plan.control,
+        "folder": plan.folder_name,
+        "label": plan.label,
+        "seed": plan.seed,
+        "control": plan.control,
         "params": cost.params if cost else None,
         "seconds": seconds,
         "audio_hours": None if audio_s is None else audio_s / SECONDS_PER_HOUR,
@@ -152,7 +155,7 @@ def _trial(
         "energy_kwh": None if energy_j is None else joules_to_kwh(energy_j),
         "co2e_g": None if energy_j is None or grams_per_joule is None else energy_j * grams_per_joule,
         "speed_source": "earlier runs of this model" if known else speed.source,
-    }  # fmt: skip
+    }
 
 
 def _extent(

@@ -45,9 +45,16 @@ def write_report(
     """
     settings = collect([Path(p) for p in run_dirs], across_machines=across_machines, baseline=baseline)
     paths = ReportPaths(
-        out / "index.html", out / "results.csv", out / "phases.csv", out / "curves.csv",
-        out / "transfer.csv", out / "results.md", out / "results.tex", out / "figures", out / "model_cards",
-    )  # fmt: skip
+        out / "index.html",
+        out / "results.csv",
+        out / "phases.csv",
+        out / "curves.csv",
+        out / "transfer.csv",
+        out / "results.md",
+        out / "results.tex",
+        out / "figures",
+        out / "model_cards",
+    )
     try:
         for folder in (out, paths.figures, paths.model_cards):
             folder.mkdir(parents=True, exist_ok=True)

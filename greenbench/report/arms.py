@@ -283,10 +283,14 @@ def _setting(
         arms.setdefault(names[trial.path], []).append(trial)
     contestants = sum(1 for _, control in order if not control)
     built = tuple(
-        Arm(label, control, order[label, control] - (contestants if control else 0),
-            tuple(sorted(arms[label, control], key=lambda t: int(t.manifest.get("seed", 0)))))
+        Arm(
+            label,
+            control,
+            order[label, control] - (contestants if control else 0),
+            tuple(sorted(arms[label, control], key=lambda t: int(t.manifest.get("seed", 0)))),
+        )
         for label, control in sorted(arms, key=order.__getitem__)
-    )  # fmt: skip
+    )
     keys = dict(_setting_keys(trials[0]))
     for trial in trials:
         keys.update({key: text for key, text in _setting_keys(trial).items() if text})

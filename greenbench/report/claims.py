@@ -58,15 +58,32 @@ def claims_table(setting: Setting, claims: Claims) -> TableView:
     for (label, metric), c in claims.found.items():
         seeds = str(c.n) if c.n_base == c.n_new else f"{c.n_new} / {c.n_base}"
         rows.append(
-            Row((Cell(label), Cell(METRICS[metric].label), Cell(seeds, c.n), Cell(signed(metric, c.difference)),
-            Cell(_bounds(metric, c)),
-                 Cell("" if c.p is None else f"{c.p:.3g}", c.p), Cell("" if c.p_floor is None else f"{c.p_floor:.2g}",
-                 c.p_floor),
-                 Cell(c.verdict), Cell(c.reason)))
-        )  # fmt: skip
+            Row(
+                (
+                    Cell(label),
+                    Cell(METRICS[metric].label),
+                    Cell(seeds, c.n),
+                    Cell(signed(metric, c.difference)),
+                    Cell(_bounds(metric, c)),
+                    Cell("" if c.p is None else f"{c.p:.3g}", c.p),
+                    Cell("" if c.p_floor is None else f"{c.p_floor:.2g}", c.p_floor),
+                    Cell(c.verdict),
+                    Cell(c.reason),
+                )
+            )
+        )
     base = setting.baseline.label if setting.baseline else "the baseline"
-    heads = (Head("Model"), Head("Figure"), Head("Runs"), Head(f"Minus {base}"), Head("95 % interval"), Head("p"),
-             Head("Smallest p"), Head("Verdict"), Head("Why"))  # fmt: skip
+    heads = (
+        Head("Model"),
+        Head("Figure"),
+        Head("Runs"),
+        Head(f"Minus {base}"),
+        Head("95 % interval"),
+        Head("p"),
+        Head("Smallest p"),
+        Head("Verdict"),
+        Head("Why"),
+    )
     return TableView("Tests behind the marks", heads, tuple(rows), text=(0, 1, 7, 8))
 
 

@@ -150,18 +150,24 @@ def hours_against_error(entries: Sequence[Entry]) -> Figure | None:
     """Draw the published GPU-hours of pretraining against the published phone error."""
     points = _published_points(entries, GPU_HOURS)
     return _scatter(
-        points, "landscape-hours", "Pretraining hours against phone error",
-        "GPU-hours of pretraining (GPUs differ, see the table)", "Published figures only.",
-    )  # fmt: skip
+        points,
+        "landscape-hours",
+        "Pretraining hours against phone error",
+        "GPU-hours of pretraining (GPUs differ, see the table)",
+        "Published figures only.",
+    )
 
 
 def macs_against_error(entries: Sequence[Entry]) -> Figure | None:
     """Draw the published operations per second of audio against the published phone error."""
     points = _published_points(entries, MACS)
     return _scatter(
-        points, "landscape-macs", "Operations against phone error",
-        "multiply-accumulates per second of audio", "Published figures only.",
-    )  # fmt: skip
+        points,
+        "landscape-macs",
+        "Operations against phone error",
+        "multiply-accumulates per second of audio",
+        "Published figures only.",
+    )
 
 
 def flops_against_error(entries: Sequence[Entry], settings: Sequence[Setting]) -> Figure | None:
@@ -306,11 +312,14 @@ def _sources(*figures: PublishedFigure) -> str:
 
 
 _COSTS = (
-    ("params_m", "params", "Parameters", ""), (MACS, "flops_forward_per_audio_s", "MAC / s of audio", "MAC"),
-    (FLOPS, "pretrain_flops", "Pretraining FLOPs", "FLOP"), (GPU_HOURS, "", "Pretraining GPU-hours", ""),
-    ("pretrain_data_h", "", "Data hours", ""), (SCORE, "", "SUPERB phone error", "%"),
+    ("params_m", "params", "Parameters", ""),
+    (MACS, "flops_forward_per_audio_s", "MAC / s of audio", "MAC"),
+    (FLOPS, "pretrain_flops", "Pretraining FLOPs", "FLOP"),
+    (GPU_HOURS, "", "Pretraining GPU-hours", ""),
+    ("pretrain_data_h", "", "Data hours", ""),
+    (SCORE, "", "SUPERB phone error", "%"),
     ("superb_asr_wer_pct", "", "SUPERB word error", "%"),
-)  # fmt: skip
+)
 
 
 def cost_table(entries: Sequence[Entry], settings: Sequence[Setting]) -> tuple[TableView, str]:
@@ -379,8 +388,14 @@ def published_table(entries: Sequence[Entry]) -> TableView:
     for entry in entries:
         for metric, figure in entry.figures.items():
             source = figure.source + (f" ({figure.note})" if figure.note else "")
-            cells = (Cell(entry.name), Cell(entry.card.card.family), Cell(metric), Cell(_shown(figure), scaled(figure)),
-                     Cell(figure.evidence), Cell(source))  # fmt: skip
+            cells = (
+                Cell(entry.name),
+                Cell(entry.card.card.family),
+                Cell(metric),
+                Cell(_shown(figure), scaled(figure)),
+                Cell(figure.evidence),
+                Cell(source),
+            )
             rows.append(Row(cells))
     heads = (Head("Model"), Head("Family"), Head("Figure"), Head("Value"), Head("Evidence"), Head("Source"))
     return TableView("Published figures and their sources", heads, tuple(rows), text=(0, 1, 2, 4, 5))

@@ -34,15 +34,22 @@ def model_card(setting: Setting, arm: Arm) -> str:
         manifest = arm.counted[0].manifest
         region = _region(manifest)
         hardware = setting.machine["gpu"] or setting.machine["cpu"]
-        head += ["co2_eq_emissions:", f"  emissions: {grams:.6g}", f"  source: {json.dumps(_source(arm))}",
-                 '  training_type: "pre-training"']  # fmt: skip
+        head += [
+            "co2_eq_emissions:",
+            f"  emissions: {grams:.6g}",
+            f"  source: {json.dumps(_source(arm))}",
+            '  training_type: "pre-training"',
+        ]
         head += [f"  geographical_location: {json.dumps(region)}"] if region else []
         head += [f"  hardware_used: {json.dumps(hardware)}"] if hardware else []
     head += ["---", ""]
-    body = [f"# {escape_markdown(arm.label)}", "",
-    f"Pretrained and measured by greenbench over {len(arm.counted)} seeds"
-            + (f" under a budget of {words.budget_words(setting)} each." if words.budget_words(setting) else "."),
-            ""]  # fmt: skip
+    body = [
+        f"# {escape_markdown(arm.label)}",
+        "",
+        f"Pretrained and measured by greenbench over {len(arm.counted)} seeds"
+        + (f" under a budget of {words.budget_words(setting)} each." if words.budget_words(setting) else "."),
+        "",
+    ]
     body += ["| figure | mean | kind |", "|:--|--:|:--|"]
     for name in (
         *quality_metrics(setting),

@@ -23,10 +23,18 @@ from greenbench.report.view import Head as ColumnHead
 from greenbench.units import format_si
 
 SECTIONS = (
-    ("comparison", "Comparison"), ("tradeoff", "Error and energy"), ("curves", "Curves"), ("power", "Power"),
-    ("phases", "Phases"), ("transfer", "Transfer"), ("landscape", "Landscape"), ("controls", "Controls"),
-    ("warnings", "Warnings"), ("trials", "Trials"), ("provenance", "Provenance"),
-)  # fmt: skip
+    ("comparison", "Comparison"),
+    ("tradeoff", "Error and energy"),
+    ("curves", "Curves"),
+    ("power", "Power"),
+    ("phases", "Phases"),
+    ("transfer", "Transfer"),
+    ("landscape", "Landscape"),
+    ("controls", "Controls"),
+    ("warnings", "Warnings"),
+    ("trials", "Trials"),
+    ("provenance", "Provenance"),
+)
 _NO_TRANSFER = (
     "No transfer runs: every score here is of a frozen representation under a light probe. "
     "The suite key transfer in [evaluate] adds fine-tuning strategies."
@@ -110,11 +118,13 @@ def _title(settings: Sequence[Setting]) -> str:
 def setting_name(setting: Setting, settings: Sequence[Setting]) -> str:
     """Name a setting by what tells it apart from the others on the page."""
     names = {
-        "gpu": setting.machine["gpu"] or setting.machine["cpu"], "power limit": setting.machine["gpu power limit"],
-        "device": setting.keys["device"], "dtype": setting.keys["dtype"],
+        "gpu": setting.machine["gpu"] or setting.machine["cpu"],
+        "power limit": setting.machine["gpu power limit"],
+        "device": setting.keys["device"],
+        "dtype": setting.keys["dtype"],
         "data": setting.keys["data_fingerprint"] and f"data {setting.keys['data_fingerprint']}",
         "budget": words.budget_words(setting),
-    }  # fmt: skip
+    }
     differing = []
     for key, text in names.items():
         values = {
@@ -127,10 +137,13 @@ def setting_name(setting: Setting, settings: Sequence[Setting]) -> str:
 
 
 _SOURCE = {
-    "gpu": "gpu uuid", "power limit": "gpu power limit", "device": "device", "dtype": "dtype",
+    "gpu": "gpu uuid",
+    "power limit": "gpu power limit",
+    "device": "device",
+    "dtype": "dtype",
     "data": "data_fingerprint",
     "budget": "budget_limit",
-}  # fmt: skip
+}
 
 
 def _setting_view(setting: Setting, claims: Claims, drawn: Drawn, heading: str) -> dict[str, Any]:
@@ -188,18 +201,27 @@ def _tiles(setting: Setting) -> list[dict[str, str]]:
                 else ""
             )
             label = METRICS[name].label
-            tiles.append({
-                "name": f"{label[:1].upper()}{label[1:]} of {arm.label}", "value": format_value(name, value),
-                "note": ", ".join(t for t in (against, note) if t),
-            })  # fmt: skip
+            tiles.append(
+                {
+                    "name": f"{label[:1].upper()}{label[1:]} of {arm.label}",
+                    "value": format_value(name, value),
+                    "note": ", ".join(t for t in (against, note) if t),
+                }
+            )
     return tiles
 
 
 _TRIAL_METRICS = (
-    "budget_spent", "budget_overshoot_pct", "energy_budgeted_j", "energy_total_j", "mean_power_w", "wall_s",
-    "audio_h", "steps",
+    "budget_spent",
+    "budget_overshoot_pct",
+    "energy_budgeted_j",
+    "energy_total_j",
+    "mean_power_w",
+    "wall_s",
+    "audio_h",
+    "steps",
     "peak_memory_bytes",
-)  # fmt: skip
+)
 
 
 def trials_table(settings: Sequence[Setting]) -> TableView:

@@ -14,10 +14,19 @@ from greenbench.report.claims import Claims
 from greenbench.report.view import Cell, Head, Row, TableView, metric_cell, metric_head
 
 COSTS = (
-    "energy_budgeted_j", "co2e_g", "overhead_g", "embodied_g", "sci_g", "pretrain_flops",
-    "peak_memory_bytes", "params", "audio_h", "audio_s_per_s", "steps",
+    "energy_budgeted_j",
+    "co2e_g",
+    "overhead_g",
+    "embodied_g",
+    "sci_g",
+    "pretrain_flops",
+    "peak_memory_bytes",
+    "params",
+    "audio_h",
+    "audio_s_per_s",
+    "steps",
     "pretrain_s",
-)  # fmt: skip
+)
 
 
 def quality_metrics(setting: Setting) -> list[str]:
@@ -151,10 +160,12 @@ def shuffled(setting: Setting) -> TableView:
 
 
 _TRANSFER = (
-    ("energy_j", "Energy", "energy_total_j"), ("duration_s", "Time", "wall_s"),
-    ("flops", "FLOPs", "pretrain_flops"), ("peak_memory_bytes", "Peak memory", "peak_memory_bytes"),
+    ("energy_j", "Energy", "energy_total_j"),
+    ("duration_s", "Time", "wall_s"),
+    ("flops", "FLOPs", "pretrain_flops"),
+    ("peak_memory_bytes", "Peak memory", "peak_memory_bytes"),
     ("trained_params", "Trained parameters", "params"),
-)  # fmt: skip
+)
 
 
 def transfer(setting: Setting) -> TableView:
@@ -177,11 +188,17 @@ def transfer(setting: Setting) -> TableView:
         factor = _mean([number(entry.get("memory_factor")) for entry in entries])
         rows.append(
             Row(
-                (arm_cell(setting.arms[index]), Cell(task), Cell(strategy), Cell(str(len(entries)), len(entries)),
-                 Cell("" if error is None else f"{error:.1f} %", error), *costs,
-                 Cell("" if factor is None else f"{factor:.2f} ×", factor))
+                (
+                    arm_cell(setting.arms[index]),
+                    Cell(task),
+                    Cell(strategy),
+                    Cell(str(len(entries)), len(entries)),
+                    Cell("" if error is None else f"{error:.1f} %", error),
+                    *costs,
+                    Cell("" if factor is None else f"{factor:.2f} ×", factor),
+                )
             )
-        )  # fmt: skip
+        )
     heads = (Head("Model"), Head("Task"), Head("Strategy"), Head("Runs"), Head("Error", "lower"))
     return TableView(
         "Transfer",

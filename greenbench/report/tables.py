@@ -14,17 +14,42 @@ from greenbench.report.arms import budget_of, energy_kind, number, status
 RESULT_COLUMNS = (*IDENTITY_COLUMNS, *METRICS)
 _KEY = ("suite", "model", "control", "size", "seed")
 PHASE_COLUMNS = (
-    *_KEY, "session", "phase", "budgeted", "begin_s", "duration_s", "energy_j", "energy_low_j", "energy_high_j",
-    "mean_power_w", "kind",
-)  # fmt: skip
-CURVE_COLUMNS = (
-    *_KEY, "step", "fraction", "seconds", "audio_h", "joules", "co2e_g", "loss", "lr",
-)  # fmt: skip
+    *_KEY,
+    "session",
+    "phase",
+    "budgeted",
+    "begin_s",
+    "duration_s",
+    "energy_j",
+    "energy_low_j",
+    "energy_high_j",
+    "mean_power_w",
+    "kind",
+)
+CURVE_COLUMNS = (*_KEY, "step", "fraction", "seconds", "audio_h", "joules", "co2e_g", "loss", "lr")
 TRANSFER_COLUMNS = (
-    *_KEY, "task", "strategy", "metric", "error_pct", "energy_j", "energy_kind", "duration_s", "flops", "steps",
-    "audio_h", "peak_memory_bytes", "step_memory_bytes", "cache_bytes", "memory_factor", "trained_params",
-    "trained_pct", "head_params", "total_params", "budget_kind", "budget_limit",
-)  # fmt: skip
+    *_KEY,
+    "task",
+    "strategy",
+    "metric",
+    "error_pct",
+    "energy_j",
+    "energy_kind",
+    "duration_s",
+    "flops",
+    "steps",
+    "audio_h",
+    "peak_memory_bytes",
+    "step_memory_bytes",
+    "cache_bytes",
+    "memory_factor",
+    "trained_params",
+    "trained_pct",
+    "head_params",
+    "total_params",
+    "budget_kind",
+    "budget_limit",
+)
 
 
 def cell(value: Any) -> Any:
@@ -83,12 +108,7 @@ def curve_rows(trial: Trial) -> Iterator[dict[str, Any]]:
     key = _key(trial)
     for record in trial.curve:
         audio_s = number(record.get("audio_s"))
-        yield {
-            **key,
-            **record,
-            "audio_h": None if audio_s is None else audio_s / 3600,
-            "co2e_g": record.get("grams"),
-        }
+        yield {**key, **record, "audio_h": None if audio_s is None else audio_s / 3600, "co2e_g": record.get("grams")}
 
 
 def transfer_rows(trial: Trial) -> Iterator[dict[str, Any]]:

@@ -13,12 +13,31 @@ from greenbench.report.view import MARKS, Cell, TableView
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|<>~!])")
 _LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$",
-    "×": r"$\times$", "≈": r"$\approx$", "µ": r"$\mu$", "–": "--", "↓": r"$\downarrow$", "↑": r"$\uparrow$",
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≈": r"$\approx$",
+    "µ": r"$\mu$",
+    "–": "--",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
     "✓": r"$\checkmark$",
-    "✗": r"$\times$", "−": "$-$", "·": r"$\cdot$", "●": r"$\bullet$",
-}  # fmt: skip
+    "✗": r"$\times$",
+    "−": "$-$",
+    "·": r"$\cdot$",
+    "●": r"$\bullet$",
+}
 # A cross would read as the ratio's times sign in print, so a worse figure gets a dagger there.
 _LATEX_MARKS = {
     "better": r"$^{\ast}$",

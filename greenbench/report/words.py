@@ -33,11 +33,13 @@ def keep_together(text: str) -> str:
 
 
 _CURRENCY: dict[str, Callable[[float], str]] = {
-    "seconds": format_duration, "joules": lambda v: format_si(v, "J"), "flops": lambda v: format_si(v,
-    "FLOP"),
-    "audio_hours": lambda v: f"{v:g} h of audio", "steps": lambda v: f"{v:g} steps",
+    "seconds": format_duration,
+    "joules": lambda v: format_si(v, "J"),
+    "flops": lambda v: format_si(v, "FLOP"),
+    "audio_hours": lambda v: f"{v:g} h of audio",
+    "steps": lambda v: f"{v:g} steps",
     "grams_co2e": lambda v: format_si(v, "gCO2e"),
-}  # fmt: skip
+}
 
 
 def budget_words(setting: Setting) -> str:
@@ -96,9 +98,11 @@ def _claims_against(others: Iterable[Arm], name: str, claims: Claims) -> str:
 
 
 _SAVING = {
-    "better": "a saving", "worse": "more energy", "no difference shown": "no difference shown",
+    "better": "a saving",
+    "worse": "more energy",
+    "no difference shown": "no difference shown",
     "not enough runs": "not enough runs to call that a difference",
-}  # fmt: skip
+}
 
 
 def _energy_clause(best: Arm, base: Arm, claims: Claims) -> str:
@@ -215,20 +219,35 @@ def provenance(setting: Setting) -> list[tuple[str, str]]:
         *[("GPU", _gpu(g)) for g in m.get("gpu") or []],
         ("Trained on", _join([setting.keys["device"], setting.keys["dtype"]])),
         ("Budget", budget_words(setting)),
-        ("Data", _join([data.get("spec"), f"{data['hours']:.2f} h" if number(data.get("hours")) else "",
-         f"fingerprint {data.get('fingerprint')}"])),
+        (
+            "Data",
+            _join(
+                [
+                    data.get("spec"),
+                    f"{data['hours']:.2f} h" if number(data.get("hours")) else "",
+                    f"fingerprint {data.get('fingerprint')}",
+                ]
+            ),
+        ),
         ("Left out", _left_out(data)),
         ("Energy", _energy_sources(setting)),
         ("Emissions", _carbon(trial)),
         ("Hardware's carbon", _per_model(setting, "embodied_source")),
         ("SCI", _sci(setting)),
-        ("Code", _join([f"greenbench {(m.get('packages') or {}).get('greenbench', '')}",
-         git.get("commit") and f"commit {str(git['commit'])[:12]}",
-         "with uncommitted changes" if git.get("dirty") else ""])),
+        (
+            "Code",
+            _join(
+                [
+                    f"greenbench {(m.get('packages') or {}).get('greenbench', '')}",
+                    git.get("commit") and f"commit {str(git['commit'])[:12]}",
+                    "with uncommitted changes" if git.get("dirty") else "",
+                ]
+            ),
+        ),
         ("Packages", _join([f"{k} {v}" for k, v in (m.get("packages") or {}).items() if k != "greenbench"])),
         ("Suite", _join([*setting.suites, f"configuration {m.get('config_hash')}", f"{len(setting.trials)} trials"])),
         ("Run", _join(sorted({str(t.manifest.get("created", ""))[:10] for t in setting.trials} - {""}))),
-    ]  # fmt: skip
+    ]
     return [(name, text) for name, text in facts if text]
 
 
@@ -245,9 +264,15 @@ def _left_out(data: dict[str, Any]) -> str:
 
 def _gpu(gpu: dict[str, Any]) -> str:
     limit = number(gpu.get("power_limit_w"))
-    return _join([gpu.get("name"), gpu.get("uuid"), f"driver {gpu['driver']}" if gpu.get("driver") else "",
-                  f"power limit {limit:g} W" if limit else "",
-                  f"MIG {gpu['mig']}" if gpu.get("mig") else ""])  # fmt: skip
+    return _join(
+        [
+            gpu.get("name"),
+            gpu.get("uuid"),
+            f"driver {gpu['driver']}" if gpu.get("driver") else "",
+            f"power limit {limit:g} W" if limit else "",
+            f"MIG {gpu['mig']}" if gpu.get("mig") else "",
+        ]
+    )
 
 
 def _energy_sources(setting: Setting) -> str:
@@ -272,8 +297,16 @@ def _carbon(trial: Trial) -> str:
     bounds = f" ({low:g}–{high:g})" if low is not None and high is not None else ""
     own_hours = "every trial by its own hours" if table.get("hours") else ""
     pue = number(table.get("pue")) or number(((manifest.get("config") or {}).get("carbon") or {}).get("pue")) or 1.0
-    return _join([f"{value:g} g/kWh{bounds}" if value is not None else "", factor.get("region"), factor.get("source"),
-                  factor.get("date"), own_hours, f"PUE {pue:g}"])  # fmt: skip
+    return _join(
+        [
+            f"{value:g} g/kWh{bounds}" if value is not None else "",
+            factor.get("region"),
+            factor.get("source"),
+            factor.get("date"),
+            own_hours,
+            f"PUE {pue:g}",
+        ]
+    )
 
 
 def _per_model(setting: Setting, column: str) -> str:

@@ -66,11 +66,15 @@ def pareto_front(
     beaten = _dominates(means[None])[0]
     points = [
         ParetoPoint(
-            name, float(means[i, 0]), float(means[i, 1]), len(arrays[i]), float(probability[i]),
+            name,
+            float(means[i, 0]),
+            float(means[i, 1]),
+            len(arrays[i]),
+            float(probability[i]),
             tuple(other for j, other in enumerate(names) if beaten[j, i]),
         )
         for i, name in enumerate(names)
-    ]  # fmt: skip
+    ]
     return sorted(points, key=lambda point: (point.cost, point.error))
 
 

@@ -242,11 +242,19 @@ class Pretraining:
         figures = {k: float(v) for k, v in (extras or {}).items()}
         recent = list(self.state.losses)[-20:]
         self.journal.write(
-            step=self.state.step, audio_s=round(self.state.audio_s, 3), loss=sum(recent) / len(recent),
-            lr=None if factor is None else self.recipe.learning_rate * factor, fraction=self.ledger.fraction,
-            spent=spent[self.ledger.kind], seconds=spent["seconds"], joules=spent["joules"], flops=spent["flops"],
-            grams=spent["grams_co2e"], audio_s_per_s=self.audio_s_per_s, **figures,
-        )  # fmt: skip
+            step=self.state.step,
+            audio_s=round(self.state.audio_s, 3),
+            loss=sum(recent) / len(recent),
+            lr=None if factor is None else self.recipe.learning_rate * factor,
+            fraction=self.ledger.fraction,
+            spent=spent[self.ledger.kind],
+            seconds=spent["seconds"],
+            joules=spent["joules"],
+            flops=spent["flops"],
+            grams=spent["grams_co2e"],
+            audio_s_per_s=self.audio_s_per_s,
+            **figures,
+        )
 
     @property
     def audio_s_per_s(self) -> float | None:
@@ -271,13 +279,23 @@ class Pretraining:
             if self.average is not None:
                 tensors["average"] = self.average.state_tensors()
             numpy_state = np.random.get_state(legacy=False)
-            self.checkpoints.save(tensors, {
-                "step": self.state.step, "position": list(self.loader.position), "ledger": self.ledger.state(),
-                "losses": list(self.state.losses), "audio_s": self.state.audio_s,
-                "steady_audio_s": self.state.steady_audio_s, "steady_s": self.state.steady_s,
-                "stage": self.state.stage, "stage_began": self.state.stage_began,
-                "scaler": self.scaler.state_dict(), "numpy": _plain(numpy_state), "reason": reason,
-            })  # fmt: skip
+            self.checkpoints.save(
+                tensors,
+                {
+                    "step": self.state.step,
+                    "position": list(self.loader.position),
+                    "ledger": self.ledger.state(),
+                    "losses": list(self.state.losses),
+                    "audio_s": self.state.audio_s,
+                    "steady_audio_s": self.state.steady_audio_s,
+                    "steady_s": self.state.steady_s,
+                    "stage": self.state.stage,
+                    "stage_began": self.state.stage_began,
+                    "scaler": self.scaler.state_dict(),
+                    "numpy": _plain(numpy_state),
+                    "reason": reason,
+                },
+            )
         self._saved_at = time.monotonic()
 
     def restore(self, tensors: dict[str, dict[str, torch.Tensor]], state: dict[str, Any]) -> None:

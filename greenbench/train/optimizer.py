@@ -63,9 +63,12 @@ def build_optimizer(model: Upstream, recipe: Recipe, *, fused: bool = True) -> O
         return _muon(model, recipe, parameters, fused=fused)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     optimizer = kind(
-        _decay_groups(parameters, recipe.weight_decay), lr=recipe.learning_rate, betas=_betas(recipe), eps=recipe.eps,
+        _decay_groups(parameters, recipe.weight_decay),
+        lr=recipe.learning_rate,
+        betas=_betas(recipe),
+        eps=recipe.eps,
         fused=fused and _fused(parameters),
-    )  # fmt: skip
+    )
     return OptimizerSet([optimizer], [recipe.learning_rate], parameters)
 
 
@@ -80,9 +83,12 @@ def _muon(model: Upstream, recipe: Recipe, parameters: list[nn.Parameter], *, fu
         matrices, lr=recipe.muon_learning_rate, weight_decay=recipe.weight_decay, momentum=0.95, nesterov=True
     )
     adamw = torch.optim.AdamW(
-        _decay_groups(others, recipe.weight_decay), lr=recipe.learning_rate, betas=_betas(recipe), eps=recipe.eps,
+        _decay_groups(others, recipe.weight_decay),
+        lr=recipe.learning_rate,
+        betas=_betas(recipe),
+        eps=recipe.eps,
         fused=fused and _fused(others),
-    )  # fmt: skip
+    )
     return OptimizerSet([muon, adamw], [recipe.muon_learning_rate, recipe.learning_rate], parameters)
 
 

@@ -8,16 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from greenbench.carbon import (
-    Account,
-    Factor,
-    Grid,
-    HourlyFactors,
-    Stretch,
-    account,
-    gpu_names,
-    read_hourly,
-)
+from greenbench.carbon import Account, Factor, Grid, HourlyFactors, Stretch, account, gpu_names, read_hourly
 from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError
 from greenbench.power.journal.trace import Trace
@@ -94,9 +85,13 @@ def trial_account(
         settings = replace(settings, sci_unit=None, sci_units=None)  # a control trains on nothing
     duration_s = sum(s.end_s - s.begin_s for s in stretches)
     found = account(
-        settings, factor, energy_j=energy_j, duration_s=duration_s, gpus=_gpus(manifest, outcome),
+        settings,
+        factor,
+        energy_j=energy_j,
+        duration_s=duration_s,
+        gpus=_gpus(manifest, outcome),
         counted={"trial": 1.0, "audio_hour": audio_s / 3600 if audio_s else None},
-    )  # fmt: skip
+    )
     return replace(found, warnings=[*table.get("warnings", []), *grid.warnings, *missing, *found.warnings])
 
 

@@ -49,9 +49,13 @@ def features_of(
 def _from_cache(worker: Worker, store: WaveformStore, spec: FeatureSpec) -> CachedFeatures:
     threads = torch.get_num_threads()
     return cached_features(
-        store, spec, threads=threads, energy_j=worker.live_joules(), progress=worker.progress,
+        store,
+        spec,
+        threads=threads,
+        energy_j=worker.live_joules(),
+        progress=worker.progress,
         circumstances=circumstances(worker.manifest, threads),
-    )  # fmt: skip
+    )
 
 
 def circumstances(manifest: dict[str, Any], threads: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from greenbench.records import (
     read_json,
     read_jsonl,
     write_json,
-)  # fmt: skip
+)
 from greenbench.trial.emissions import trial_account
 
 
@@ -115,12 +115,21 @@ def _charged(events: list[dict[str, Any]], span: PhaseSpan) -> bool:
 def _phase_entry(span: PhaseSpan, trace: Trace, origin_ns: int, *, charged: bool) -> dict[str, Any]:
     window = trace.window(span.begin_ns, span.end_ns)
     return {
-        "phase": span.phase, "session": span.session, "complete": span.complete, "budgeted": charged,
-        "begin_s": (span.begin_ns - origin_ns) / 1e9, "duration_s": span.duration_s,
-        "begin_ns": span.begin_ns, "end_ns": span.end_ns,
-        "energy_j": window.energy_j, "energy_low_j": window.energy_low_j, "energy_high_j": window.energy_high_j,
-        "kind": window.kind, "mean_power_w": window.mean_power_w, "valid": window.valid,
-    }  # fmt: skip
+        "phase": span.phase,
+        "session": span.session,
+        "complete": span.complete,
+        "budgeted": charged,
+        "begin_s": (span.begin_ns - origin_ns) / 1e9,
+        "duration_s": span.duration_s,
+        "begin_ns": span.begin_ns,
+        "end_ns": span.end_ns,
+        "energy_j": window.energy_j,
+        "energy_low_j": window.energy_low_j,
+        "energy_high_j": window.energy_high_j,
+        "kind": window.kind,
+        "mean_power_w": window.mean_power_w,
+        "valid": window.valid,
+    }
 
 
 def _energy(
@@ -137,11 +146,15 @@ def _energy(
     held = [s for s in spans if s.phase == "idle_context"]
     charges = _charges(events, sessions)
     return {
-        "total": _sum(totals), "budgeted": _with_charges(_sum(budgeted), charges), "wasted": _sum(wasted),
-        "idle": _sum(idle), "idle_s": idle_s, "charged": charges,
+        "total": _sum(totals),
+        "budgeted": _with_charges(_sum(budgeted), charges),
+        "wasted": _sum(wasted),
+        "idle": _sum(idle),
+        "idle_s": idle_s,
+        "charged": charges,
         "idle_context": _sum([trace.window(s.begin_ns, s.end_ns) for s in held]),
         "idle_context_s": sum(s.duration_s for s in held),
-    }  # fmt: skip
+    }
 
 
 def _charges(events: list[dict[str, Any]], sessions: list[tuple[int, int]]) -> list[dict[str, Any]]:
@@ -202,9 +215,17 @@ def _wasted_windows(events: list[dict[str, Any]], sessions: list[tuple[int, int]
 def _sum(windows: list[WindowEnergy]) -> dict[str, Any]:
     """Add windows; a single unknown one makes the sum unknown."""
     first: dict[str, Any] = {
-        "energy_j": None, "energy_low_j": None, "energy_high_j": None, "uncertainty_j": None, "source": None,
-        "kind": None, "valid": None, "problems": [], "devices": [], "duration_s": 0.0,
-    }  # fmt: skip
+        "energy_j": None,
+        "energy_low_j": None,
+        "energy_high_j": None,
+        "uncertainty_j": None,
+        "source": None,
+        "kind": None,
+        "valid": None,
+        "problems": [],
+        "devices": [],
+        "duration_s": 0.0,
+    }
     if not windows:
         return first
     total = dict(first)
@@ -247,33 +268,53 @@ def _row(
     audio_s = outcome.get("audio_s")
     total_j = energy["total"]["energy_j"]
     row: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION, "suite": manifest["suite"], "model": manifest["label"],
-        "family": manifest["family"], "size": manifest["size"], "seed": manifest["seed"],
+        "schema_version": SCHEMA_VERSION,
+        "suite": manifest["suite"],
+        "model": manifest["label"],
+        "family": manifest["family"],
+        "size": manifest["size"],
+        "seed": manifest["seed"],
         "control": manifest["control"],
-        "status": result["status"], "valid": result["valid"], "resumed": result["resumed"],
-        "device": outcome.get("device"), "gpu": outcome.get("gpu"), "dtype": outcome.get("dtype"),
-        "data": manifest["data"]["spec"], "data_fingerprint": manifest["data"]["fingerprint"],
-        "budget_kind": budget.get("kind"), "budget_limit": budget.get("limit"),
+        "status": result["status"],
+        "valid": result["valid"],
+        "resumed": result["resumed"],
+        "device": outcome.get("device"),
+        "gpu": outcome.get("gpu"),
+        "dtype": outcome.get("dtype"),
+        "data": manifest["data"]["spec"],
+        "data_fingerprint": manifest["data"]["fingerprint"],
+        "budget_kind": budget.get("kind"),
+        "budget_limit": budget.get("limit"),
         "budget_spent": budget.get("spent", {}).get(budget.get("kind")),
         "budget_overshoot_pct": budget.get("overshoot_pct"),
-        "steps": outcome.get("steps"), "audio_h": audio_s / 3600 if audio_s else None,
+        "steps": outcome.get("steps"),
+        "audio_h": audio_s / 3600 if audio_s else None,
         "params": outcome.get("params") if not manifest["control"] else None,
-        "pretrain_flops": outcome.get("pretrain_flops"), "flops_method": outcome.get("flops_method"),
+        "pretrain_flops": outcome.get("pretrain_flops"),
+        "flops_method": outcome.get("flops_method"),
         "flops_forward_per_audio_s": outcome.get("flops_forward_per_audio_s"),
         "flops_train_per_audio_s": outcome.get("flops_train_per_audio_s"),
-        "audio_s_per_s": outcome.get("audio_s_per_s"), "peak_memory_bytes": outcome.get("peak_memory_bytes"),
-        "pretrain_s": pretrain_s, "wall_s": wall_s,
-        "energy_budgeted_j": energy["budgeted"]["energy_j"], "energy_total_j": total_j,
+        "audio_s_per_s": outcome.get("audio_s_per_s"),
+        "peak_memory_bytes": outcome.get("peak_memory_bytes"),
+        "pretrain_s": pretrain_s,
+        "wall_s": wall_s,
+        "energy_budgeted_j": energy["budgeted"]["energy_j"],
+        "energy_total_j": total_j,
         "energy_charged_j": _charged_j(energy["charged"]),
         "energy_wasted_j": energy["wasted"]["energy_j"] if result["resumed"] else None,
-        "energy_source": energy["total"]["kind"], "energy_uncertainty_j": energy["total"]["uncertainty_j"],
+        "energy_source": energy["total"]["kind"],
+        "energy_uncertainty_j": energy["total"]["uncertainty_j"],
         "mean_power_w": total_j / wall_s if total_j is not None and wall_s else None,
-        "idle_power_w": _mean_w(energy, "idle"), "idle_context_power_w": _mean_w(energy, "idle_context"),
-        "final_loss": outcome.get("final_loss"), "padding_pct": outcome.get("padding_pct"),
+        "idle_power_w": _mean_w(energy, "idle"),
+        "idle_context_power_w": _mean_w(energy, "idle_context"),
+        "final_loss": outcome.get("final_loss"),
+        "padding_pct": outcome.get("padding_pct"),
         "cropped_pct": outcome.get("cropped_pct"),
         "stall_pct": 100 * outcome["stall_s"] / pretrain_s if pretrain_s and "stall_s" in outcome else None,
-        "run_dir": manifest["folder"], **result["carbon"]["figures"], **outcome.get("metrics", {}),
-    }  # fmt: skip
+        "run_dir": manifest["folder"],
+        **result["carbon"]["figures"],
+        **outcome.get("metrics", {}),
+    }
     unknown = [key for key in outcome.get("metrics", {}) if key not in METRICS]
     if unknown:
         raise KeyError(f"metrics not in the registry: {', '.join(unknown)}")

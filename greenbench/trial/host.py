@@ -14,10 +14,21 @@ from typing import Any
 import greenbench
 
 PACKAGES = (
-    "greenbench", "torch", "transformers", "numpy", "scikit-learn", "scipy", "soundfile", "soxr", "codecarbon",
+    "greenbench",
+    "torch",
+    "transformers",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "soundfile",
+    "soxr",
+    "codecarbon",
     "fvcore",
-    "nvidia-ml-py", "pandas", "matplotlib", "peft",
-)  # fmt: skip
+    "nvidia-ml-py",
+    "pandas",
+    "matplotlib",
+    "peft",
+)
 
 
 @cache

@@ -35,7 +35,7 @@ from greenbench.records import (
     read_json,
     read_jsonl,
     write_json,
-)  # fmt: skip
+)
 from greenbench.schema import as_table
 from greenbench.trial.emissions import carbon_table
 from greenbench.trial.finish import finish
@@ -56,15 +56,33 @@ def write_manifest(
     ``corpora`` holds the corpus to pretrain on and, where it is another one, the corpus to score on.
     """
     spec = asdict(contestant(plan, suite))
-    write_json(folder / MANIFEST, {
-        "schema_version": SCHEMA_VERSION, "suite": suite.suite.name, "label": plan.label, "card": spec["card"],
-        "family": plan.family, "size": plan.size, "seed": plan.seed,
-        "control": plan.control, "folder": folder.name, "argv": argv, "config": as_table(suite), "spec": spec,
-        "train": as_table(plan.train),
-        "config_hash": plan.config_hash, "git": git_state(), "packages": package_versions(), "host": describe_host(),
-        "gpu": [], "data": _data_table(corpora[0]), "evaluate_data": _data_table(corpora[-1]),
-        "carbon": carbon_table(grid, suite.carbon), "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    })  # fmt: skip
+    write_json(
+        folder / MANIFEST,
+        {
+            "schema_version": SCHEMA_VERSION,
+            "suite": suite.suite.name,
+            "label": plan.label,
+            "card": spec["card"],
+            "family": plan.family,
+            "size": plan.size,
+            "seed": plan.seed,
+            "control": plan.control,
+            "folder": folder.name,
+            "argv": argv,
+            "config": as_table(suite),
+            "spec": spec,
+            "train": as_table(plan.train),
+            "config_hash": plan.config_hash,
+            "git": git_state(),
+            "packages": package_versions(),
+            "host": describe_host(),
+            "gpu": [],
+            "data": _data_table(corpora[0]),
+            "evaluate_data": _data_table(corpora[-1]),
+            "carbon": carbon_table(grid, suite.carbon),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        },
+    )
 
 
 def _data_table(corpus: Corpus) -> dict[str, Any]:
@@ -89,9 +107,13 @@ def execute(folder: Path, suite: Suite, watch: Watcher) -> dict[str, Any]:
     train = read_json(folder / MANIFEST).get("train", {})
     device = device_name(train.get("device", suite.train.device))
     sampler = SamplerProcess(
-        folder / POWER, folder / LIVE, hz=suite.power.hz, sources=suite.power.sources, tdp_w=suite.power.tdp_w,
+        folder / POWER,
+        folder / LIVE,
+        hz=suite.power.hz,
+        sources=suite.power.sources,
+        tdp_w=suite.power.tdp_w,
         devices=cards_to_read(suite, device),
-    )  # fmt: skip
+    )
     try:
         with sampler, (folder / "worker.log").open("ab") as log:
             record_sensors(folder, sampler.ready, events)
@@ -136,8 +158,12 @@ def _wait_until_quiet(suite: Suite, watch: Watcher) -> None:
 def _supervise(folder: Path, sampler: SamplerProcess, log: IO[bytes], watch: Watcher) -> int:
     process = subprocess.Popen(
         [sys.executable, "-m", "greenbench.trial.worker", str(folder)],
-        stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), start_new_session=True,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=_environment(),
+        start_new_session=True,
+    )
     sampler.edge()
     sampler.watch(process.pid)
     status = Tail(folder, sampler.edge)
@@ -182,9 +208,11 @@ def _environment() -> dict[str, str]:
     the one it waits for: one busy neighbour made training on two cores 20 times slower. Sleeping threads do not.
     """
     defaults = {
-        "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
         "OMP_WAIT_POLICY": "PASSIVE",
-    }  # fmt: skip
+    }
     return {**defaults, **os.environ, "PYTHONUNBUFFERED": "1"}
 
 

@@ -125,10 +125,14 @@ def _set_up(worker: Worker) -> Setup:
     if settings.layer_drop and not worker.control:
         drop_layers(model, settings.layer_drop)
     worker.outcome |= {
-        "device": str(device), "dtype": dtype, "threads": threads,
-        "params": sum(p.numel() for p in model.pretraining_parameters()), "frame_hz": model.frame_hz,
-        "code": source_fingerprint(worker.spec), "model_facts": model.export_config(),
-    }  # fmt: skip
+        "device": str(device),
+        "dtype": dtype,
+        "threads": threads,
+        "params": sum(p.numel() for p in model.pretraining_parameters()),
+        "frame_hz": model.frame_hz,
+        "code": source_fingerprint(worker.spec),
+        "model_facts": model.export_config(),
+    }
     _note_card(worker, device)
     counters = _count_costs(worker, model)
     checkpoints = CheckpointStore(worker.folder / CHECKPOINTS)
@@ -151,9 +155,10 @@ def _count_costs(worker: Worker, model: Upstream) -> tuple[BatchFlops | None, Pa
         return None, None
     cost = count(model, seconds=worker.suite.train.crop_seconds, fvcore=False)
     worker.outcome |= {
-        "cost": asdict(cost), "flops_method": cost.method,
+        "cost": asdict(cost),
+        "flops_method": cost.method,
         "flops_forward_per_audio_s": cost.flops_forward_per_audio_s,
-    }  # fmt: skip
+    }
     if worker.control:
         return None, None
     worker.outcome |= {"flops_train_per_audio_s": cost.flops_train_per_audio_s}
@@ -194,12 +199,20 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[Features | None, bool]:
         torch.cuda.reset_peak_memory_stats(setup.device)
     loader = _loader(worker, setup, features)
     training = Pretraining(
-        model, loader, ledger, worker.spec.recipe, suite.train, seed=worker.seed, device=setup.device,
+        model,
+        loader,
+        ledger,
+        worker.spec.recipe,
+        suite.train,
+        seed=worker.seed,
+        device=setup.device,
         dtype=setup.dtype,
         flops_of_batch=_step_flops(setup, features, augmented=loader.augment is not None),
-        journal=worker.metrics, checkpoints=setup.checkpoints,
-        stop_requested=lambda: worker.stop, checkpoint_phase=worker.checkpoint_phase,
-    )  # fmt: skip
+        journal=worker.metrics,
+        checkpoints=setup.checkpoints,
+        stop_requested=lambda: worker.stop,
+        checkpoint_phase=worker.checkpoint_phase,
+    )
     if saved:
         training.restore(*saved)
         worker.events.write(event="resume", step=training.state.step)
@@ -227,11 +240,16 @@ def _pretrain(worker: Worker, setup: Setup) -> tuple[Features | None, bool]:
 def _loader(worker: Worker, setup: Setup, features: Features | None) -> BatchLoader:
     train = worker.suite.train
     return BatchLoader(
-        setup.stores["pretrain"], features, seed=worker.seed, fingerprint=setup.corpus.fingerprint,
-        batch_seconds=train.batch_seconds, crop_seconds=train.crop_seconds, device=setup.device,
+        setup.stores["pretrain"],
+        features,
+        seed=worker.seed,
+        fingerprint=setup.corpus.fingerprint,
+        batch_seconds=train.batch_seconds,
+        crop_seconds=train.crop_seconds,
+        device=setup.device,
         language_alpha=getattr(setup.model, "language_alpha", None),
         augment=Augmenter(train.augment, seed=worker.seed) if train.augment.is_active else None,
-    )  # fmt: skip
+    )
 
 
 def _preparation_flops(setup: Setup, features: Features | None) -> float:
@@ -294,11 +312,15 @@ def _training_facts(training: Pretraining, loader: BatchLoader, ledger: Ledger, 
     return {
         "budget": {**budget, "overshoot_pct": ledger.overshoot_pct()},
         "pretrain_flops": ledger.spent()["flops"],
-        "steps": training.state.step, "audio_s": training.state.audio_s, "final_loss": training.final_loss,
-        "audio_s_per_s": training.audio_s_per_s, "peak_memory_bytes": peak,
-        "padding_pct": 100 * loader.plan.padding_ratio, "cropped_pct": 100 * loader.plan.cropped_ratio,
+        "steps": training.state.step,
+        "audio_s": training.state.audio_s,
+        "final_loss": training.final_loss,
+        "audio_s_per_s": training.audio_s_per_s,
+        "peak_memory_bytes": peak,
+        "padding_pct": 100 * loader.plan.padding_ratio,
+        "cropped_pct": 100 * loader.plan.cropped_ratio,
         "stall_s": loader.stall_s,
-    }  # fmt: skip
+    }
 
 
 def _evaluate(worker: Worker, setup: Setup, features: Features | None) -> None:
@@ -315,11 +337,16 @@ def _evaluate(worker: Worker, setup: Setup, features: Features | None) -> None:
 
     with autocast(setup.device, setup.dtype):
         evaluation = evaluate(
-            model, setup.scored, setup.scored_stores, featurize, worker.suite.evaluate, seed=worker.seed,
-            device=setup.device, threads=torch.get_num_threads(), progress=worker.progress,
+            model,
+            setup.scored,
+            setup.scored_stores,
+            featurize,
+            worker.suite.evaluate,
+            seed=worker.seed,
+            device=setup.device,
+            threads=torch.get_num_threads(),
+            progress=worker.progress,
             joules=worker.live_joules(),
             grams_per_joule=present_rate(worker.manifest)(),
-        )  # fmt: skip
-    worker.outcome |= {
-        "metrics": evaluation.metrics, "tasks": evaluation.tasks, "left_out": evaluation.left_out,
-    }  # fmt: skip
+        )
+    worker.outcome |= {"metrics": evaluation.metrics, "tasks": evaluation.tasks, "left_out": evaluation.left_out}

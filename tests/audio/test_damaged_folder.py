@@ -55,7 +55,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "silent.wav": (lambda p: soundfile.write(p, np.zeros(16_000), 16_000), "silence"),
     "short.wav": (lambda p: soundfile.write(p, tone(0.02), 16_000), "shorter than 0.1 s"),
     "speech.m4a": (lambda p: p.write_bytes(b"\0\0\0\x18ftypM4A "), "convert it"),
-}  # fmt: skip
+}
 UNUSUAL: dict[str, Callable[[Path], object]] = {
     "192khz.wav": lambda p: soundfile.write(p, tone(1.0, 192_000), 192_000),
     "8bit.wav": lambda p: soundfile.write(p, tone(1.0), 16_000, subtype="PCM_U8"),
@@ -108,10 +108,15 @@ def test_a_run_trains_on_the_rest_of_a_damaged_folder_and_lists_what_it_left_out
         soundfile.write(folder / f"good-{k}.wav", tone(0.5, seed=k), 16_000)
     out = folder.parent / "run"
     settings = (
-        f"suite.data=folder:{folder}", "budget.steps=3", "suite.models=eco", "suite.controls=",
-        "train.crop_seconds=4", "evaluate.tasks=effective_rank",
-        "protocol.idle_seconds=0.2", "protocol.quiet_wait_seconds=0",
-    )  # fmt: skip
+        f"suite.data=folder:{folder}",
+        "budget.steps=3",
+        "suite.models=eco",
+        "suite.controls=",
+        "train.crop_seconds=4",
+        "evaluate.tasks=effective_rank",
+        "protocol.idle_seconds=0.2",
+        "protocol.quiet_wait_seconds=0",
+    )
     options = [part for text in settings for part in ("-o", text)]
     command = [sys.executable, "-m", "greenbench", "run", "--out", str(out), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400)

@@ -65,7 +65,10 @@ def test_a_budget_in_grams_counts_each_joule_at_the_intensity_of_its_hour() -> N
     grams = first_j * 1e-4 + (spent["joules"] - first_j) * 3e-4
     assert spent["grams_co2e"] == pytest.approx(grams)
     again = Ledger(
-        BudgetSection(grams_co2e=1.0), clock=machine.clock, live=machine.joules, grams_per_joule=1e-4,
+        BudgetSection(grams_co2e=1.0),
+        clock=machine.clock,
+        live=machine.joules,
+        grams_per_joule=1e-4,
         carried=ledger.state(),
-    )  # fmt: skip
+    )
     assert again.spent()["grams_co2e"] == pytest.approx(grams)

@@ -15,7 +15,10 @@ def written(path: Path, text: str) -> Path:
 
 
 def test_an_entry_knows_its_limit_direction_scope_and_line(tmp_path: Path) -> None:
-    gate = load_budgets(written(tmp_path, """
+    gate = load_budgets(
+        written(
+            tmp_path,
+            """
 [gate]
 undecidable = "fail"
 
@@ -30,7 +33,9 @@ min_runs = 5
 metric = "audio_s_per_s"
 floor = 100
 severity = "warn"
-"""))  # fmt: skip
+""",
+        )
+    )
     energy, speed = gate.budgets
     assert (energy.kind, energy.limit, energy.sign, energy.line) == ("max_increase", 0.05, 1, 5)
     assert energy.covers("quickstart", "eco", "tiny")

@@ -99,10 +99,13 @@ def test_an_exact_failure_names_old_new_and_limit() -> None:
 @pytest.mark.parametrize(
     ("values", "verdict"),
     [
-        ([900.0, 910, 905], PASS), ([1100.0, 1110, 1105], FAIL), ([980.0, 1030, 960], UNDECIDABLE), ([999.0], PASS),
+        ([900.0, 910, 905], PASS),
+        ([1100.0, 1110, 1105], FAIL),
+        ([980.0, 1030, 960], UNDECIDABLE),
+        ([999.0], PASS),
         ([1001.0], FAIL),
     ],
-)  # fmt: skip
+)
 def test_a_ceiling_is_held_against_the_mean_with_its_interval(values: list[float], verdict: str) -> None:
     assert decide(Budget("energy_budgeted_j", ceiling=1000), "s", dict(enumerate(values)), None).verdict == verdict
 

@@ -22,11 +22,23 @@ from greenbench.check.printers import (
 
 def entry(verdict: str, metric: str = "energy_budgeted_j", **changes: Any) -> dict[str, Any]:
     values = {
-        "metric": metric, "scope": "quickstart/eco (tiny)", "kind": "max_increase", "limit": 0.05, "value": 1234.5,
+        "metric": metric,
+        "scope": "quickstart/eco (tiny)",
+        "kind": "max_increase",
+        "limit": 0.05,
+        "value": 1234.5,
         "baseline": 1000.0,
-        "verdict": verdict, "reason": "1.00 kJ → 1.23 kJ (+23.4%)", "severity": "fail", "runs": 5, "baseline_runs": 5,
-        "increase": 0.234, "increase_high": None, "p": 0.008, "more_runs": None, "line": 7,
-    }  # fmt: skip
+        "verdict": verdict,
+        "reason": "1.00 kJ → 1.23 kJ (+23.4%)",
+        "severity": "fail",
+        "runs": 5,
+        "baseline_runs": 5,
+        "increase": 0.234,
+        "increase_high": None,
+        "p": 0.008,
+        "more_runs": None,
+        "line": 7,
+    }
     return values | changes
 
 

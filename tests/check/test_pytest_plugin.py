@@ -25,13 +25,33 @@ def run_tests(folder: Path, text: str, *options: str, environment: dict[str, str
     import os
 
     (folder / "test_it.py").write_text(SPIN + text)
-    command = [sys.executable, "-m", "pytest", "-p", "greenbench.pytest_plugin", "-p", "no:cacheprovider", "-rs", "-v",
-               "-c", os.devnull, "--rootdir", str(folder), *options, "test_it.py"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "greenbench.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        "-rs",
+        "-v",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(folder),
+        *options,
+        "test_it.py",
+    ]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
         env={**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **(environment or {})},
-    )  # fmt: skip
+    )
     return done.stdout + done.stderr
 
 
@@ -44,7 +64,9 @@ def recording(tmp_path: Path) -> Path:
 
 
 def test_a_measured_test_passes_under_its_budget_and_fails_above_it(tmp_path: Path, recording: Path) -> None:
-    out = run_tests(tmp_path, """
+    out = run_tests(
+        tmp_path,
+        """
 @pytest.mark.energy_budget(joules=1000)
 def test_under(energy):
     spin()
@@ -53,7 +75,10 @@ def test_under(energy):
 @pytest.mark.energy_budget(joules=5)
 def test_over():
     spin()
-""", "--energy-sources", f"replay:{recording}")  # fmt: skip
+""",
+        "--energy-sources",
+        f"replay:{recording}",
+    )
     assert "test_it.py::test_under PASSED" in out
     assert "test_it.py::test_over FAILED" in out
     assert "(measured) exceeds the budget of 5.00 J" in out
@@ -75,17 +100,24 @@ def test_model():
 
 
 def test_without_any_source_a_joule_budget_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    out = run_tests(tmp_path, """
+    out = run_tests(
+        tmp_path,
+        """
 @pytest.mark.energy_budget(joules=1)
 def test_none(energy):
     spin()
-""", "--energy-sources", "none")  # fmt: skip
+""",
+        "--energy-sources",
+        "none",
+    )
     assert "no power source is readable here" in out
     assert "1 skipped" in out
 
 
 def test_flops_and_memory_are_limited_without_a_sensor(tmp_path: Path) -> None:
-    out = run_tests(tmp_path, """
+    out = run_tests(
+        tmp_path,
+        """
 @pytest.mark.energy_budget(flops=2000)
 def test_flops_fit():
     import torch
@@ -103,7 +135,10 @@ def test_memory_exceeds():
 @pytest.mark.energy_budget(peak_memory=200 * 2**20)
 def test_memory_fits():
     block = bytearray(60 * 2**20)
-""", "--energy-sources", "none")  # fmt: skip
+""",
+        "--energy-sources",
+        "none",
+    )
     for name, verdict in (
         ("flops_fit", "PASSED"),
         ("flops_exceed", "FAILED"),
@@ -114,30 +149,42 @@ def test_memory_fits():
 
 
 def test_a_wrong_marker_is_an_error_that_names_what_is_allowed(tmp_path: Path) -> None:
-    out = run_tests(tmp_path, """
+    out = run_tests(
+        tmp_path,
+        """
 @pytest.mark.energy_budget(jouls=5)
 def test_typo():
     pass
-""")  # fmt: skip
+""",
+    )
     assert "energy_budget takes joules, flops, peak_memory, allow_modelled by name, found jouls" in out
 
 
 def test_a_failing_test_keeps_its_own_error(tmp_path: Path, recording: Path) -> None:
-    out = run_tests(tmp_path, """
+    out = run_tests(
+        tmp_path,
+        """
 @pytest.mark.energy_budget(joules=1e-9)
 def test_fails():
     assert 1 == 2
-""", "--energy-sources", f"replay:{recording}")  # fmt: skip
+""",
+        "--energy-sources",
+        f"replay:{recording}",
+    )
     assert "assert 1 == 2" in out
     assert "exceeds" not in out
 
 
 def test_xdist_workers_that_share_the_sensors_are_refused(tmp_path: Path) -> None:
-    out = run_tests(tmp_path, """
+    out = run_tests(
+        tmp_path,
+        """
 @pytest.mark.energy_budget(joules=1)
 def test_shared():
     spin()
-""", environment={"PYTEST_XDIST_WORKER": "gw0", "PYTEST_XDIST_WORKER_COUNT": "2"})  # fmt: skip
+""",
+        environment={"PYTEST_XDIST_WORKER": "gw0", "PYTEST_XDIST_WORKER_COUNT": "2"},
+    )
     assert "2 xdist workers share this machine's power sensors" in out
     assert "1 failed" in out
 

@@ -150,9 +150,15 @@ def rows(corpus: Corpus, *, without: tuple[str, ...] = ()) -> dict[str, list[Utt
 
 
 LAYOUTS = [
-    (librispeech, ()), (common_voice, ()), (voxpopuli, ()), (nemo, ()), (audiofolder, ()), (own_manifest, ()),
-    (fleurs, ("speaker",)), (fairseq, ("speaker", "language")),
-]  # fmt: skip
+    (librispeech, ()),
+    (common_voice, ()),
+    (voxpopuli, ()),
+    (nemo, ()),
+    (audiofolder, ()),
+    (own_manifest, ()),
+    (fleurs, ("speaker",)),
+    (fairseq, ("speaker", "language")),
+]
 
 
 @pytest.mark.parametrize(("build", "without"), LAYOUTS, ids=lambda value: getattr(value, "__name__", ""))
@@ -246,8 +252,11 @@ def test_trans_txt_gives_the_texts_at_any_depth_and_no_audio_is_lost(depth: int,
 
 def test_audio_beside_librispeech_is_pretrained_on_without_a_text(tmp_path: Path) -> None:
     data = librispeech(tmp_path / "speech")
-    extra = ["LibriSpeech/train-clean/84/121123/84-121123-0007.flac", "LibriSpeech/train-clean/84/9/84-9-0000.flac",
-             "stray.wav"]  # fmt: skip
+    extra = [
+        "LibriSpeech/train-clean/84/121123/84-121123-0007.flac",
+        "LibriSpeech/train-clean/84/9/84-9-0000.flac",
+        "stray.wav",
+    ]
     for name in extra:
         write(tmp_path / "speech" / name, 1.0, name)
     (tmp_path / "speech" / "old.m4a").write_bytes(b"\0")

@@ -65,16 +65,21 @@ def test_valid_tests_only_where_there_is_no_test() -> None:
     assert [u.id for u in assign_splits(items, ["train", "valid", "train", "train"])["test"]] == ["u1"]
     splits = assign_splits(items, ["train", "valid", "test", None])
     assert {name: [u.id for u in part] for name, part in splits.items()} == {
-        "pretrain": ["u0", "u3"], "train": ["u0"], "valid": ["u1"], "test": ["u2"],
-    }  # fmt: skip
+        "pretrain": ["u0", "u3"],
+        "train": ["u0"],
+        "valid": ["u1"],
+        "test": ["u2"],
+    }
 
 
 def test_a_pretraining_part_of_its_own_stays_alone() -> None:
     items = [utterance(f"u{i}", f"t{i}") for i in range(3)]
     splits = assign_splits(items, ["pretrain", "train", "test"])
     assert {name: [u.id for u in part] for name, part in splits.items()} == {
-        "pretrain": ["u0"], "train": ["u1"], "test": ["u2"],
-    }  # fmt: skip
+        "pretrain": ["u0"],
+        "train": ["u1"],
+        "test": ["u2"],
+    }
 
 
 def test_audio_without_labels_is_pretrained_on() -> None:

@@ -39,8 +39,12 @@ def test_every_language_is_read_by_its_own_rules(backend: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_utterances_are_grouped_by_language(backend: str) -> None:
-    items = [utterance("a", "see", "en"), utterance("b", "tag", "de"), utterance("c", None, "en"),
-             utterance("d", "see", None)]  # fmt: skip
+    items = [
+        utterance("a", "see", "en"),
+        utterance("b", "tag", "de"),
+        utterance("c", None, "en"),
+        utterance("d", "see", None),
+    ]
     assert set(phones_by_id(items, backend=backend)) == {"a", "b"}
 
 

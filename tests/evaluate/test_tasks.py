@@ -121,7 +121,7 @@ def test_shuffled_labels_reach_chance_on_the_embedded_corpus() -> None:
     settings = EvaluateSection(tasks=("phones", *CLASSIFIED), shuffled=True)
     result = evaluate(
         model, corpus, stores, lambda wave: features.normalise(extract(wave, LOGMEL_80)), settings, seed=0
-    )  # fmt: skip
+    )
     for name, entry in result.tasks["shuffled"]["tasks"].items():
         assert entry["at_chance"], (name, entry)
         assert entry["answers"] >= 100

@@ -29,9 +29,11 @@ from tests.evaluate.conftest import TinyTrunk, ToyCorpus
 
 def transfer(model, toy: ToyCorpus, *, strategies=tuple(STRATEGIES), budget=None, tasks=("phones",), **keywords):
     settings = EvaluateSection(
-        tasks=("effective_rank",), transfer=strategies, transfer_tasks=tasks,
+        tasks=("effective_rank",),
+        transfer=strategies,
+        transfer_tasks=tasks,
         transfer_budget=budget or BudgetSection(steps=25),
-    )  # fmt: skip
+    )
     result = evaluate(model, toy, toy.stores, toy.featurize, settings, seed=0, **keywords)
     return {r["strategy"]: r for r in result.tasks["transfer"]["results"] if r["task"] == tasks[0]}, result
 
@@ -114,7 +116,7 @@ def test_a_meter_books_joules_and_a_budget_of_joules_ends_the_adaptation(toy: To
     drawn = iter(range(1_000_000))
     rows, _ = transfer(
         trunk, toy, strategies=("full", "frozen"), budget=BudgetSection(joules=60.0), joules=lambda: float(next(drawn))
-    )  # fmt: skip
+    )
     for row in rows.values():
         assert row["budget_kind"] == "joules"
         assert 30 < row["energy_j"] <= 70
@@ -153,9 +155,7 @@ def test_every_strategy_learns_text_from_a_folder_without_alignments(toy: ToyCor
     pytest.importorskip("peft")
     bare = replace(toy, splits={k: tuple(replace(u, phones=None) for u in v) for k, v in toy.splits.items()})
     torch.manual_seed(0)
-    rows, result = transfer(
-        TinyTrunk(width=32, depth=2), bare, tasks=("characters",), budget=BudgetSection(steps=250)
-    )  # fmt: skip
+    rows, result = transfer(TinyTrunk(width=32, depth=2), bare, tasks=("characters",), budget=BudgetSection(steps=250))
     assert set(rows) == set(STRATEGIES)
     for name, row in rows.items():
         assert row["metric"] == "characters_cer_pct"
@@ -174,9 +174,15 @@ def test_phones_give_way_to_text_where_there_are_no_alignments(toy: ToyCorpus, t
 
 def test_the_loss_of_text_does_not_see_the_silence_behind_shorter_utterances(toy: ToyCorpus, trunk: TinyTrunk) -> None:
     context = Context(
-        trunk, Side(toy.split("train"), toy.stores["train"]), Side(toy.split("test"), toy.stores["test"]),
-        toy.featurize, 0, torch.device("cpu"), 600.0, 600.0,
-    )  # fmt: skip
+        trunk,
+        Side(toy.split("train"), toy.stores["train"]),
+        Side(toy.split("test"), toy.stores["test"]),
+        toy.featurize,
+        0,
+        torch.device("cpu"),
+        600.0,
+        600.0,
+    )
     task = CharactersTask(context)
     assert sorted(p for group in task.groups for p in group.positions) == list(range(len(task.audio)))
     for group in task.groups:

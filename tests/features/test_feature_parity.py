@@ -51,10 +51,18 @@ def oracle(samples: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     filters = kaldi_filters(spec) if spec.mel_scale == "kaldi" else slaney_filters(spec)
     window = audio_utils.window_function(spec.window_samples, spec.window, periodic=spec.periodic)
     power = audio_utils.spectrogram(
-        samples * spec.scale, window, frame_length=spec.window_samples, hop_length=spec.hop_samples,
-        fft_length=spec.n_fft, power=2.0, center=False, preemphasis=spec.preemphasis or None,
-        remove_dc_offset=spec.remove_dc, mel_filters=filters, mel_floor=max(spec.log_floor, 1e-30),
-    )  # fmt: skip
+        samples * spec.scale,
+        window,
+        frame_length=spec.window_samples,
+        hop_length=spec.hop_samples,
+        fft_length=spec.n_fft,
+        power=2.0,
+        center=False,
+        preemphasis=spec.preemphasis or None,
+        remove_dc_offset=spec.remove_dc,
+        mel_filters=filters,
+        mel_floor=max(spec.log_floor, 1e-30),
+    )
     return np.log(power.T + spec.log_offset)
 
 
@@ -63,9 +71,15 @@ def kaldi_filters(spec: FeatureSpec) -> np.ndarray:
     from transformers import audio_utils
 
     filters = audio_utils.mel_filter_bank(
-        num_frequency_bins=257, num_mel_filters=spec.n_mels, min_frequency=spec.f_min, max_frequency=spec.f_max,
-        sampling_rate=16_000, norm=None, mel_scale="kaldi", triangularize_in_mel_space=True,
-    )  # fmt: skip
+        num_frequency_bins=257,
+        num_mel_filters=spec.n_mels,
+        min_frequency=spec.f_min,
+        max_frequency=spec.f_max,
+        sampling_rate=16_000,
+        norm=None,
+        mel_scale="kaldi",
+        triangularize_in_mel_space=True,
+    )
     return np.pad(filters[:256], ((0, 1), (0, 0)))
 
 
@@ -74,9 +88,14 @@ def slaney_filters(spec: FeatureSpec, norm: str | None = None) -> np.ndarray:
     from transformers import audio_utils
 
     return audio_utils.mel_filter_bank(
-        num_frequency_bins=spec.n_fft // 2 + 1, num_mel_filters=spec.n_mels, min_frequency=spec.f_min,
-        max_frequency=spec.f_max, sampling_rate=16_000, norm=norm, mel_scale="slaney",
-    )  # fmt: skip
+        num_frequency_bins=spec.n_fft // 2 + 1,
+        num_mel_filters=spec.n_mels,
+        min_frequency=spec.f_min,
+        max_frequency=spec.f_max,
+        sampling_rate=16_000,
+        norm=norm,
+        mel_scale="slaney",
+    )
 
 
 @pytest.mark.parametrize("spec", [LOGMEL_80, KALDI_FBANK_40, dataclasses.replace(KALDI_FBANK_40, n_mels=80)])

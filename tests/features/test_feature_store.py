@@ -109,9 +109,13 @@ def test_without_a_meter_the_joules_are_absent(store: WaveformStore, cache: Path
 def test_a_cost_counts_only_under_the_circumstances_it_was_measured_in(store: WaveformStore, cache: Path) -> None:
     """Without joules on record, or on another machine, the features are computed again; the frames stay one file."""
     asked = [
-        ({"machine": "a"}, None, False), ({"machine": "a"}, None, True), ({"machine": "b"}, None, False),
-        ({"machine": "a"}, 5.0, False), ({"machine": "a"}, 7.0, True), ({"machine": "b"}, None, True),
-    ]  # fmt: skip
+        ({"machine": "a"}, None, False),
+        ({"machine": "a"}, None, True),
+        ({"machine": "b"}, None, False),
+        ({"machine": "a"}, 5.0, False),
+        ({"machine": "a"}, 7.0, True),
+        ({"machine": "b"}, None, True),
+    ]
     for circumstances, step_j, reused in asked:
         readings = itertools.count(0.0, step_j or 1.0)
         energy_j = None if step_j is None else lambda readings=readings: next(readings)

@@ -15,9 +15,18 @@ from greenbench.metering.command import measure_command, parse_budget, print_tab
 
 PYTHON = sys.executable
 KEYS = {
-    "exit_code", "duration_s", "energy_j", "energy_low_j", "energy_high_j", "energy_source", "devices",
-    "peak_memory_bytes", "co2e_g", "warnings", "stopped_by_budget",
-}  # fmt: skip
+    "exit_code",
+    "duration_s",
+    "energy_j",
+    "energy_low_j",
+    "energy_high_j",
+    "energy_source",
+    "devices",
+    "peak_memory_bytes",
+    "co2e_g",
+    "warnings",
+    "stopped_by_budget",
+}
 DEVICE_KEYS = {"name", "kind", "source", "energy_j", "counter_j", "integral_j", "samples", "warnings"}
 BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < 0.5: pass\n"
 

@@ -65,9 +65,18 @@ def greenbench(*options: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_part_of_the_emissions_is_in_the_json_and_in_the_table(grid_csv: Path) -> None:
     done = greenbench(
-        "--json", "--hourly-csv", str(grid_csv), "--pue", "1.5", "--embodied", "rack-server", "--sci-unit", "request",
-        "--sci-units", "10",
-    )  # fmt: skip
+        "--json",
+        "--hourly-csv",
+        str(grid_csv),
+        "--pue",
+        "1.5",
+        "--embodied",
+        "rack-server",
+        "--sci-unit",
+        "request",
+        "--sci-units",
+        "10",
+    )
     found = json.loads(done.stdout)
     grams = found["energy_j"] / 36_000
     assert found["co2e_g"] == pytest.approx(grams)

@@ -30,9 +30,13 @@ def _counted(call: object) -> bool:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.integers(1, 3), st.integers(1, 4), st.integers(1, 70), st.sampled_from([8, 24, 48]), st.integers(0, 9),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(1, 70),
+    st.sampled_from([8, 24, 48]),
+    st.integers(0, 9),
     st.sampled_from([None, 0.3]),
-)  # fmt: skip
+)
 def test_plain_products_give_the_fused_kernels_values_and_gradients(b, h, t, d, seed, scale):
     low = _inputs((b, h, t, d), torch.bfloat16, seed)
     exact = [x.detach().float().requires_grad_() for x in low]

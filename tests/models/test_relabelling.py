@@ -85,9 +85,16 @@ def test_batched_labels_are_those_of_one_utterance_at_a_time(name: str) -> None:
     data = Speech(model, [16_000, 40_320, 16_000, 700, 25_000, 40_400, 20_160])
     with torch.no_grad():
         labels, _ = relabel(
-            model, data, k=7, fit_seconds=4.0, hop_samples=320, seed=5, device=CPU, progress=lambda *_: None,
+            model,
+            data,
+            k=7,
+            fit_seconds=4.0,
+            hop_samples=320,
+            seed=5,
+            device=CPU,
+            progress=lambda *_: None,
             flops_of_pass=lambda *_: 0.0,
-        )  # fmt: skip
+        )
 
         def alone(index: int) -> np.ndarray:
             samples = data.num_samples[index] // 640 * 640

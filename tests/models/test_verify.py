@@ -31,16 +31,21 @@ class Sound(Upstream):
         return num_samples // 320 * 320 * 8
 """
 FAULTS = {
-    "hidden states": ["return [s[:, ::2] for s in super().hidden_states(batch)]", "return []",
-                      "return [s[0] for s in super().hidden_states(batch)]",
-                      "return [s / 0 for s in super().hidden_states(batch)]"],
-    "loss": ["return super().loss(batch, info)[0] * float('nan'), {}",
-             "return self.hidden_states(batch)[0].square().mean(0), {}",
-             "return super().loss(batch, info)[0].detach(), {}",
-             "import random; return super().loss(batch, info)[0] + random.random(), {}",
-             "raise KeyError('spam')"],
+    "hidden states": [
+        "return [s[:, ::2] for s in super().hidden_states(batch)]",
+        "return []",
+        "return [s[0] for s in super().hidden_states(batch)]",
+        "return [s / 0 for s in super().hidden_states(batch)]",
+    ],
+    "loss": [
+        "return super().loss(batch, info)[0] * float('nan'), {}",
+        "return self.hidden_states(batch)[0].square().mean(0), {}",
+        "return super().loss(batch, info)[0].detach(), {}",
+        "import random; return super().loss(batch, info)[0] + random.random(), {}",
+        "raise KeyError('spam')",
+    ],
     "gradients": ["return self.layer.bias.square().mean() + 0 * super().loss(batch, info)[0], {}"],
-}  # fmt: skip
+}
 CASES = [(name, body) for name, bodies in FAULTS.items() for body in bodies]
 
 
@@ -60,8 +65,13 @@ def results(target: str) -> dict[str, bool | None]:
 
 def test_a_sound_model_passes(tmp_path: Path) -> None:
     assert results(own(tmp_path)) == {
-        "hidden states": True, "targets": None, "loss": True, "gradients": True, "FLOPs": True, "state_dict": True,
-    }  # fmt: skip
+        "hidden states": True,
+        "targets": None,
+        "loss": True,
+        "gradients": True,
+        "FLOPs": True,
+        "state_dict": True,
+    }
 
 
 @pytest.mark.parametrize(("name", "body"), CASES)

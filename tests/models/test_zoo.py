@@ -22,9 +22,18 @@ from greenbench.models.registry import build
 
 SPEECH = Path(os.environ.get("GREENBENCH_TEST_SPEECH", Path(__file__).resolve().parents[3] / "shared" / "speech"))
 TRAINS = [
-    "wavlm", "data2vec", "best-rq", "wav2vec2", "cpc", "distilhubert", "fnet", "summarymixing", "essl", "mhubert",
+    "wavlm",
+    "data2vec",
+    "best-rq",
+    "wav2vec2",
+    "cpc",
+    "distilhubert",
+    "fnet",
+    "summarymixing",
+    "essl",
+    "mhubert",
     "xlsr",
-]  # fmt: skip
+]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -193,8 +202,15 @@ def tiny_folder(folder: Path) -> Path:
     from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
 
     torch.manual_seed(7)
-    config = HubertConfig(hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=96,
-                          conv_dim=(32,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4)  # fmt: skip
+    config = HubertConfig(
+        hidden_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=96,
+        conv_dim=(32,) * 7,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+    )
     HubertModel(config).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(folder)
     return folder

@@ -15,17 +15,40 @@ from greenbench.models.techniques import GROUPS, TECHNIQUES
 CARDS = {name: load_card(name) for name in card_names()}
 FIGURES = [(name, figure) for name, card in CARDS.items() for figure in card.published]
 UNITS = {
-    "params_m": "M", "gmac_per_s": "GMAC/s", "superb_macs_g": "GMAC", "gpu_h": "GPU-h", "wall_h": "h", "n_gpu": "GPU",
-    "audio_h_processed": "h", "pretrain_data_h": "h", "n_languages": "languages", "superb_pr_per_pct": "%",
-    "superb_asr_wer_pct": "%", "superb_ks_acc_pct": "%", "superb_sid_acc_pct": "%", "pretrain_flops_counted": "FLOP",
+    "params_m": "M",
+    "gmac_per_s": "GMAC/s",
+    "superb_macs_g": "GMAC",
+    "gpu_h": "GPU-h",
+    "wall_h": "h",
+    "n_gpu": "GPU",
+    "audio_h_processed": "h",
+    "pretrain_data_h": "h",
+    "n_languages": "languages",
+    "superb_pr_per_pct": "%",
+    "superb_asr_wer_pct": "%",
+    "superb_ks_acc_pct": "%",
+    "superb_sid_acc_pct": "%",
+    "pretrain_flops_counted": "FLOP",
     "pretrain_flops_time_based": "FLOP",
-}  # fmt: skip
+}
 LOCATOR = re.compile(r"https?://[\w.-]+\.\w+/\S{4,}|\barXiv:\d{4}\.\d{4,5}\b|\bdoi:10\.\d{4,}/\S+")
 """What a reader can look up: a page of a site (not the site), an arXiv id or a DOI."""
 TRAINED_HERE = {
-    "eco", "melhubert", "essl", "hubert", "wavlm", "data2vec", "best-rq", "wav2vec2", "cpc", "distilhubert", "fnet",
-    "summarymixing", "mhubert", "xlsr",
-}  # fmt: skip
+    "eco",
+    "melhubert",
+    "essl",
+    "hubert",
+    "wavlm",
+    "data2vec",
+    "best-rq",
+    "wav2vec2",
+    "cpc",
+    "distilhubert",
+    "fnet",
+    "summarymixing",
+    "mhubert",
+    "xlsr",
+}
 
 
 def test_every_family_of_the_field_has_a_card() -> None:

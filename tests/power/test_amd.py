@@ -77,9 +77,12 @@ def test_what_a_manifest_says_about_a_card_is_read(cards):
     source.close()
     details = {key: info.details[key] for key in ("name", "driver", "power_limit_w", "pci_bus_id", "uuid")}
     assert details == {
-        "name": "AMD Instinct MI250X", "driver": "6.10.5", "power_limit_w": 560.0, "pci_bus_id": "0000:c1:00.0",
+        "name": "AMD Instinct MI250X",
+        "driver": "6.10.5",
+        "power_limit_w": 560.0,
+        "pci_bus_id": "0000:c1:00.0",
         "uuid": "uuid-0x00aa11",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(

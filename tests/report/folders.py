@@ -88,8 +88,15 @@ def write_trial(path: Path, arm: Arm, seed: int, **o: Any) -> Path:
 def _spans(arm: Arm, budget_s: float) -> list[tuple[str, float, float]]:
     spans, now = [], 0.0
     trained = 0.0 if arm.control else max(1.0, budget_s - 1.5 - arm.targets_s)
-    lengths = [("idle", 2.0), ("setup", 3.0), ("features", 1.5), ("targets", arm.targets_s), ("pretrain", trained),
-               ("checkpoint", 0.4), ("evaluate", 14.0)]  # fmt: skip
+    lengths = [
+        ("idle", 2.0),
+        ("setup", 3.0),
+        ("features", 1.5),
+        ("targets", arm.targets_s),
+        ("pretrain", trained),
+        ("checkpoint", 0.4),
+        ("evaluate", 14.0),
+    ]
     for phase, length in lengths:
         if length:
             spans.append((phase, now, now + length))
@@ -117,9 +124,17 @@ def _metrics(path: Path, arm: Arm, rng: random.Random, o: dict[str, Any], span: 
         loss = 6.2 * (0.35 + 0.65 * math.exp(-3.5 * fraction * arm.speed / 60)) + rng.gauss(0, 0.05)
         joules = t * arm.watts
         journal.write(
-            t_mono_ns=T0_NS + round((begin + t) * 1e9), step=step, audio_s=t * arm.speed, loss=loss,
-            lr=1e-3 * (1 - fraction), spent=t, fraction=fraction, seconds=t, joules=joules, grams=joules / 3.6e6 * 56,
-        )  # fmt: skip
+            t_mono_ns=T0_NS + round((begin + t) * 1e9),
+            step=step,
+            audio_s=t * arm.speed,
+            loss=loss,
+            lr=1e-3 * (1 - fraction),
+            spent=t,
+            fraction=fraction,
+            seconds=t,
+            joules=joules,
+            grams=joules / 3.6e6 * 56,
+        )
     journal.close()
 
 
@@ -145,10 +160,20 @@ def _power(path: Path, arm: Arm, spans: list[tuple[str, float, float]], rng: ran
             energy[name] += watts * share / o["hz"]
             now = T0_NS + round(t * 1e9)
             writer.sample(
-                Sample(now, now + 1000, name, "replay", o["kind"], power_w=watts * share, energy_j=energy[name],
-                       power_low_w=watts * share * 0.6, power_high_w=watts * share * 1.4,
-                       energy_low_j=energy[name] * 0.6, energy_high_j=energy[name] * 1.4)
-            )  # fmt: skip
+                Sample(
+                    now,
+                    now + 1000,
+                    name,
+                    "replay",
+                    o["kind"],
+                    power_w=watts * share,
+                    energy_j=energy[name],
+                    power_low_w=watts * share * 0.6,
+                    power_high_w=watts * share * 1.4,
+                    energy_low_j=energy[name] * 0.6,
+                    energy_high_j=energy[name] * 1.4,
+                )
+            )
         t += 1 / o["hz"]
         if len(writer._lines) > 400:
             writer.flush()
@@ -157,20 +182,41 @@ def _power(path: Path, arm: Arm, spans: list[tuple[str, float, float]], rng: ran
 
 def _manifest(arm: Arm, seed: int, o: dict[str, Any]) -> dict[str, Any]:
     return {
-        "schema_version": SCHEMA_VERSION, "suite": o["suite"], "label": arm.label, "card": arm.label.rpartition(":")[2],
-        "family": arm.family, "size": "tiny", "seed": seed, "control": arm.control,
+        "schema_version": SCHEMA_VERSION,
+        "suite": o["suite"],
+        "label": arm.label,
+        "card": arm.label.rpartition(":")[2],
+        "family": arm.family,
+        "size": "tiny",
+        "seed": seed,
+        "control": arm.control,
         "argv": ["greenbench", "run", o["suite"], "--seeds", "5"],
         "config": {"suite": {"name": o["suite"], "baseline": "melhubert"}, "budget": {"seconds": o["budget_s"]}},
-        "config_hash": "c0ffee12", "git": {"commit": "0123456789abcdef0123", "dirty": False},
+        "config_hash": "c0ffee12",
+        "git": {"commit": "0123456789abcdef0123", "dirty": False},
         "packages": {"torch": "2.13.0", "greenbench": "0.1.0", "codecarbon": "3.3.2"},
-        "host": {"hostname": "bench-1", "cpu": o["cpu"], "cores": 8, "memory_bytes": 16 * 2**30, "os": "Linux 6.1",
-                 "boot_id": "b00t"},
-        "gpu": list(o["gpu"]), "device": "cuda" if o["gpu"] else "cpu", "dtype": "float32",
+        "host": {
+            "hostname": "bench-1",
+            "cpu": o["cpu"],
+            "cores": 8,
+            "memory_bytes": 16 * 2**30,
+            "os": "Linux 6.1",
+            "boot_id": "b00t",
+        },
+        "gpu": list(o["gpu"]),
+        "device": "cuda" if o["gpu"] else "cpu",
+        "dtype": "float32",
         "data": {"spec": "mini", "fingerprint": "f1d0feed", "hours": 1.02},
-        "carbon": {"g_per_kwh": 56.0, "low_g_per_kwh": 40.0, "high_g_per_kwh": 80.0, "region": "FRA",
-                   "source": "CodeCarbon 3.3.2, global_energy_mix.json", "date": "2024"},
+        "carbon": {
+            "g_per_kwh": 56.0,
+            "low_g_per_kwh": 40.0,
+            "high_g_per_kwh": 80.0,
+            "region": "FRA",
+            "source": "CodeCarbon 3.3.2, global_energy_mix.json",
+            "date": "2024",
+        },
         "created": "2026-11-23T11:00:00Z",
-    }  # fmt: skip
+    }
 
 
 def _result(
@@ -191,42 +237,105 @@ def _result(
         budgeted_j += energy if counted else 0.0
         budgeted_s += (end - begin) if counted else 0.0
         total_j += energy if phase != "idle" else 0.0
-        phases.append({"phase": phase, "begin_s": begin, "duration_s": end - begin, "energy_j": energy,
-                       "energy_low_j": energy * low, "energy_high_j": energy * high, "kind": o["kind"],
-                       "mean_power_w": level * noise, "budgeted": counted, "session": 0})  # fmt: skip
+        phases.append(
+            {
+                "phase": phase,
+                "begin_s": begin,
+                "duration_s": end - begin,
+                "energy_j": energy,
+                "energy_low_j": energy * low,
+                "energy_high_j": energy * high,
+                "kind": o["kind"],
+                "mean_power_w": level * noise,
+                "budgeted": counted,
+                "session": 0,
+            }
+        )
     per = arm.per * (1 + rng.gauss(0, 0.02))
     wall = spans[-1][2]
     row: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION, "suite": o["suite"], "model": arm.label, "family": arm.family, "size": "tiny",
-        "seed": seed, "control": arm.control, "status": "ok", "valid": True, "resumed": 0,
-        "device": "cuda" if o["gpu"] else "cpu", "dtype": "float32", "flops_method": "torch",
-        "energy_source": o["kind"], "data": "mini", "data_fingerprint": "f1d0feed", "run_dir": str(path.name),
-        "budget_kind": "seconds", "budget_limit": o["budget_s"], "wall_s": wall,
-        "carbon_source": "CodeCarbon 3.3.2", "carbon_intensity_g_per_kwh": 56.0, "pue": 1.0, "idle_power_w": 11.0,
-        "energy_total_j": total_j, "phones_per_pct": per, "phones_recurrent_per_pct": per * 0.7,
-        "phones_frame_error_pct": per * 0.8, "speaker_error_pct": per * 0.3, "effective_rank": 40.0,
-    }  # fmt: skip
+        "schema_version": SCHEMA_VERSION,
+        "suite": o["suite"],
+        "model": arm.label,
+        "family": arm.family,
+        "size": "tiny",
+        "seed": seed,
+        "control": arm.control,
+        "status": "ok",
+        "valid": True,
+        "resumed": 0,
+        "device": "cuda" if o["gpu"] else "cpu",
+        "dtype": "float32",
+        "flops_method": "torch",
+        "energy_source": o["kind"],
+        "data": "mini",
+        "data_fingerprint": "f1d0feed",
+        "run_dir": str(path.name),
+        "budget_kind": "seconds",
+        "budget_limit": o["budget_s"],
+        "wall_s": wall,
+        "carbon_source": "CodeCarbon 3.3.2",
+        "carbon_intensity_g_per_kwh": 56.0,
+        "pue": 1.0,
+        "idle_power_w": 11.0,
+        "energy_total_j": total_j,
+        "phones_per_pct": per,
+        "phones_recurrent_per_pct": per * 0.7,
+        "phones_frame_error_pct": per * 0.8,
+        "speaker_error_pct": per * 0.3,
+        "effective_rank": 40.0,
+    }
     if o["gpu"]:
         row["gpu"] = o["gpu"][0]["name"]
     if not arm.control:
         trained = budgeted_s - 1.5 - arm.targets_s
         row |= {
-            "budget_spent": budgeted_s, "budget_overshoot_pct": (budgeted_s / o["budget_s"] - 1) * 100,
-            "steps": int(trained * 20), "audio_h": trained * arm.speed / 3600, "params": arm.params,
-            "pretrain_flops": trained * arm.speed * arm.flops_per_audio_s, "audio_s_per_s": arm.speed * noise,
-            "flops_train_per_audio_s": arm.flops_per_audio_s, "flops_forward_per_audio_s": arm.flops_per_audio_s / 3,
-            "peak_memory_bytes": arm.memory, "pretrain_s": trained, "energy_budgeted_j": budgeted_j,
-            "energy_uncertainty_j": budgeted_j * (high - low) / 2, "mean_power_w": arm.watts * noise,
-            "co2e_g": budgeted_j / 3.6e6 * 56, "co2e_low_g": budgeted_j / 3.6e6 * 40,
+            "budget_spent": budgeted_s,
+            "budget_overshoot_pct": (budgeted_s / o["budget_s"] - 1) * 100,
+            "steps": int(trained * 20),
+            "audio_h": trained * arm.speed / 3600,
+            "params": arm.params,
+            "pretrain_flops": trained * arm.speed * arm.flops_per_audio_s,
+            "audio_s_per_s": arm.speed * noise,
+            "flops_train_per_audio_s": arm.flops_per_audio_s,
+            "flops_forward_per_audio_s": arm.flops_per_audio_s / 3,
+            "peak_memory_bytes": arm.memory,
+            "pretrain_s": trained,
+            "energy_budgeted_j": budgeted_j,
+            "energy_uncertainty_j": budgeted_j * (high - low) / 2,
+            "mean_power_w": arm.watts * noise,
+            "co2e_g": budgeted_j / 3.6e6 * 56,
+            "co2e_low_g": budgeted_j / 3.6e6 * 40,
             "co2e_high_g": budgeted_j / 3.6e6 * 80,
-            "final_loss": 2.2, "padding_pct": 1.1, "stall_pct": 0.6, "energy_wasted_j": 0.0,
-        }  # fmt: skip
+            "final_loss": 2.2,
+            "padding_pct": 1.1,
+            "stall_pct": 0.6,
+            "energy_wasted_j": 0.0,
+        }
     return {
-        "schema_version": SCHEMA_VERSION, "status": "ok", "valid": True, "resumed": 0, "row": row, "phases": phases,
+        "schema_version": SCHEMA_VERSION,
+        "status": "ok",
+        "valid": True,
+        "resumed": 0,
+        "row": row,
+        "phases": phases,
         "tasks": {"phones": {"phones_per_pct": per, "per_by_language_pct": {"en": per - 1, "fr": per + 1}}},
-        "left_out": {}, "warnings": list(o["warnings"]), "error": None, "cost": {},
+        "left_out": {},
+        "warnings": list(o["warnings"]),
+        "error": None,
+        "cost": {},
         "budget": {"kind": "seconds", "limit": o["budget_s"], "spent": {"seconds": budgeted_s, "joules": budgeted_j}},
-        "energy": {"total": {"energy_j": total_j, "energy_low_j": total_j * low, "energy_high_j": total_j * high,
-                             "uncertainty_j": total_j * (high - low) / 2, "source": "replay", "kind": o["kind"],
-                             "valid": True, "problems": [], "devices": []}},
-    }  # fmt: skip
+        "energy": {
+            "total": {
+                "energy_j": total_j,
+                "energy_low_j": total_j * low,
+                "energy_high_j": total_j * high,
+                "uncertainty_j": total_j * (high - low) / 2,
+                "source": "replay",
+                "kind": o["kind"],
+                "valid": True,
+                "problems": [],
+                "devices": [],
+            }
+        },
+    }

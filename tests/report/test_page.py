@@ -16,10 +16,21 @@ from report.folders import ARMS, ECO, MELHUBERT, Arm, write_run
 
 SCRIPT = "<script>alert(1)</script>"
 ORDER = (
-    "Verdict", "Comparison", "Error against energy", "Learning curves", "Power by phase", "Where the energy went",
+    "Verdict",
+    "Comparison",
+    "Error against energy",
+    "Learning curves",
+    "Power by phase",
+    "Where the energy went",
     "Transfer",
-    "The landscape", "Controls", "Warnings", "All trials", "Provenance", "What is not measured", "Run it again",
-)  # fmt: skip
+    "The landscape",
+    "Controls",
+    "Warnings",
+    "All trials",
+    "Provenance",
+    "What is not measured",
+    "Run it again",
+)
 
 
 def test_sections_stand_in_their_order(report: ReportPaths) -> None:
@@ -109,8 +120,16 @@ def test_every_colour_of_a_figure_follows_light_and_dark(report: ReportPaths) ->
 
 def test_hostile_names_and_texts_are_shown_as_text(tmp_path: Path) -> None:
     hostile = Arm(SCRIPT, f'efficient"{SCRIPT}', 40.0)
-    run = write_run(tmp_path / "r", arms=(hostile, ECO), seeds=2, hz=1, budget_s=9, suite=SCRIPT, cpu=f"cpu{SCRIPT}",
-                    warnings=(f"warned {SCRIPT}",))  # fmt: skip
+    run = write_run(
+        tmp_path / "r",
+        arms=(hostile, ECO),
+        seeds=2,
+        hz=1,
+        budget_s=9,
+        suite=SCRIPT,
+        cpu=f"cpu{SCRIPT}",
+        warnings=(f"warned {SCRIPT}",),
+    )
     folder = next(p for p in run.iterdir() if p.is_dir() and "script" in p.name)
     result = json.loads((folder / RESULT).read_text())
     result["left_out"] = {SCRIPT: SCRIPT}

@@ -22,10 +22,7 @@ def small(path: Path, **options: object) -> Path:
 
 @pytest.mark.parametrize(
     ("change", "key"),
-    [
-        ({"cpu": "Another CPU"}, "cpu is 'Example CPU 8-core' and 'Another CPU'"),
-        ({"gpu": (GPU,)}, None),
-    ],
+    [({"cpu": "Another CPU"}, "cpu is 'Example CPU 8-core' and 'Another CPU'"), ({"gpu": (GPU,)}, None)],
 )
 def test_runs_of_other_hardware_are_refused_with_the_key_that_differs(
     tmp_path: Path, change: dict, key: str | None

@@ -122,8 +122,15 @@ def test_carbon_columns_are_shown_where_they_are_known_and_empty_elsewhere(
     run = write_run(tmp_path / "run", arms=(ECO, MELHUBERT), seeds=2, hz=4, budget_s=20)
     for path in run.glob(f"*/{RESULT}"):
         result = json.loads(path.read_text())
-        result["row"] |= {"overhead_g": 0.5, "embodied_g": 1.5, "sci_g": 3.25, "sci_units": 2.0, "sci_unit": "user",
-                          "embodied_source": "1 x rack-server: somebody", "carbon_date": "2025"}  # fmt: skip
+        result["row"] |= {
+            "overhead_g": 0.5,
+            "embodied_g": 1.5,
+            "sci_g": 3.25,
+            "sci_units": 2.0,
+            "sci_unit": "user",
+            "embodied_source": "1 x rack-server: somebody",
+            "carbon_date": "2025",
+        }
         path.write_text(json.dumps(result))
     paths = write_report([run], tmp_path / "out")
     assert {(r["sci_g"], r["sci_unit"], r["embodied_g"]) for r in rows_of(paths.results_csv)} == {
@@ -148,10 +155,18 @@ def test_the_transfer_table_ranks_strategies_and_names_the_memory_they_save(tmp_
     for path in run.glob(f"{ECO.label}-s*/{RESULT}"):
         result = json.loads(path.read_text())
         result["transfer"] = [
-            {"task": "phones", "strategy": name, "error_pct": error, "energy_j": 90.0, "duration_s": 20.0,
-             "peak_memory_bytes": memory, "trained_params": 1000, "memory_factor": factor}
+            {
+                "task": "phones",
+                "strategy": name,
+                "error_pct": error,
+                "energy_j": 90.0,
+                "duration_s": 20.0,
+                "peak_memory_bytes": memory,
+                "trained_params": 1000,
+                "memory_factor": factor,
+            }
             for name, error, memory, factor in rows
-        ]  # fmt: skip
+        ]
         path.write_text(json.dumps(result))
     report = write_report([run], tmp_path / "report")
     page = report.html.read_text()
@@ -180,8 +195,15 @@ def test_shuffled_labels_stand_in_a_table_with_their_chance(tmp_path: Path) -> N
     run = write_run(tmp_path / "run", arms=(ECO, LOGMEL), seeds=2)
     for number, path in enumerate(sorted(run.glob(f"{ECO.label}-s*/{RESULT}"))):
         result = json.loads(path.read_text())
-        entry = {"error_pct": 81.0 - 20 * number, "guess_error_pct": 83.3, "majority_error_pct": 84.0,
-                 "low_pct": 78.0, "high_pct": 88.0, "answers": 512, "at_chance": number == 0}  # fmt: skip
+        entry = {
+            "error_pct": 81.0 - 20 * number,
+            "guess_error_pct": 83.3,
+            "majority_error_pct": 84.0,
+            "low_pct": 78.0,
+            "high_pct": 88.0,
+            "answers": 512,
+            "at_chance": number == 0,
+        }
         result["tasks"] = {"shuffled": {"tasks": {"keywords": entry}}}
         path.write_text(json.dumps(result))
     report = write_report([run], tmp_path / "report")

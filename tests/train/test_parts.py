@@ -79,8 +79,11 @@ def test_adamw_is_torchs_own(tmp_path: Path) -> None:
     vectors = [p for p in theirs.parameters() if p.ndim < 2]
     reference = torch.optim.AdamW(
         [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
-        lr=0.01, betas=(0.9, 0.98), eps=1e-6, foreach=False,
-    )  # fmt: skip
+        lr=0.01,
+        betas=(0.9, 0.98),
+        eps=1e-6,
+        foreach=False,
+    )
     for step in range(6):
         for group in reference.param_groups:
             group["lr"] = 0.01 * (1.0 - step / 20)

@@ -57,17 +57,33 @@ class Silent:
 
 
 def training(
-    folder: Path, *, model: Upstream | None = None, loader: Noise | None = None, steps: int = 6, dtype: str = "float32",
-    kind: type[Pretraining] = Pretraining, stop_after: int = 99, carried: Any = None, **settings: Any,
-) -> Pretraining:  # fmt: skip
+    folder: Path,
+    *,
+    model: Upstream | None = None,
+    loader: Noise | None = None,
+    steps: int = 6,
+    dtype: str = "float32",
+    kind: type[Pretraining] = Pretraining,
+    stop_after: int = 99,
+    carried: Any = None,
+    **settings: Any,
+) -> Pretraining:
     torch.manual_seed(0)
     run = kind(
-        model or make(), loader or Noise(2), Ledger(BudgetSection(steps=steps), carried=carried),
-        Recipe(learning_rate=1e-3), TrainSection(log_seconds=1e-9, **settings), seed=0, device=torch.device("cpu"),
-        dtype=dtype, flops_of_batch=lambda crops, samples: float(crops * samples), journal=Silent(),
-        checkpoints=CheckpointStore(folder), stop_requested=lambda: run.state.step >= stop_after,
+        model or make(),
+        loader or Noise(2),
+        Ledger(BudgetSection(steps=steps), carried=carried),
+        Recipe(learning_rate=1e-3),
+        TrainSection(log_seconds=1e-9, **settings),
+        seed=0,
+        device=torch.device("cpu"),
+        dtype=dtype,
+        flops_of_batch=lambda crops, samples: float(crops * samples),
+        journal=Silent(),
+        checkpoints=CheckpointStore(folder),
+        stop_requested=lambda: run.state.step >= stop_after,
         checkpoint_phase=lambda _reason: nullcontext(),
-    )  # fmt: skip
+    )
     return run
 
 

@@ -13,9 +13,13 @@ import pytest
 import soundfile as sf
 
 SMALL = [
-    "suite.controls=", "train.batch_seconds=4", "train.crop_seconds=2", "train.threads=1",
-    "protocol.idle_seconds=0.2", "protocol.quiet_wait_seconds=0",
-]  # fmt: skip
+    "suite.controls=",
+    "train.batch_seconds=4",
+    "train.crop_seconds=2",
+    "train.threads=1",
+    "protocol.idle_seconds=0.2",
+    "protocol.quiet_wait_seconds=0",
+]
 SMALL_ECO = ["suite.models=eco", "models.eco.width=32", "models.eco.pattern=ca", "models.eco.units=16"]
 
 

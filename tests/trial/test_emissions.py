@@ -34,11 +34,23 @@ def grid_csv(tmp_path: Path) -> Path:
 def trial(folder: Path, carbon: CarbonSection, **outcome: Any) -> dict[str, Any]:
     """Finish a trial that drew 10 W from 00:55 to 01:00 and 30 W to 01:05, by a clock of its own."""
     folder.mkdir(exist_ok=True)
-    write_json(folder / MANIFEST, {
-        "schema_version": 2, "suite": "t", "label": "eco", "family": "efficient", "size": "tiny", "seed": 0,
-        "control": "", "folder": folder.name, "config": {"carbon": as_table(carbon)}, "gpu": [],
-        "data": {"spec": "mini", "fingerprint": "f"}, "carbon": carbon_table(find_grid(carbon), carbon),
-    })  # fmt: skip
+    write_json(
+        folder / MANIFEST,
+        {
+            "schema_version": 2,
+            "suite": "t",
+            "label": "eco",
+            "family": "efficient",
+            "size": "tiny",
+            "seed": 0,
+            "control": "",
+            "folder": folder.name,
+            "config": {"carbon": as_table(carbon)},
+            "gpu": [],
+            "data": {"spec": "mini", "fingerprint": "f"},
+            "carbon": carbon_table(find_grid(carbon), carbon),
+        },
+    )
     write_json(folder / OUTCOME, {"status": "ok", "device": "cpu", "audio_s": 7200.0, **outcome})
     events = Journal(folder / EVENTS)
     for after_s, event in ((0, {"event": "session", "session": 0}), (2 * HALF_S, {"event": "exit", "code": 0})):

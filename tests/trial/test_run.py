@@ -163,8 +163,14 @@ def test_augmentation_of_a_suite_changes_what_is_trained_on_and_is_recorded(
     assert row(out)["final_loss"] != row(finished)["final_loss"]
     manifest = json.loads(next(out.glob("eco-*/manifest.json")).read_text())
     assert manifest["config"]["train"]["augment"]["snr_db"] == [0.0, 5.0]
-    refused = greenbench(command(tmp_path / "bad", "budget.steps=1", "train.augment.noise=/no/such/folder",
-                                 "train.augment.noise_probability=0.5"))  # fmt: skip
+    refused = greenbench(
+        command(
+            tmp_path / "bad",
+            "budget.steps=1",
+            "train.augment.noise=/no/such/folder",
+            "train.augment.noise_probability=0.5",
+        )
+    )
     assert refused.returncode != 0
     assert "/no/such/folder" in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -26,7 +26,7 @@ from greenbench.trial.sensors import (
     record_idle,
     record_sensors,
     record_troubles,
-)  # fmt: skip
+)
 from tests.fake_nvml import UUIDS, FakeDriver, FakeGpu, Load, build, build_cuda, compiler
 
 TABLE = {"suite": {"models": ["eco"]}, "budget": {"steps": 5}, "protocol": {"idle_seconds": 0.8}}
@@ -57,9 +57,18 @@ def driver(libraries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def manifest(folder: Path, **more: Any) -> dict[str, Any]:
     table = {
-        "schema_version": 1, "suite": "s", "label": "eco", "family": "eco", "size": "tiny", "seed": 0, "control": "",
-        "folder": folder.name, "config": {}, "data": {"spec": "mini", "fingerprint": "f"}, **more,
-    }  # fmt: skip
+        "schema_version": 1,
+        "suite": "s",
+        "label": "eco",
+        "family": "eco",
+        "size": "tiny",
+        "seed": 0,
+        "control": "",
+        "folder": folder.name,
+        "config": {},
+        "data": {"spec": "mini", "fingerprint": "f"},
+        **more,
+    }
     write_json(folder / MANIFEST, table)
     return table
 

@@ -20,17 +20,27 @@ pytestmark = pytest.mark.slow
 STEPS = 24
 MODELS = {
     "melhubert": ["stages=2", "layers=2", "width=32", "heads=2", "feed_forward=64", "units=16"],
-    "hubert": ["iterations=2", "layers=2", "width=32", "heads=2", "feed_forward=64", "conv_channels=16", "units=16",
-               "relabel_units=24"],
+    "hubert": [
+        "iterations=2",
+        "layers=2",
+        "width=32",
+        "heads=2",
+        "feed_forward=64",
+        "conv_channels=16",
+        "units=16",
+        "relabel_units=24",
+    ],
     "eco": ["relabel_at=[0.5]", "width=32", "pattern=ca", "units=16"],
-}  # fmt: skip
+}
 
 
 def options(name: str) -> list[str]:
     return [
-        *(f"models.{name}.{option}" for option in MODELS[name]), f"budget.steps={STEPS}",
-        "train.checkpoint_seconds=0.05", "train.log_seconds=0.01",
-    ]  # fmt: skip
+        *(f"models.{name}.{option}" for option in MODELS[name]),
+        f"budget.steps={STEPS}",
+        "train.checkpoint_seconds=0.05",
+        "train.log_seconds=0.01",
+    ]
 
 
 def row(out: Path) -> dict[str, str]:

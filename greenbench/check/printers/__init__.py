@@ -17,4 +17,4 @@ __all__ = [
     "table",
     "write_github",
     "write_outputs",
-]  # fmt: skip
+]

@@ -49,6 +49,10 @@ def _entry(row: dict[str, str], root: Path, split: str) -> Entry | None:
     if not audio.suffix:
         audio = audio.with_suffix(".mp3")
     return Entry(
-        path=str(audio), id=path_id(audio), split=split, speaker=absent(row.get("client_id")),
-        language=absent(row.get("locale")) or root.resolve().name, text=absent(row.get("sentence")),
-    )  # fmt: skip
+        path=str(audio),
+        id=path_id(audio),
+        split=split,
+        speaker=absent(row.get("client_id")),
+        language=absent(row.get("locale")) or root.resolve().name,
+        text=absent(row.get("sentence")),
+    )

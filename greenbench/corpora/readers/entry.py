@@ -73,9 +73,18 @@ def absent(value: object) -> str | None:
 
 
 SPLIT_NAMES = {
-    "train": "train", "training": "train", "pretrain": "pretrain", "unlabelled": "pretrain", "unlabeled": "pretrain",
-    "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid", "test": "test", "eval": "test",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "pretrain": "pretrain",
+    "unlabelled": "pretrain",
+    "unlabeled": "pretrain",
+    "valid": "valid",
+    "validation": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "test": "test",
+    "eval": "test",
+}
 """Folder, file and column values that name a split."""
 
 

@@ -52,10 +52,13 @@ def _read_file(path: Path) -> list[Entry]:
             raise DataError(f"{path} line {number + 2}: expected 'path<TAB>samples', found {line[:60]!r}")
         entries.append(
             Entry(
-                path=str(root / name), id=path_id(root / name, root), split=SPLIT_NAMES.get(path.stem.lower()),
-                text=texts[number], expected_samples=int(samples),
+                path=str(root / name),
+                id=path_id(root / name, root),
+                split=SPLIT_NAMES.get(path.stem.lower()),
+                text=texts[number],
+                expected_samples=int(samples),
             )
-        )  # fmt: skip
+        )
     return entries
 
 

@@ -52,11 +52,15 @@ def _first(cut: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _entry(name: str, audio: str, span: Mapping[str, Any], labels: Mapping[str, Any], path: Path) -> Entry:
     return Entry(
-        path=audio, id=str(name), offset_s=float(span.get("start", 0.0)),
-        duration_s=float(span["duration"]) if "duration" in span else None, split=split_name(path.name),
-        speaker=absent(labels.get("speaker")), language=absent(labels.get("language")),
+        path=audio,
+        id=str(name),
+        offset_s=float(span.get("start", 0.0)),
+        duration_s=float(span["duration"]) if "duration" in span else None,
+        split=split_name(path.name),
+        speaker=absent(labels.get("speaker")),
+        language=absent(labels.get("language")),
         text=absent(labels.get("text")),
-    )  # fmt: skip
+    )
 
 
 def _supervisions(path: Path) -> dict[str, list[dict[str, Any]]]:

@@ -34,10 +34,15 @@ def _read_file(path: Path) -> list[Entry]:
         name = path_id(audio)
         entries.append(
             Entry(
-                path=str(audio), id=f"{name}@{offset_s:g}" if offset_s else name, offset_s=offset_s,
-                duration_s=duration_s, split=split_name(value.get("split") or path.stem),
-                speaker=absent(value.get("speaker")), language=absent(value.get("lang") or value.get("language")),
-                text=absent(value.get("text")), keyword=absent(value.get("command")),
+                path=str(audio),
+                id=f"{name}@{offset_s:g}" if offset_s else name,
+                offset_s=offset_s,
+                duration_s=duration_s,
+                split=split_name(value.get("split") or path.stem),
+                speaker=absent(value.get("speaker")),
+                language=absent(value.get("lang") or value.get("language")),
+                text=absent(value.get("text")),
+                keyword=absent(value.get("command")),
             )
-        )  # fmt: skip
+        )
     return entries

@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from greenbench.corpora.readers import (
-    common_voice,
-    fairseq,
-    fleurs,
-    folder,
-    lhotse,
-    manifest,
-    named,
-    nemo,
-    voxpopuli,
-)
+from greenbench.corpora.readers import common_voice, fairseq, fleurs, folder, lhotse, manifest, named, nemo, voxpopuli
 from greenbench.corpora.readers.entry import Listing
 
 

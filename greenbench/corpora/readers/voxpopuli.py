@@ -37,8 +37,12 @@ def read(argument: str) -> Listing:
             text = absent(row.get("normalized_text")) or absent(row.get("raw_text"))
             entries.append(
                 Entry(
-                    path=str(files[name]), id=path_id(files[name]), split=split_name(table.stem), text=text,
-                    speaker=absent(row.get("speaker_id")), language=table.parent.resolve().name,
+                    path=str(files[name]),
+                    id=path_id(files[name]),
+                    split=split_name(table.stem),
+                    text=text,
+                    speaker=absent(row.get("speaker_id")),
+                    language=table.parent.resolve().name,
                 )
-            )  # fmt: skip
+            )
     return Listing(root.resolve().name, short_ids(entries), tuple(left_out))

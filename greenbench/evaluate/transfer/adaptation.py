@@ -89,9 +89,12 @@ def adapt(
         adapted = strategy.prepare(context.model, make_batch(waveforms, context.model, context.featurize))
         live = Live(context, adapted, task.audio)
         head = TransferHead(
-            _statistics(live, task, context.seed), task.classes, pooled=task.pooled, stack=task.stack,
+            _statistics(live, task, context.seed),
+            task.classes,
+            pooled=task.pooled,
+            stack=task.stack,
             window=task.window,
-        ).to(context.device)  # fmt: skip
+        ).to(context.device)
     ledger = Ledger(budget, live=joules, grams_per_joule=grams_per_joule)
     frozen = strategy.name == "frozen"
     source: Source = _cached(context, task, ledger) if frozen else live
@@ -109,25 +112,38 @@ def adapt(
     details["uncounted_ops"] = flops.uncounted
     spent = ledger.spent()
     return TransferResult(
-        task=task.name, strategy=strategy.name, metric=task.metric, error_pct=error,
-        duration_s=float(spent["seconds"] or 0.0), energy_j=spent["joules"],
-        flops=float(spent["flops"] or 0.0), steps=ledger.steps,
-        audio_h=float(spent["audio_hours"] or 0.0), peak_memory_bytes=peak, step_memory_bytes=step_bytes,
+        task=task.name,
+        strategy=strategy.name,
+        metric=task.metric,
+        error_pct=error,
+        duration_s=float(spent["seconds"] or 0.0),
+        energy_j=spent["joules"],
+        flops=float(spent["flops"] or 0.0),
+        steps=ledger.steps,
+        audio_h=float(spent["audio_hours"] or 0.0),
+        peak_memory_bytes=peak,
+        step_memory_bytes=step_bytes,
         cache_bytes=source.frames.layers.nbytes if isinstance(source, Cached) else 0,
         trained_params=sum(p.numel() for p in adapted.trained()),
         head_params=sum(p.numel() for p in head.parameters()),
         total_params=sum(p.numel() for p in context.model.parameters()),
-        budget_kind=budget.kind, budget_limit=budget.limit, details=details,
-    )  # fmt: skip
+        budget_kind=budget.kind,
+        budget_limit=budget.limit,
+        details=details,
+    )
 
 
 def _cached(context: Context, task: TransferTask, ledger: Ledger) -> Cached:
     """Extract the frozen frames of all training audio, in the budget."""
     with ledger.phase("features"):
         frames = extract(
-            context.model, Audio(task.audio), range(len(task.audio)), context.featurize,
-            device=context.device, progress=context.progress,
-        )  # fmt: skip
+            context.model,
+            Audio(task.audio),
+            range(len(task.audio)),
+            context.featurize,
+            device=context.device,
+            progress=context.progress,
+        )
     ledger.charge(flops=extraction_flops(context.model, [len(a) for a in task.audio]), origin="features")
     return Cached(frames, context.device)
 

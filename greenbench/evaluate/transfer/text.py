@@ -49,9 +49,10 @@ class CharactersTask:
         encoded = [self.alphabet.encode(text) for text in texts]
         steps = [len(a) // HOP_SAMPLES // STACK for a in audio]
         fitting = [
-            i for i, n in enumerate(steps)
+            i
+            for i, n in enumerate(steps)
             if 0 < ctc_frames(encoded[i]) <= n and len(audio[i]) <= LONGEST_TEXT_SECONDS * SAMPLE_RATE
-        ]  # fmt: skip
+        ]
         if not fitting:
             raise TaskLeftOut("every training text is longer than its audio has frames, or above 12 seconds")
         fitting.sort(key=lambda i: len(audio[i]))
@@ -75,9 +76,13 @@ class CharactersTask:
         sizes = torch.tensor([len(t) for t in targets])
         log_probabilities = F.log_softmax(logits.float(), dim=-1).transpose(0, 1)
         each = F.ctc_loss(
-            log_probabilities, torch.tensor([c for t in targets for c in t]),
-            torch.tensor([self.steps[p] for p in crops.positions]), sizes, reduction="none", zero_infinity=True,
-        )  # fmt: skip
+            log_probabilities,
+            torch.tensor([c for t in targets for c in t]),
+            torch.tensor([self.steps[p] for p in crops.positions]),
+            sizes,
+            reduction="none",
+            zero_infinity=True,
+        )
         return each.sum() / sizes.sum()
 
     def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:

@@ -43,12 +43,20 @@ class AppleSource(Source):
         self._monitor = monitor
         metrics = monitor.get_cumulative_energy()
         self.devices = [
-            DeviceInfo(name, "apple", MEASURED, part, has_counter=True, power_from="counter", tolerance=0.05,
-                       tolerance_source="assumed; no vendor figure",
-                       details={"name": "Apple silicon GPU"} if part == "gpu" else {})
+            DeviceInfo(
+                name,
+                "apple",
+                MEASURED,
+                part,
+                has_counter=True,
+                power_from="counter",
+                tolerance=0.05,
+                tolerance_source="assumed; no vendor figure",
+                details={"name": "Apple silicon GPU"} if part == "gpu" else {},
+            )
             for name, (fields, part) in _PARTS.items()
             if _millijoules(metrics, fields) is not None
-        ]  # fmt: skip
+        ]
 
     def read(self) -> list[Sample]:
         """Read all parts at once."""

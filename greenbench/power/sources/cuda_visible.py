@@ -151,10 +151,7 @@ def _differ(gpus: Sequence[Gpu]) -> bool:
 
 
 def named_gpus(
-    names: Sequence[str],
-    environment: Mapping[str, str],
-    gpus: Sequence[Gpu],
-    cuda_uuids: Sequence[str] | None = None,
+    names: Sequence[str], environment: Mapping[str, str], gpus: Sequence[Gpu], cuda_uuids: Sequence[str] | None = None
 ) -> Visible:
     """Map names of cards to cards: ``cuda``, ``cuda:1``, ``GPU-<uuid>``, ``MIG-<uuid>``, or an index by PCI bus.
 

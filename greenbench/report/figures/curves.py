@@ -92,9 +92,15 @@ def _draw(setting: Setting, axis: Axis) -> Figure | None:
             look = Look.of(arm.index)
             axes.fill_between(x, low, high, color=look.colour, alpha=0.18, linewidth=0)
             (line,) = axes.plot(
-                x, mean, color=look.colour, linestyle=look.dash, marker=look.marker, markevery=(0.12, 0.25),
-                markersize=5.5, label=arm.label,
-            )  # fmt: skip
+                x,
+                mean,
+                color=look.colour,
+                linestyle=look.dash,
+                marker=look.marker,
+                markevery=(0.12, 0.25),
+                markersize=5.5,
+                label=arm.label,
+            )
             line.set_gid(f"arm-{arm.index}")
             tips[f"arm-{arm.index}"] = f"{arm.label}: {mean[-1]:.2f} of its starting loss at {_amount(x[-1], axis)}"
             chosen = range(0, _POINTS, max(1, (_POINTS - 1) // (_TABLE_ROWS - 1)))

@@ -53,9 +53,14 @@ def breakdown(setting: Setting) -> Figure | None:
                 if not energy:
                     continue
                 (bar,) = axes.barh(
-                    row, energy, left=left, height=0.62, color=PHASE_COLOURS.get(name, "#7f7f7f"), edgecolor="#fefefe",
+                    row,
+                    energy,
+                    left=left,
+                    height=0.62,
+                    color=PHASE_COLOURS.get(name, "#7f7f7f"),
+                    edgecolor="#fefefe",
                     linewidth=0.6,
-                )  # fmt: skip
+                )
                 bar.set_gid(f"b-{row}-{name}")
                 tips[f"b-{row}-{name}"] = f"{arm.label}, {name}: {format_si(energy, 'J')} in {format_duration(seconds)}"
                 left += energy

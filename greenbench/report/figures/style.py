@@ -26,13 +26,26 @@ DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5,
 # Inks that stand for a CSS variable; each is a colour that nothing else uses.
 INK, SOFT, GRID, PAPER = "#1b1f23", "#57606b", "#d9dde2", "#fefefe"
 PHASE_COLOURS = {
-    "idle": "#b8bec5", "idle_context": "#a1a9b1", "setup": "#8a939c", "features": "#e5a112", "targets": "#cb78a6",
-    "compile": "#55b3e8", "pretrain": "#029e74", "checkpoint": "#6b7580", "evaluate": "#0273b3",
-}  # fmt: skip
+    "idle": "#b8bec5",
+    "idle_context": "#a1a9b1",
+    "setup": "#8a939c",
+    "features": "#e5a112",
+    "targets": "#cb78a6",
+    "compile": "#55b3e8",
+    "pretrain": "#029e74",
+    "checkpoint": "#6b7580",
+    "evaluate": "#0273b3",
+}
 _DARK = {
-    INK: "#e8eaed", SOFT: "#a9b2bc", GRID: "#343b43", PAPER: "#16191d",
-    "#b8bec5": "#565e67", "#a1a9b1": "#646d76", "#8a939c": "#727b85", "#6b7580": "#98a2ad",
-}  # fmt: skip
+    INK: "#e8eaed",
+    SOFT: "#a9b2bc",
+    GRID: "#343b43",
+    PAPER: "#16191d",
+    "#b8bec5": "#565e67",
+    "#a1a9b1": "#646d76",
+    "#8a939c": "#727b85",
+    "#6b7580": "#98a2ad",
+}
 _NAMES = {INK: "ink", SOFT: "soft", GRID: "grid", PAPER: "paper"}
 
 
@@ -65,9 +78,7 @@ class Look:
     def of(cls, index: int) -> Look:
         """Return the look of the arm with this place in the order."""
         return cls(
-            PALETTE[index % len(PALETTE)],
-            MARKERS[index % len(MARKERS)],
-            DASHES[(index // len(PALETTE)) % len(DASHES)],
+            PALETTE[index % len(PALETTE)], MARKERS[index % len(MARKERS)], DASHES[(index // len(PALETTE)) % len(DASHES)]
         )
 
     @classmethod
@@ -106,14 +117,34 @@ def canvas(height_in: float, *, width_in: float = WIDTH_IN) -> Iterator[MplFigur
     from matplotlib.figure import Figure as MplFigure
 
     style: Any = {
-        "svg.fonttype": "none", "font.family": ["DejaVu Sans"], "font.size": 10, "axes.edgecolor": SOFT,
-        "axes.labelcolor": INK, "axes.labelsize": 10, "text.color": INK, "xtick.color": SOFT, "ytick.color": SOFT,
-        "xtick.labelsize": 9.5, "ytick.labelsize": 9.5, "axes.spines.top": False, "axes.spines.right": False,
-        "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.7, "axes.axisbelow": True,
-        "axes.linewidth": 0.8, "legend.frameon": False, "legend.fontsize": 9.5, "figure.facecolor": "none",
-        "axes.facecolor": "none", "savefig.facecolor": "none", "lines.linewidth": 1.8, "path.simplify_threshold": 0.3,
-        "text.parse_math": False, "axes.formatter.use_mathtext": False,
-    }  # fmt: skip
+        "svg.fonttype": "none",
+        "font.family": ["DejaVu Sans"],
+        "font.size": 10,
+        "axes.edgecolor": SOFT,
+        "axes.labelcolor": INK,
+        "axes.labelsize": 10,
+        "text.color": INK,
+        "xtick.color": SOFT,
+        "ytick.color": SOFT,
+        "xtick.labelsize": 9.5,
+        "ytick.labelsize": 9.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": GRID,
+        "grid.linewidth": 0.7,
+        "axes.axisbelow": True,
+        "axes.linewidth": 0.8,
+        "legend.frameon": False,
+        "legend.fontsize": 9.5,
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "savefig.facecolor": "none",
+        "lines.linewidth": 1.8,
+        "path.simplify_threshold": 0.3,
+        "text.parse_math": False,
+        "axes.formatter.use_mathtext": False,
+    }
     with mpl.rc_context(style):
         figure = MplFigure(figsize=(width_in, height_in), layout="constrained")
         FigureCanvasSVG(figure)
@@ -274,11 +305,16 @@ _OFFSETS = tuple(
     (dx, dy, align, vertical)
     for reach in (_NEAR_PT, 15, 26, 40)
     for dx, dy, align, vertical in (
-        (reach, 0, "left", "center"), (-reach, 0, "right", "center"), (0, reach, "center", "bottom"),
-        (0, -reach, "center", "top"), (reach, reach, "left", "bottom"), (-reach, reach, "right", "bottom"),
-        (reach, -reach, "left", "top"), (-reach, -reach, "right", "top"),
+        (reach, 0, "left", "center"),
+        (-reach, 0, "right", "center"),
+        (0, reach, "center", "bottom"),
+        (0, -reach, "center", "top"),
+        (reach, reach, "left", "bottom"),
+        (-reach, reach, "right", "bottom"),
+        (reach, -reach, "left", "top"),
+        (-reach, -reach, "right", "top"),
     )
-)  # fmt: skip
+)
 
 
 def _cost(box: Any, taken: Sequence[Any], spots: Sequence[Any], frame: Any) -> float:

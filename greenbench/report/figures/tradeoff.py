@@ -9,16 +9,7 @@ from typing import Any
 
 from greenbench.metrics import METRICS, format_value
 from greenbench.report.arms import Arm, Setting
-from greenbench.report.figures.style import (
-    WIDTH_IN,
-    Figure,
-    Look,
-    Table,
-    canvas,
-    finish,
-    place_labels,
-    short,
-)
+from greenbench.report.figures.style import WIDTH_IN, Figure, Look, Table, canvas, finish, place_labels, short
 from greenbench.stats import ParetoPoint, pareto_front
 
 MAX_MARKS = 30
@@ -218,17 +209,31 @@ def _references(axes: Any, setting: Setting, arms: Sequence[Arm], cost: str, qua
         right = _right_is_free(axes, value, [_means(arm, cost, quality) for arm in arms])
         axes.axhline(value, color="#57606b", linestyle=(0, (2, 2)), linewidth=1, zorder=0)
         axes.annotate(
-            control_name(control), (1 if right else 0, value), xycoords=("axes fraction", "data"),
-            xytext=(-2 if right else 3, 2 if above else -3), textcoords="offset points",
-            ha="right" if right else "left", va="bottom" if above else "top", fontsize=9, color="#57606b",
-        )  # fmt: skip
+            control_name(control),
+            (1 if right else 0, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2 if right else 3, 2 if above else -3),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="bottom" if above else "top",
+            fontsize=9,
+            color="#57606b",
+        )
     limit = setting.keys.get("budget_limit")
     if cost == ENERGY and setting.keys.get("budget_kind") == "joules" and limit:
         axes.axvline(float(limit), color="#1b1f23", linewidth=1.1, zorder=0)
         axes.annotate(
-            "budget", (float(limit), 1), xycoords=("data", "axes fraction"), xytext=(3, -2), rotation=90,
-            textcoords="offset points", ha="left", va="top", fontsize=9, color="#1b1f23",
-        )  # fmt: skip
+            "budget",
+            (float(limit), 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -2),
+            rotation=90,
+            textcoords="offset points",
+            ha="left",
+            va="top",
+            fontsize=9,
+            color="#1b1f23",
+        )
 
 
 def control_name(arm: Arm) -> str:
