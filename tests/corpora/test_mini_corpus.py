@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).resolve().parents[2] / "data"
 MINI = DATA / "mini"
 MIB = 2**20
 RATE = 16_000
