@@ -141,7 +141,7 @@ def cache_key(store: WaveformStore, spec: FeatureSpec, statistics: Statistics | 
 @cache
 def _source() -> str:
     """Return a hash of the code that computes features: another one may give other values, at another cost."""
-    names = ("features.py", "feature_store.py", "mel.py", "feature_cache.py")
+    names = ("extract.py", "store.py", "mel.py", "cache.py")
     return hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in names)).hexdigest()[:16]
 
 
