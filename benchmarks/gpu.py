@@ -72,7 +72,7 @@ KEPT = (
 )
 
 
-class OutOfTime(Exception):  # noqa: N818 - it says what happened
+class OutOfTime(Exception):
     """A part took longer than it was given."""
 
 

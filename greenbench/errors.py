@@ -45,13 +45,13 @@ class IncomparableError(GreenbenchError):
     """Runs that must not be pooled; the message names the key that differs."""
 
 
-class TrialFailed(GreenbenchError):  # noqa: N818 - it says what happened
+class TrialFailed(GreenbenchError):
     """A trial ended without a result."""
 
     exit_code = 4
 
 
-class Interrupted(GreenbenchError):  # noqa: N818 - it says what happened
+class Interrupted(GreenbenchError):
     """Stopped by the user; the run folder can be continued."""
 
     exit_code = 130

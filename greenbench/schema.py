@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import tomllib
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,22 +12,18 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from greenbench.errors import ConfigError, did_you_mean
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 T = TypeVar("T")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; an unreadable or malformed one is a :class:`ConfigError` that names file and line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error}); give an existing TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return table
 
 
 def parse_value(text: str) -> Any:

@@ -6,7 +6,7 @@ import bisect
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from greenbench.carbon.factors import Factor
@@ -112,7 +112,7 @@ class HourlyFactors:
 
 
 def _text(t_s: float) -> str:
-    return datetime.fromtimestamp(t_s, timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
+    return datetime.fromtimestamp(t_s, UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
 def read_hourly(path: Path | str, region: str = "") -> HourlyFactors:
@@ -173,4 +173,4 @@ def _is_time(cell: str) -> bool:
 
 def _seconds(cell: str) -> float:
     moment = datetime.fromisoformat(cell.strip().replace("Z", "+00:00"))
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -20,7 +20,7 @@ from greenbench.carbon.factors import Factor
 from greenbench.errors import ConfigError
 from greenbench.resources import cache_dir as default_cache
 
-TOKEN_VARIABLE = "ELECTRICITYMAPS_API_KEY"  # noqa: S105  a name, not a token
+KEY_VARIABLE = "ELECTRICITYMAPS_API_KEY"
 URL_VARIABLE = "GREENBENCH_ELECTRICITYMAPS_URL"
 DEFAULT_URL = "https://api.electricitymap.org"
 _FRESH_S = 3600.0
@@ -62,9 +62,9 @@ def live_factor(
 
 
 def _ask(zone: str, token: str | None, base_url: str | None) -> dict[str, Any]:
-    token = token or os.environ.get(TOKEN_VARIABLE)
+    token = token or os.environ.get(KEY_VARIABLE)
     if not token:
-        raise ConfigError(f"Electricity Maps needs a token: set {TOKEN_VARIABLE}")
+        raise ConfigError(f"Electricity Maps needs a token: set {KEY_VARIABLE}")
     base = (base_url or os.environ.get(URL_VARIABLE) or DEFAULT_URL).rstrip("/")
     if not base.startswith(("https://", "http://")):
         raise ConfigError(f"{URL_VARIABLE} = {base!r}: an http(s) address is needed")

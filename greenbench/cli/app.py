@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 
@@ -42,7 +43,8 @@ def main(argv: list[str] | None = None) -> None:
         print(f"greenbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except ClickException as error:
-        error.show()  # type: ignore[attr-defined]
+        usage_error: Any = error
+        usage_error.show()
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         print("greenbench: interrupted", file=sys.stderr)

@@ -1,10 +1,9 @@
 """Options that state where electricity and hardware come from: the keys of a suite's ``[carbon]`` for one command."""
 
-# ruff: noqa: UP045 - typer reads Optional on Python 3.10 too
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,32 +11,30 @@ if TYPE_CHECKING:
     from greenbench.config import CarbonSection
 
 Intensity = Annotated[
-    Optional[float], typer.Option("--intensity", metavar="G_PER_KWH", help="Grid intensity in gCO2e/kWh.")
+    float | None, typer.Option("--intensity", metavar="G_PER_KWH", help="Grid intensity in gCO2e/kWh.")
 ]
 HourlyCsv = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option("--hourly-csv", metavar="FILE", help="Grid intensity by the hour: datetime,g_per_kwh; UTC."),
 ]
 LiveZone = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--live-zone", metavar="ZONE", help="Ask Electricity Maps (ELECTRICITYMAPS_API_KEY); --region steps in."
     ),
 ]
 Pue = Annotated[float, typer.Option("--pue", help="Facility energy / IT energy; its overhead is a figure apart.")]
 EmbodiedDevice = Annotated[
-    Optional[str],
+    str | None,
     typer.Option("--embodied", metavar="DEVICE", help="Charge the making of: auto, gpu, server, rack-server."),
 ]
-EmbodiedKg = Annotated[Optional[float], typer.Option("--embodied-kg", help="Or your own kgCO2e of one device.")]
-EmbodiedYears = Annotated[Optional[float], typer.Option("--embodied-years", help="Its service life.")]
-EmbodiedCount = Annotated[Optional[float], typer.Option("--embodied-count", help="Devices in use; a share is below 1.")]
+EmbodiedKg = Annotated[float | None, typer.Option("--embodied-kg", help="Or your own kgCO2e of one device.")]
+EmbodiedYears = Annotated[float | None, typer.Option("--embodied-years", help="Its service life.")]
+EmbodiedCount = Annotated[float | None, typer.Option("--embodied-count", help="Devices in use; a share is below 1.")]
 SciUnit = Annotated[
-    Optional[str], typer.Option("--sci-unit", metavar="NAME", help="R of SCI = (E x I + M) / R: run, or your own.")
+    str | None, typer.Option("--sci-unit", metavar="NAME", help="R of SCI = (E x I + M) / R: run, or your own.")
 ]
-SciUnits = Annotated[
-    Optional[float], typer.Option("--sci-units", metavar="N", help="How many of them the command makes.")
-]
+SciUnits = Annotated[float | None, typer.Option("--sci-units", metavar="N", help="How many of them the command makes.")]
 
 
 def carbon_settings(**options: Any) -> CarbonSection:

@@ -1,12 +1,12 @@
 """``greenbench models``, ``greenbench cost`` and ``greenbench data``: what there is and what it costs."""
 
-# ruff: noqa: UP045, FBT002 - typer's way to declare options
 from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -14,10 +14,11 @@ from greenbench.cli.options import AsJson, Override, emit
 
 
 def models(
-    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="A card.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A card.")] = None,
+    *,
     check: Annotated[bool, typer.Option("--check", help="Verify that the model trains as it should (10 s).")] = False,
     plot: Annotated[
-        Optional[Path], typer.Option("--plot", metavar="DIR", help="Draw the landscape of the field as SVG.")
+        Path | None, typer.Option("--plot", metavar="DIR", help="Draw the landscape of the field as SVG.")
     ] = None,
     size: Annotated[str, typer.Option("--size", help="Size to verify.")] = "tiny",
     as_json: AsJson = False,
@@ -110,11 +111,12 @@ def _show(name: str, *, as_json: bool) -> None:
 
 def cost(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A card, package.module:Class or file.py:Class.")],
+    *,
     size: Annotated[str, typer.Option("--size", help="Size of the card.")] = "base",
     seconds: Annotated[float, typer.Option("--seconds", min=0.5, help="Length of the audio counted.")] = 10.0,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Crops a batch, for the memory of training.")] = 1,
     others: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option("--against", metavar="NAME[@SIZE]", help="Set beside another model, with ratios; repeatable."),
     ] = None,
     override: Override = None,
@@ -137,9 +139,10 @@ def cost(
 
 
 def data(
-    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="mini, folder:PATH, a corpus …")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="mini, folder:PATH, a corpus …")] = None,
+    *,
     download: Annotated[bool, typer.Option("--download", help="Fetch a named corpus; size and licence first.")] = False,
-    root: Annotated[Optional[Path], typer.Option("--root", metavar="DIR", help="Where to unpack.")] = None,
+    root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="Where to unpack.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a download.")] = False,
     content: Annotated[bool, typer.Option("--content", help="Fingerprint the files' bytes too.")] = False,
     as_json: AsJson = False,
@@ -153,8 +156,7 @@ def data(
             raise ConfigError(f"data --download: name a corpus; there are: {', '.join(ARCHIVES)}")
         from greenbench.corpora.download import download as fetch
 
-        say = lambda text: print(text, file=sys.stderr)  # noqa: E731
-        print(fetch(name, root, yes=yes, ask=typer.confirm, say=say))
+        print(fetch(name, root, yes=yes, ask=typer.confirm, say=partial(print, file=sys.stderr)))
         return
     if name is None:
         listing: list[dict[str, Any]] = [asdict(archive) for archive in ARCHIVES.values()]

@@ -1,10 +1,9 @@
 """``greenbench measure`` and ``greenbench doctor``: the meter without the suite."""
 
-# ruff: noqa: UP045, FBT002 - typer's way to declare options
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -21,16 +20,15 @@ Devices = Annotated[
         help="auto (those the environment shows), none, or a list: cuda:0,hip:0,GPU-<uuid>,MIG-<uuid>.",
     ),
 ]
-TdpW = Annotated[Optional[float], typer.Option("--tdp-w", help="The CPU's TDP, where it is modelled.")]
-JournalFile = Annotated[
-    Optional[Path], typer.Option("--journal", metavar="FILE", help="Keep the raw readings (csv.gz).")
-]
+TdpW = Annotated[float | None, typer.Option("--tdp-w", help="The CPU's TDP, where it is modelled.")]
+JournalFile = Annotated[Path | None, typer.Option("--journal", metavar="FILE", help="Keep the raw readings (csv.gz).")]
 
 
 def measure(
     context: typer.Context,
+    *,
     budget: Annotated[
-        Optional[str], typer.Option("--budget", metavar="CURRENCY=LIMIT", help="Stop the command there: joules=500.")
+        str | None, typer.Option("--budget", metavar="CURRENCY=LIMIT", help="Stop the command there: joules=500.")
     ] = None,
     hz: Annotated[float, typer.Option("--hz", help="Readings per second.")] = 20.0,
     sources: Sources = "auto",
@@ -81,6 +79,7 @@ def measure(
 
 
 def doctor(
+    *,
     duration_s: Annotated[float, typer.Option("--seconds", help="How long to look.")] = 5.0,
     sources: Sources = "auto",
     devices: Devices = "auto",

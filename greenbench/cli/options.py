@@ -1,26 +1,24 @@
 """Options that several verbs share, and how JSON goes to stdout."""
 
-# ruff: noqa: UP045 - typer reads Optional on Python 3.10 too
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 Override = Annotated[
-    Optional[list[str]],
-    typer.Option("-o", "--override", metavar="SECTION.KEY=VALUE", help="Override a key; repeatable."),
+    list[str] | None, typer.Option("-o", "--override", metavar="SECTION.KEY=VALUE", help="Override a key; repeatable.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
-Out = Annotated[Optional[Path], typer.Option("--out", metavar="DIR", help="Folder to write.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write.")]
 SuiteName = Annotated[str, typer.Argument(metavar="[SUITE]", help="A built-in suite or a TOML file.")]
 Runs = Annotated[list[Path], typer.Argument(metavar="RUNS...", help="Run folders, or trial folders in them.")]
 Region = Annotated[
-    Optional[str], typer.Option("--region", help="ISO country code, USA-STATE or cloud:region, for emissions.")
+    str | None, typer.Option("--region", help="ISO country code, USA-STATE or cloud:region, for emissions.")
 ]
 
 

@@ -1,21 +1,21 @@
 """The verbs that read run folders: ``report``, ``compare``, ``check``, ``baseline``, ``export``."""
 
-# ruff: noqa: UP045, FBT002 - typer's way to declare options
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 from greenbench.cli.options import AsJson, Runs, emit
 
-Baseline = Annotated[Optional[str], typer.Option("--baseline", help="The model all others are held against.")]
+Baseline = Annotated[str | None, typer.Option("--baseline", help="The model all others are held against.")]
 
 
 def report(
     runs: Runs,
+    *,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path("report"),
     baseline: Baseline = None,
     across_machines: Annotated[
@@ -36,8 +36,9 @@ def report(
 def compare(
     base: Annotated[Path, typer.Argument(metavar="BASE", help="Run folder, or FOLDER:MODEL for one model of it.")],
     new: Annotated[
-        Optional[Path], typer.Argument(metavar="NEW", help="Run folder, or FOLDER:MODEL for one model of it.")
+        Path | None, typer.Argument(metavar="NEW", help="Run folder, or FOLDER:MODEL for one model of it.")
     ] = None,
+    *,
     along: Annotated[
         bool, typer.Option("--ladder", help="Hold each model of BASE against the one before it in its suite.")
     ] = False,
@@ -82,19 +83,20 @@ def _select(argument: Path) -> list[Any]:
 
 
 def check(
-    runs: Annotated[Optional[list[Path]], typer.Argument(metavar="RUNS...", help="Run folders.")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="RUNS...", help="Run folders.")] = None,
+    *,
     budgets: Annotated[Path, typer.Option("--budgets", metavar="FILE", help="Budgets and limits.")] = Path(
         "budgets.toml"
     ),
-    baseline: Annotated[Optional[Path], typer.Option("--baseline", metavar="FILE", help="Accepted baseline.")] = None,
+    baseline: Annotated[Path | None, typer.Option("--baseline", metavar="FILE", help="Accepted baseline.")] = None,
     static: Annotated[
         bool, typer.Option("--static", help="Only what can be counted without training: FLOPs, parameters, memory.")
     ] = False,
-    junit: Annotated[Optional[Path], typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
-    badge: Annotated[Optional[Path], typer.Option("--badge", metavar="FILE", help="Write an SVG badge.")] = None,
-    bencher: Annotated[Optional[Path], typer.Option("--bencher", metavar="FILE", help="Write Bencher JSON.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
+    badge: Annotated[Path | None, typer.Option("--badge", metavar="FILE", help="Write an SVG badge.")] = None,
+    bencher: Annotated[Path | None, typer.Option("--bencher", metavar="FILE", help="Write Bencher JSON.")] = None,
     benchmark: Annotated[
-        Optional[Path], typer.Option("--benchmark", metavar="FILE", help="Write github-action-benchmark JSON.")
+        Path | None, typer.Option("--benchmark", metavar="FILE", help="Write github-action-benchmark JSON.")
     ] = None,
     github: Annotated[
         bool, typer.Option("--github", help="Print annotations and write the step summary of GitHub Actions.")
@@ -123,12 +125,13 @@ def _baseline() -> None:
 
 @baseline_app.command("accept")
 def baseline_accept(
-    runs: Annotated[Optional[list[Path]], typer.Argument(metavar="RUNS...", help="Run folders.")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="RUNS...", help="Run folders.")] = None,
+    *,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="Baseline to write.")] = Path(
         "baseline.json"
     ),
     budgets: Annotated[
-        Optional[Path], typer.Option("--budgets", metavar="FILE", help="Count the static costs these cover, too.")
+        Path | None, typer.Option("--budgets", metavar="FILE", help="Count the static costs these cover, too.")
     ] = None,
     static: Annotated[bool, typer.Option("--static", help="Count the static costs that budgets.toml covers.")] = False,
 ) -> None:
@@ -148,9 +151,7 @@ def baseline_accept(
 def export(
     runs: Runs,
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Format; an unknown one lists those there are.")],
-    out: Annotated[
-        Optional[Path], typer.Option("--out", metavar="DIR", help="Folder to write; default stdout.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write; default stdout.")] = None,
 ) -> None:
     """Write runs in other people's formats."""
     from greenbench.exports import export as export_runs

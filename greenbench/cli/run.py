@@ -1,12 +1,11 @@
 """``greenbench run`` and ``greenbench plan``."""
 
-# ruff: noqa: UP045, FBT002 - typer's way to declare options
 from __future__ import annotations
 
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -15,11 +14,12 @@ from greenbench.cli.options import AsJson, Out, Override, SuiteName, emit
 
 def run(
     suite: SuiteName = "quickstart",
+    *,
     out: Out = None,
     override: Override = None,
-    seeds: Annotated[Optional[int], typer.Option("--seeds", min=1, help="Use seeds 0..N-1; 5 or more decide.")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Use seeds 0..N-1; 5 or more decide.")] = None,
     resume: Annotated[
-        Optional[Path], typer.Option("--resume", metavar="DIR", help="Go on with an interrupted run folder.")
+        Path | None, typer.Option("--resume", metavar="DIR", help="Go on with an interrupted run folder.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: AsJson = False,
@@ -73,9 +73,10 @@ def _report(folder: Path) -> Path:
 
 def plan(
     suite: SuiteName = "quickstart",
+    *,
     override: Override = None,
     history: Annotated[
-        Optional[list[Path]], typer.Option("--history", metavar="RUNS", help="Take speed and power from earlier runs.")
+        list[Path] | None, typer.Option("--history", metavar="RUNS", help="Take speed and power from earlier runs.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

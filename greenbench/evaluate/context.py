@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HELD_OUT_SHARE = 0.1
 
 
-class TaskLeftOut(Exception):  # noqa: N818 - not an error: the labels do not allow the task
+class TaskLeftOut(Exception):
     """A task that the corpus' labels do not allow; the message is the reason."""
 
 

@@ -61,7 +61,7 @@ class LoopState:
     """The fraction of the budget at which this stage's first step was taken; None before it."""
 
 
-class Diverged(Exception):  # noqa: N818 - it says what happened
+class Diverged(Exception):
     """The loss is not finite."""
 
 

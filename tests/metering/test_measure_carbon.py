@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -26,7 +26,7 @@ BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < 0.
 @pytest.fixture
 def grid_csv(tmp_path: Path) -> Path:
     """Write 100 g/kWh for the hours around now."""
-    hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     rows = [f"{(hour + timedelta(hours=h)).isoformat()},100" for h in (-1, 0, 1)]
     path = tmp_path / "grid.csv"
     path.write_text("\n".join(["datetime,g_per_kwh", *rows]) + "\n")

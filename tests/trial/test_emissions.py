@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import subprocess
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from greenbench.trial.emissions import carbon_table, present_rate
 from greenbench.trial.finish import finish
 
 T0_S, HALF_S = 5000, 300
-BEGIN_S = datetime(2025, 1, 1, 0, 55, tzinfo=timezone.utc).timestamp()
+BEGIN_S = datetime(2025, 1, 1, 0, 55, tzinfo=UTC).timestamp()
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_in_results_of_the_first_schema_pue_is_taken_out_of_the_emissions(tmp_pa
 
 
 def test_a_budgets_rate_is_that_of_the_present_hour_and_of_the_first_where_the_csv_lacks_it(tmp_path: Path) -> None:
-    hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     grid = tmp_path / "now.csv"
     grid.write_text("".join(f"{(hour + timedelta(hours=h)).isoformat()},{200 + h}\n" for h in (0, 1)))
     table = {"hourly_csv": str(grid), "factor": None, "g_per_joule": 1e-4}
@@ -159,7 +159,7 @@ def test_a_run_under_a_budget_in_grams_uses_the_hours_of_a_csv(
     greenbench: Callable[[list[str]], subprocess.CompletedProcess[str]],
     tmp_path: Path,
 ) -> None:
-    hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     grid = tmp_path / "now.csv"
     grid.write_text("".join(f"{(hour + timedelta(hours=h)).isoformat()},200\n" for h in (-1, 0, 1)))
     out = tmp_path / "run"

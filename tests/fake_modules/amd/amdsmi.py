@@ -11,7 +11,7 @@ _STATE = {}
 _COUNTER_UJ = 15.259  # MI200's resolution
 
 
-class AmdSmiException(Exception):  # noqa: N818 - the library's own name
+class AmdSmiException(Exception):
     """What the library raises."""
 
 
