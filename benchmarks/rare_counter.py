@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from greenbench.power.journal.device_energy import DeviceEnergy
 from greenbench.power.journal.file import JournalContents, read_segments
 from greenbench.power.journal.trace import Trace
-from greenbench.power.journal.window import DeviceEnergy
 
 NS = 1_000_000_000
 AFTER_EDGE_NS = 160_000_000

@@ -11,8 +11,8 @@ from greenbench.carbon import Account
 from greenbench.units import format_bytes, format_duration, format_si
 
 if TYPE_CHECKING:
-    from greenbench.power.journal.trace import WindowEnergy
-    from greenbench.power.journal.window import DeviceEnergy
+    from greenbench.power.journal.device_energy import DeviceEnergy
+    from greenbench.power.journal.window_energy import WindowEnergy
     from greenbench.power.sampler.process import SamplerProcess
 
 
@@ -103,8 +103,8 @@ def device_json(device: DeviceEnergy) -> dict[str, Any]:
         "counted",
         "shared",
     )
-    values = {key: getattr(device, key) for key in keys}
-    return {**values, "warnings": [*device.spoiled, *device.warnings]}
+    values = device.to_dict()
+    return {**{key: values[key] for key in keys}, "warnings": [*device.invalid, *device.warnings]}
 
 
 def _carbon_rows(result: dict[str, Any]) -> list[tuple[str, str]]:

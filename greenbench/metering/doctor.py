@@ -7,17 +7,18 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from greenbench.errors import ConfigError
+from greenbench.power.energy import mix_kinds
 from greenbench.power.sampler.process import SamplerProcess
 from greenbench.power.samples import MODELLED, DeviceInfo
 from greenbench.power.sources.options import check_devices, check_rate, check_sources
 from greenbench.units import format_si
 
 if TYPE_CHECKING:
-    from greenbench.power.journal.trace import WindowEnergy
-    from greenbench.power.journal.window import DeviceEnergy
+    from greenbench.power.journal.device_energy import DeviceEnergy
+    from greenbench.power.journal.window_energy import WindowEnergy
 
 
 def inspect(
@@ -57,11 +58,10 @@ def inspect(
     recorded = {d.name: d for d in window.devices} if window is not None else {}
     rows = [_source(source, recorded, latencies) for source in sampler.ready.get("sources", [])]
     counted = [d for row in rows for d in row["devices"] if d["counted"]]
-    kinds = {d["kind"] for d in counted}
     return {
         "sources": rows,
         "will_use": [d["name"] for d in counted],
-        "kind": None if not kinds else kinds.pop() if len(kinds) == 1 else "mixed",
+        "kind": mix_kinds(d["kind"] for d in counted),
         "idle_power_w": window.mean_power_w if window else None,
         "sampler_cpu_s": sampler.cpu_s,
         "duration_s": duration_s,
@@ -115,8 +115,8 @@ def _device(info: DeviceInfo, energy: DeviceEnergy | None, latency_s: float | No
         "read_latency_s": info.read_latency_s if info.read_latency_s is not None else latency_s,
         "counter_every_s": info.counter_every_s,
         "idle_power_w": energy.mean_power_w if energy else None,
-        "idle_power_low_w": _mean(energy, "energy_low_j"),
-        "idle_power_high_w": _mean(energy, "energy_high_j"),
+        "idle_power_low_w": _mean_side(energy, "low_j"),
+        "idle_power_high_w": _mean_side(energy, "high_j"),
         "counter_integral_ratio": energy.ratio if energy else None,
         "agree": energy.agree if energy else None,
         "tolerance": info.tolerance,
@@ -127,11 +127,11 @@ def _device(info: DeviceInfo, energy: DeviceEnergy | None, latency_s: float | No
     }
 
 
-def _mean(energy: DeviceEnergy | None, name: str) -> float | None:
-    value = getattr(energy, name, None)
-    if energy is None or value is None or not energy.energy_j or energy.mean_power_w is None:
+def _mean_side(energy: DeviceEnergy | None, side: Literal["low_j", "high_j"]) -> float | None:
+    side_j = getattr(energy.energy, side) if energy else None
+    if energy is None or side_j is None or not energy.energy_j or energy.mean_power_w is None:
         return None
-    return float(value * energy.mean_power_w / energy.energy_j)
+    return float(side_j * energy.mean_power_w / energy.energy_j)
 
 
 def _advice(rows: list[dict[str, Any]], counted: list[dict[str, Any]]) -> list[str]:

@@ -20,7 +20,8 @@ from greenbench.power.sampler.live import LiveReader
 from greenbench.power.sampler.process import SamplerProcess
 
 if TYPE_CHECKING:
-    from greenbench.power.journal.trace import Trace, WindowEnergy
+    from greenbench.power.journal.trace import Trace
+    from greenbench.power.journal.window_energy import WindowEnergy
 
 F = TypeVar("F", bound=Callable[..., Any])
 

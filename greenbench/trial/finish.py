@@ -5,13 +5,14 @@ Everything here is computed from files in the trial folder, so it can be compute
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 from greenbench.metrics import METRICS
+from greenbench.power.energy import Energy
 from greenbench.power.journal.file import JournalContents
-from greenbench.power.journal.trace import Trace, WindowEnergy, read_journal
+from greenbench.power.journal.trace import Trace, read_journal
+from greenbench.power.journal.window_energy import WindowEnergy
 from greenbench.records import (
     BUDGETED_PHASES,
     EVENTS,
@@ -214,33 +215,19 @@ def _wasted_windows(events: list[dict[str, Any]], sessions: list[tuple[int, int]
 
 def _sum(windows: list[WindowEnergy]) -> dict[str, Any]:
     """Add windows; a single unknown one makes the sum unknown."""
-    first: dict[str, Any] = {
-        "energy_j": None,
-        "energy_low_j": None,
-        "energy_high_j": None,
-        "uncertainty_j": None,
-        "source": None,
-        "kind": None,
-        "valid": None,
-        "problems": [],
-        "devices": [],
+    energy = Energy.total(w.energy for w in windows)
+    return {
+        "energy_j": energy.joules,
+        "energy_low_j": energy.low_j,
+        "energy_high_j": energy.high_j,
+        "uncertainty_j": energy.uncertainty_j,
+        "source": next((w.source for w in windows if w.source), None),
+        "kind": energy.kind,
+        "valid": energy.valid if windows else None,
+        "problems": sorted(energy.problems),
+        "devices": [device.to_dict() for w in windows for device in w.devices],
         "duration_s": 0.0,
     }
-    if not windows:
-        return first
-    total = dict(first)
-    for key in ("energy_j", "energy_low_j", "energy_high_j", "uncertainty_j"):
-        values = [getattr(w, key) for w in windows]
-        total[key] = None if any(v is None for v in values) else sum(values)
-    kinds = {w.kind for w in windows if w.kind}
-    total |= {
-        "kind": kinds.pop() if len(kinds) == 1 else ("mixed" if kinds else None),
-        "source": next((w.source for w in windows if w.source), None),
-        "valid": all(w.valid for w in windows),
-        "problems": sorted({p for w in windows for p in w.problems}),
-        "devices": [dataclasses.asdict(d) for w in windows for d in w.devices],
-    }
-    return total
 
 
 def _warnings(

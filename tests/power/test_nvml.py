@@ -226,7 +226,7 @@ def test_a_lost_card_spoils_the_window_and_says_when(driver):
     _meter, phase = metered(3.5)
     assert not phase.energy.valid
     assert any("gpu0" in p and "lost" in p for p in phase.energy.problems)
-    assert phase.energy.devices[1].spoiled == []
+    assert phase.energy.devices[1].invalid == ()
 
 
 def test_a_counter_reset_is_reported_and_bridged(driver):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from greenbench.power.samples import MIXED, DeviceInfo, Sample
+from greenbench.power.energy import mix_kinds
+from greenbench.power.samples import DeviceInfo, Sample
 
 _MAX_GAP_S = 2.0
 _SCALE_AFTER_S = 1.0  # of power readings, before counter over power corrects them
@@ -103,8 +104,7 @@ class Totals:
 
     def __init__(self, devices: list[DeviceInfo]) -> None:
         self._devices = {info.device: _Device(info) for info in devices if info.counted}
-        kinds = {info.kind for info in devices if info.counted}
-        self._kind = next(iter(kinds)) if len(kinds) == 1 else MIXED if kinds else None
+        self._kind = mix_kinds(info.kind for info in devices if info.counted)
 
     def add(self, sample: Sample) -> None:
         """Take one reading into account."""

@@ -15,10 +15,12 @@ from greenbench.power.journal.counter import Knots, knots
 from greenbench.power.samples import DeviceInfo, Sample
 
 Floats = NDArray[np.float64]
+Curve = tuple[Floats, Floats]
+"""Times and values."""
 
 
 @dataclass
-class Track:
+class DeviceReadings:
     """Readings of one device; times in seconds since the segment's origin.
 
     ``t_s, power_w`` are the usable power readings, ``counter`` the placed energy counter (None where there is
@@ -31,9 +33,9 @@ class Track:
     t_s: Floats
     power_w: Floats
     counter: Knots | None
-    low: tuple[Floats, Floats] | None
-    high: tuple[Floats, Floats] | None
-    energy: tuple[Floats, Floats] | None
+    low: Curve | None
+    high: Curve | None
+    energy: Curve | None
     samples: list[Sample]
     sample_t_s: Floats
     spacing_s: float
@@ -99,7 +101,7 @@ def _ordered(samples: list[Sample], origin_ns: int, counts: Counter[str], bad_s:
     return [samples[i] for i in kept_indices]
 
 
-def build(info: DeviceInfo, samples: list[Sample], origin_ns: int) -> Track:
+def clean(info: DeviceInfo, samples: list[Sample], origin_ns: int) -> DeviceReadings:
     """Clean the readings of one device of one segment."""
     counts: Counter[str] = Counter()
     bad_s: list[float] = []
@@ -116,7 +118,7 @@ def build(info: DeviceInfo, samples: list[Sample], origin_ns: int) -> Track:
     energy = np.array([s.energy_j for s, ok in zip(rows, has_energy, strict=True) if ok], dtype=float)
     answered = times[has_power | has_energy] if len(times) else times
     spacing = float(np.median(np.diff(answered))) if len(answered) > 1 else 0.05
-    track = Track(
+    readings = DeviceReadings(
         info=info,
         all_t_s=answered,
         t_s=times[has_power] if len(times) else times,
@@ -133,27 +135,27 @@ def build(info: DeviceInfo, samples: list[Sample], origin_ns: int) -> Track:
         bad_s=bad_s,
     )
     if len(energy) > 1 and info.power_from != "model":
-        _place_counter(track, energy_t, energy, times)
-    return track
+        _place_counter(readings, energy_t, energy, times)
+    return readings
 
 
-def _place_counter(track: Track, energy_t: Floats, energy: Floats, times: Floats) -> None:
-    info = track.info
-    track.counter = knots(energy_t, energy, info.update_period_s, info.wrap_j)
-    track.resets = list(track.counter.resets)
-    for i, sample in enumerate(track.samples):
+def _place_counter(readings: DeviceReadings, energy_t: Floats, energy: Floats, times: Floats) -> None:
+    info = readings.info
+    readings.counter = knots(energy_t, energy, info.update_period_s, info.wrap_j)
+    readings.resets = list(readings.counter.resets)
+    for i, sample in enumerate(readings.samples):
         before = float(times[i - 1]) if i else float(times[i])
-        if sample.event == "reset" and not any(a <= times[i] <= b for a, b in track.resets):
-            track.resets.append((before, float(times[i])))
-    track.counts["resets"] += len(track.resets)
-    track.counts["backward steps"] += track.counter.backward
-    track.counts["wraps"] += track.counter.wraps
+        if sample.event == "reset" and not any(a <= times[i] <= b for a, b in readings.resets):
+            readings.resets.append((before, float(times[i])))
+    readings.counts["resets"] += len(readings.resets)
+    readings.counts["backward steps"] += readings.counter.backward
+    readings.counts["wraps"] += readings.counter.wraps
     for name in ("resets", "backward steps", "wraps"):
-        if not track.counts[name]:
-            del track.counts[name]
+        if not readings.counts[name]:
+            del readings.counts[name]
 
 
-def _cumulative(rows: list[Sample], times: Floats, name: str) -> tuple[Floats, Floats] | None:
+def _cumulative(rows: list[Sample], times: Floats, name: str) -> Curve | None:
     values = [getattr(s, name) for s in rows]
     keep = [i for i, v in enumerate(values) if v is not None and not math.isnan(v)]
     if len(keep) < 2:
