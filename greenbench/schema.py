@@ -8,7 +8,7 @@ import tomllib
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from greenbench.errors import ConfigError, did_you_mean
 
@@ -34,48 +34,81 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def build(kind: type[T], table: Mapping[str, Any], where: str) -> T:
-    """Build dataclass ``kind`` from a table; ``where`` (``"file [section]"``) opens every message."""
+_known_fields: dict[type[Any], dict[str, tuple[Any, bool]]] = {}
+
+
+def _fields_of(kind: type[Any]) -> dict[str, tuple[Any, bool]]:
+    """Map the fields of a dataclass to their type and whether they have a default. Resolving types is slow: once."""
+    if kind not in _known_fields:
+        hints, missing = get_type_hints(kind), dataclasses.MISSING
+        _known_fields[kind] = {
+            f.name: (hints[f.name], f.default is not missing or f.default_factory is not missing)
+            for f in dataclasses.fields(kind)
+            if f.init
+        }
+    return _known_fields[kind]
+
+
+def build(kind: type[T], table: Mapping[str, Any], where: str, *, lenient: bool = False) -> T:
+    """Build dataclass ``kind`` from a table; ``where`` (``"file [section]"``) opens every message.
+
+    ``lenient`` is for files that programs wrote: a key of another version is passed over, and null stands for the
+    field's default. What people write is read strictly, so that no typing error passes silently.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or a value that the dataclass refuses.
+    """
+    return cast(T, _build(kind, table, where, lenient=lenient))
+
+
+def _build(kind: type[Any], table: object, where: str, *, lenient: bool) -> Any:
     if not isinstance(table, Mapping):
         raise ConfigError(f"{where}: expected a table, found {table!r}")
-    hints = get_type_hints(kind)
-    fields = {f.name: f for f in dataclasses.fields(kind) if f.init}  # type: ignore[arg-type]
-    for key in table:
+    fields = _fields_of(kind)
+    values = {}
+    for key, value in table.items():
         if key not in fields:
+            if lenient:
+                continue
             raise ConfigError(f"{where}: unknown key {key!r}{did_you_mean(key, fields)}")
-    values = {key: coerce(value, hints[key], f"{where} {key}") for key, value in table.items()}
+        hint, has_default = fields[key]
+        if value is None and lenient and has_default:
+            continue
+        values[key] = coerce(value, hint, f"{where} {key}", lenient=lenient)
     try:
         return kind(**values)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}") from error
 
 
-def coerce(value: Any, hint: Any, where: str) -> Any:
+def coerce(value: Any, hint: Any, where: str, *, lenient: bool = False) -> Any:
     """Check ``value`` against a type hint; integers pass as floats, lists as tuples, a lone item as a tuple of one."""
-    origin, args = get_origin(hint), get_args(hint)
-    if hint is Any:
+    if hint is Any or hint is object:
         return value
+    if isinstance(hint, type) and not hasattr(hint, "__origin__"):
+        return (
+            _build(hint, value, where, lenient=lenient)
+            if dataclasses.is_dataclass(hint)
+            else _scalar(value, hint, where)
+        )
+    origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return _coerce_union(value, args, where)
+        return _coerce_union(value, args, where, lenient=lenient)
     if origin is Literal:
         if value not in args:
             hint_text = did_you_mean(str(value), [str(a) for a in args])
             raise ConfigError(f"{where}: found {value!r}{hint_text}")
         return value
-    if origin is tuple:
-        return _coerce_tuple(value, args[0], where)
-    if origin in (dict, Mapping) or origin is getattr(sys.modules["collections.abc"], "Mapping", None):
+    if origin in (tuple, list):
+        return _coerce_items(value, origin, args, where, lenient=lenient)
+    if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: expected a table, found {value!r}")
-        return dict(value)
-    if dataclasses.is_dataclass(hint):
-        return build(hint, value, where)  # type: ignore[arg-type]
-    return _coerce_scalar(value, hint, where)
+        return {key: coerce(item, args[1], f"{where}.{key}", lenient=lenient) for key, item in value.items()}
+    raise TypeError(f"{where}: no table is read into {hint!r}")
 
 
-def _coerce_union(value: Any, args: tuple[Any, ...], where: str) -> Any:
+def _coerce_union(value: Any, args: tuple[Any, ...], where: str, *, lenient: bool) -> Any:
     if value is None and type(None) in args:
         return None
     problems = []
@@ -83,21 +116,27 @@ def _coerce_union(value: Any, args: tuple[Any, ...], where: str) -> Any:
         if option is type(None):
             continue
         try:
-            return coerce(value, option, where)
+            return coerce(value, option, where, lenient=lenient)
         except ConfigError as error:
             problems.append(error)
     raise problems[0]
 
 
-def _coerce_tuple(value: Any, item: Any, where: str) -> tuple[Any, ...]:
+def _coerce_items(value: Any, kind: type[Any], args: tuple[Any, ...], where: str, *, lenient: bool) -> Any:
     if isinstance(value, str):
         value = [parse_value(part.strip()) for part in value.split(",")] if value else []
     elif not isinstance(value, (list, tuple)):
         value = [value]
-    return tuple(coerce(v, item, f"{where}[{i}]") for i, v in enumerate(value))
+    if kind is tuple and args[-1] is not Ellipsis:
+        if len(value) != len(args):
+            raise ConfigError(f"{where}: expected {len(args)} values, found {len(value)}")
+        return tuple(
+            coerce(v, a, f"{where}[{i}]", lenient=lenient) for i, (v, a) in enumerate(zip(value, args, strict=True))
+        )
+    return kind(coerce(v, args[0], f"{where}[{i}]", lenient=lenient) for i, v in enumerate(value))
 
 
-def _coerce_scalar(value: Any, hint: Any, where: str) -> Any:
+def _scalar(value: Any, hint: type[Any], where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is str and not isinstance(value, str) and isinstance(value, (int, float)):

@@ -18,9 +18,9 @@ PACKAGE = Path(greenbench.__file__).parent
 FLOORS = (
     ("errors", "units", "resources", "__init__"),
     ("schema", "progress"),
-    ("config", "metrics", "display", "power"),
-    ("cards", "records", "carbon", "stats"),
-    ("metering", "audio"),
+    ("config", "metrics", "display", "power", "cards"),
+    ("carbon", "stats"),
+    ("metering", "audio", "records"),
     ("corpora",),
     ("features",),
     ("batches",),

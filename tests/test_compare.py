@@ -16,7 +16,7 @@ from greenbench.errors import DataError, IncomparableError
 from greenbench.records import MANIFEST, RESULT, Trial, load_trial, write_json
 
 MACHINE = {"hostname": "a", "cpu": "Epyc", "cores": 2, "memory_bytes": 8, "os": "Linux", "boot_id": "x"}
-CONFIG = {"budget": {"seconds": 45.0}, "evaluate": {"max_test_seconds": 600.0}}
+CONFIG: dict[str, Any] = {"suite": {}, "budget": {"seconds": 45.0}, "evaluate": {"max_test_seconds": 600.0}}
 GPU = [{"uuid": "GPU-1", "name": "H100", "power_limit_w": 700.0, "mig": None}]
 
 
@@ -147,12 +147,8 @@ def test_other_seeds_are_compared_unpaired(tmp_path: Path) -> None:
         ({"device": "cuda:0", "gpu": GPU}, "hardware.gpu", "H100"),
         ({"dtype": "bfloat16"}, "dtype", "bfloat16"),
         ({"data": {"spec": "mini", "fingerprint": "beef"}}, "data_fingerprint", "beef"),
-        ({"config": {"budget": {"seconds": 60.0}, "evaluate": {"max_test_seconds": 600.0}}}, "budget", "seconds = 60"),
-        (
-            {"config": {"budget": {"seconds": 45.0}, "evaluate": {"max_test_seconds": 60.0}}},
-            "evaluate",
-            "max_test_seconds = 60",
-        ),
+        ({"config": {**CONFIG, "budget": {"seconds": 60.0}}}, "budget", "seconds = 60"),
+        ({"config": {**CONFIG, "evaluate": {"max_test_seconds": 60.0}}}, "evaluate", "max_test_seconds = 60"),
     ],
 )
 def test_runs_that_must_not_be_pooled_are_refused(tmp_path: Path, change: dict[str, Any], key: str, shown: str) -> None:

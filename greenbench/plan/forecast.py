@@ -62,18 +62,23 @@ def measure_matmul(device: str = "cpu", *, dtype: str = "float32", seconds: floa
 
 def throughput_from(trials: Sequence[Trial]) -> Throughput | None:
     """Return the throughput that earlier runs had, or None without a complete one. Give runs of this machine only."""
-    rows = [(t, t.row) for t in trials if t.complete and t.row.get("pretrain_s") and t.row.get("pretrain_flops")]
-    if not rows:
-        return None
     speeds: dict[tuple[str, str], list[float]] = {}
-    for trial, row in rows:
-        if row.get("audio_s_per_s"):
-            key = (str(trial.manifest.get("card")), str(trial.manifest.get("size")))
-            speeds.setdefault(key, []).append(float(row["audio_s_per_s"]))
-    watts = [float(row["mean_power_w"]) for _, row in rows if row.get("mean_power_w")]
+    throughputs: list[float] = []
+    watts: list[float] = []
+    for trial in trials:
+        seconds, flops = trial.figure("pretrain_s"), trial.figure("pretrain_flops")
+        if not (seconds and flops):
+            continue
+        throughputs.append(flops / seconds)
+        if audio_rate := trial.figure("audio_s_per_s"):
+            speeds.setdefault((trial.card, trial.size), []).append(audio_rate)
+        if mean_w := trial.figure("mean_power_w"):
+            watts.append(mean_w)
+    if not throughputs:
+        return None
     return Throughput(
-        flops_per_s=median(float(row["pretrain_flops"]) / float(row["pretrain_s"]) for _, row in rows),
-        source=f"{len(rows)} earlier run{'s' * (len(rows) > 1)}",
+        flops_per_s=median(throughputs),
+        source=f"{len(throughputs)} earlier run{'s' * (len(throughputs) > 1)}",
         audio_s_per_s={key: median(values) for key, values in speeds.items()},
         power_w=median(watts) if watts else None,
         power_source="earlier runs" if watts else "",

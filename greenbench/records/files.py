@@ -1,0 +1,81 @@
+"""The files of a trial's folder by name, and JSON that is written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from greenbench.errors import DataError, OutputError
+
+SCHEMA_VERSION = 2
+
+MANIFEST, EVENTS, METRICS, RESULT, POWER = (
+    "manifest.json",
+    "events.jsonl",
+    "metrics.jsonl",
+    "result.json",
+    "power.csv.gz",
+)
+OUTCOME, LIVE, CHECKPOINTS = "outcome.json", "live.bin", "checkpoints"
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON atomically: a reader sees the old file or the whole new one. NaN and infinity become null.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    text = json.dumps(clean(value), indent=1, ensure_ascii=False)
+    temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); free space or choose another --out"
+        ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DataError: the file is missing, damaged or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON ({error}); remove the trial's folder to run it again") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: expected a JSON object")
+    return value
+
+
+def clean(value: Any) -> Any:
+    """Turn numpy scalars and paths into what JSON knows, and figures that are not finite into null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(k): clean(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(v) for v in value]
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+        return clean(value.item())
+    return str(value) if isinstance(value, Path) else value
+
+
+def number(value: object) -> float | None:
+    """Read a finite number; None for anything else: what is absent never becomes a figure."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
