@@ -86,11 +86,11 @@ def coerce(value: Any, hint: Any, where: str, *, lenient: bool = False) -> Any:
     if hint is Any or hint is object:
         return value
     if isinstance(hint, type) and not hasattr(hint, "__origin__"):
-        return (
-            _build(hint, value, where, lenient=lenient)
-            if dataclasses.is_dataclass(hint)
-            else _scalar(value, hint, where)
-        )
+        if dataclasses.is_dataclass(hint):
+            return _build(hint, value, where, lenient=lenient)
+        if lenient and hint is int and isinstance(value, float) and value.is_integer():
+            return int(value)
+        return _scalar(value, hint, where)
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return _coerce_union(value, args, where, lenient=lenient)
