@@ -29,7 +29,7 @@ Files = dict[str, str]
 def _csv(settings: Sequence[Setting]) -> Files:
     import io
 
-    from greenbench.report.tables import RESULT_COLUMNS, result_row, write_rows
+    from greenbench.report.tables.csv_files import RESULT_COLUMNS, result_row, write_rows
 
     buffer = io.StringIO()
     write_rows(buffer, RESULT_COLUMNS, (result_row(trial) for s in settings for trial in s.trials))
@@ -37,7 +37,7 @@ def _csv(settings: Sequence[Setting]) -> Files:
 
 
 def _cards(settings: Sequence[Setting]) -> Files:
-    from greenbench.report.model_card import model_cards
+    from greenbench.report.render.card import model_cards
 
     return {f"{name}.md": text for name, text in model_cards(settings).items()}
 

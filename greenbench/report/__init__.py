@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,44 +67,40 @@ def write_report(
 
 
 def _write_all(settings: list[Setting], paths: ReportPaths) -> None:
-    from greenbench.report import model_card, tables, texts
     from greenbench.report.claims import claims_of
-    from greenbench.report.figures import style
+    from greenbench.report.figures.canvas import standalone
+    from greenbench.report.figures.drawn import draw
     from greenbench.report.landscape import build_landscape
-    from greenbench.report.page import render
+    from greenbench.report.render.card import model_cards
+    from greenbench.report.render.html import render
+    from greenbench.report.render.latex import latex
+    from greenbench.report.render.markdown import markdown
 
-    trials = [trial for setting in settings for trial in setting.trials]
-    tables.write_csv(paths.results_csv, tables.RESULT_COLUMNS, map(tables.result_row, trials))
-    tables.write_csv(paths.phases_csv, tables.PHASE_COLUMNS, (row for t in trials for row in tables.phase_rows(t)))
-    tables.write_csv(paths.curves_csv, tables.CURVE_COLUMNS, (row for t in trials for row in tables.curve_rows(t)))
-    transferred = [row for t in trials for row in tables.transfer_rows(t)]
-    paths.transfer_csv.unlink(missing_ok=True)
-    if transferred:
-        tables.write_csv(paths.transfer_csv, tables.TRANSFER_COLUMNS, transferred)
+    _write_csv_files(settings, paths)
     claims = [claims_of(setting) for setting in settings]
-    drawn = [_draw(setting) for setting in settings]
+    drawn = [draw(setting) for setting in settings]
     landscape = build_landscape(settings)
     _write(paths.html, render(settings, claims, drawn, landscape))
-    _write(paths.markdown, texts.markdown(settings, claims))
-    _write(paths.latex, texts.latex(settings, claims))
+    _write(paths.markdown, markdown(settings, claims))
+    _write(paths.latex, latex(settings, claims))
     for figure in [figure for d in drawn for figure in d.all] + landscape.figures:
-        _write(paths.figures / f"{figure.name}.svg", style.standalone(figure))
+        _write(paths.figures / f"{figure.name}.svg", standalone(figure))
         (paths.figures / f"{figure.name}.pdf").write_bytes(figure.pdf)
-    for name, text in model_card.model_cards(settings).items():
+    for name, text in model_cards(settings).items():
         _write(paths.model_cards / f"{name}.md", text)
 
 
-def _draw(setting: Setting):  # type: ignore[no-untyped-def]
-    from greenbench.report.figures import curves, phases, power, tradeoff
-    from greenbench.report.page import Drawn
+def _write_csv_files(settings: list[Setting], paths: ReportPaths) -> None:
+    from greenbench.report.tables import csv_files as files
 
-    single: Callable[..., list] = lambda figure: [figure] if figure is not None else []  # noqa: E731
-    return Drawn(
-        tradeoff.tradeoffs(setting),
-        curves.learning_curves(setting),
-        power.timelines(setting),
-        single(phases.breakdown(setting)),
-    )
+    trials = [trial for setting in settings for trial in setting.trials]
+    files.write_csv(paths.results_csv, files.RESULT_COLUMNS, map(files.result_row, trials))
+    files.write_csv(paths.phases_csv, files.PHASE_COLUMNS, (row for t in trials for row in files.phase_rows(t)))
+    files.write_csv(paths.curves_csv, files.CURVE_COLUMNS, (row for t in trials for row in files.curve_rows(t)))
+    transferred = [row for t in trials for row in files.transfer_rows(t)]
+    paths.transfer_csv.unlink(missing_ok=True)
+    if transferred:
+        files.write_csv(paths.transfer_csv, files.TRANSFER_COLUMNS, transferred)
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from greenbench.report import ReportPaths
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = (1280, 390)
 SCHEMES: tuple[Any, ...] = ("light", "dark")
 
@@ -56,7 +58,6 @@ def test_no_label_of_a_figure_overlaps_another_or_is_cut(page: Any) -> None:
     assert page.evaluate(OVERLAPS) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", [(1280, "light"), (390, "dark")], indirect=True, ids=["1280-light", "390-dark"])
 def test_axe_finds_no_serious_fault(page: Any) -> None:
     pytest.importorskip("axe_playwright_python", reason="pip install axe-playwright-python for axe-core")

@@ -10,10 +10,12 @@ import pytest
 from greenbench.report import ReportPaths, write_report
 from greenbench.report.arms import Setting, collect
 from greenbench.report.claims import claims_of
+from greenbench.report.figures.landscape import MAX_NAMED
 from greenbench.report.figures.tradeoff import tradeoffs
-from greenbench.report.landscape import MAX_NAMED, build_landscape
-from greenbench.report.sections import comparison, controls
-from greenbench.report.words import controls_note
+from greenbench.report.landscape import build_landscape
+from greenbench.report.tables.comparison import comparison
+from greenbench.report.tables.controls import controls
+from greenbench.report.text.notes import controls_note
 from report.folders import LOGMEL, Arm, write_run
 from report.test_browser import OVERLAPS, SCHEMES
 

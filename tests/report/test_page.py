@@ -11,7 +11,8 @@ from greenbench.records import RESULT
 from greenbench.report import ReportPaths, write_report
 from greenbench.report.arms import collect
 from greenbench.report.claims import claims_of
-from greenbench.report.words import provenance, verdict_sentence
+from greenbench.report.text.provenance import provenance
+from greenbench.report.text.verdict import verdict_sentence
 from report.folders import ARMS, ECO, MELHUBERT, Arm, write_run
 
 SCRIPT = "<script>alert(1)</script>"

@@ -87,8 +87,10 @@ def test_invalid_trials_are_in_no_mean(tmp_path: Path) -> None:
 
 def test_the_baseline_can_be_chosen_and_a_wrong_one_is_named(tmp_path: Path) -> None:
     run = small(tmp_path / "a")
-    assert collect([run])[0].baseline.label == "melhubert"  # type: ignore[union-attr]
-    assert collect([run], baseline="eco")[0].baseline.label == "eco"  # type: ignore[union-attr]
+    for wanted, found in ((None, "melhubert"), ("eco", "eco")):
+        (setting,) = collect([run], baseline=wanted)
+        assert setting.baseline is not None
+        assert setting.baseline.label == found
     with pytest.raises(ConfigError, match="did you mean 'melhubert'"):
         collect([run], baseline="melhubart")
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenbench.report.arms import Arm, Setting, number
-from greenbench.report.figures.style import Figure, Look, Table, canvas, finish, place_legend, short
+from greenbench.report.figures.canvas import Figure, Table, canvas, finish
+from greenbench.report.figures.labels import place_legend, short
+from greenbench.report.figures.palette import Look
 from greenbench.units import format_si
 
 _POINTS = 48

@@ -6,7 +6,9 @@ import statistics
 
 from greenbench.records import PHASES
 from greenbench.report.arms import Arm, Setting, number
-from greenbench.report.figures.style import PHASE_COLOURS, Figure, Table, canvas, finish, short
+from greenbench.report.figures.canvas import Figure, Table, canvas, finish
+from greenbench.report.figures.labels import phase_legend, short
+from greenbench.report.figures.palette import OTHER_PHASE, PHASE_COLOURS
 from greenbench.units import format_duration, format_si
 
 
@@ -57,7 +59,7 @@ def breakdown(setting: Setting) -> Figure | None:
                     energy,
                     left=left,
                     height=0.62,
-                    color=PHASE_COLOURS.get(name, "#7f7f7f"),
+                    color=PHASE_COLOURS.get(name, OTHER_PHASE),
                     edgecolor="#fefefe",
                     linewidth=0.6,
                 )
@@ -71,7 +73,7 @@ def breakdown(setting: Setting) -> Figure | None:
         axes.xaxis.set_major_formatter(lambda value, _: short(format_si(value, "J")))
         axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel("energy, mean over seeds")
-        _legend(figure, names)
+        phase_legend(figure, names)
         return finish(
             figure,
             f"{setting.prefix}phases",
@@ -81,15 +83,6 @@ def breakdown(setting: Setting) -> Figure | None:
             _table(arms, names),
             tips=tips,
         )
-
-
-def _legend(figure, names: list[str]) -> None:  # type: ignore[no-untyped-def]
-    from matplotlib.patches import Patch
-
-    handles = [Patch(color=PHASE_COLOURS.get(name, "#7f7f7f"), linewidth=0, label=name) for name in names]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=1.1, columnspacing=1.2)
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.2 * ((len(names) + 3) // 4))
 
 
 def _table(arms: list[tuple[Arm, dict[str, tuple[float | None, float]]]], names: list[str]) -> Table:

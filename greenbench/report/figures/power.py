@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from greenbench.records import POWER, PhaseSpan, Trial, phase_spans
 from greenbench.report.arms import Arm, Setting
-from greenbench.report.figures.style import PHASE_COLOURS, Figure, Table, canvas, finish
+from greenbench.report.figures.canvas import Figure, Table, canvas, finish
+from greenbench.report.figures.labels import phase_legend
+from greenbench.report.figures.palette import OTHER_PHASE, PHASE_COLOURS
 from greenbench.units import format_duration, format_si
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def _draw(setting: Setting, arm: Arm, trial: Trial) -> Figure | None:
         axes.xaxis.set_major_formatter(lambda value, _: _clock(value, length_s))
         axes.set_xlabel("time since the trial began")
         axes.set_ylabel("power (W)")
-        _legend(figure, [span.phase for span in spans])
+        phase_legend(figure, [span.phase for span in spans], alpha=0.5)
         devices = ", ".join(name for name, info in trace.devices.items() if info.counted)
         return finish(
             figure,
@@ -65,21 +67,10 @@ def _draw(setting: Setting, arm: Arm, trial: Trial) -> Figure | None:
 def _bands(axes: Any, spans: list[PhaseSpan], begin: int, tips: dict[str, str]) -> None:
     for number, span in enumerate(spans):
         left, right = (span.begin_ns - begin) / 1e9, (span.end_ns - begin) / 1e9
-        band = axes.axvspan(left, right, color=PHASE_COLOURS.get(span.phase, "#7f7f7f"), alpha=0.32, linewidth=0)
+        band = axes.axvspan(left, right, color=PHASE_COLOURS.get(span.phase, OTHER_PHASE), alpha=0.32, linewidth=0)
         band.set_gid(f"ph-{number}")
         torn = "" if span.complete else ", cut off"
         tips[f"ph-{number}"] = f"{span.phase}: {format_duration(span.duration_s)} from {format_duration(left)}{torn}"
-
-
-def _legend(figure: Any, phases: list[str]) -> None:
-    from matplotlib.patches import Patch
-
-    order = [name for name in (*PHASE_COLOURS, *phases) if name in phases]
-    names = list(dict.fromkeys(order))
-    handles = [Patch(color=PHASE_COLOURS.get(name, "#7f7f7f"), alpha=0.5, linewidth=0, label=name) for name in names]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=1.1, columnspacing=1.2)
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.2 * ((len(names) + 3) // 4))
 
 
 def _clock(value: float, length: float) -> str:

@@ -9,18 +9,18 @@ from typing import Any
 
 from greenbench.metrics import METRICS, format_value
 from greenbench.report.arms import Arm, Setting
-from greenbench.report.figures.style import WIDTH_IN, Figure, Look, Table, canvas, finish, place_labels, short
+from greenbench.report.figures.canvas import WIDTH_IN, Figure, Table, canvas, finish
+from greenbench.report.figures.labels import place_labels, short
+from greenbench.report.figures.palette import Look
+from greenbench.report.ranking import ENERGY, MEMORY, control_name
 from greenbench.stats import ParetoPoint, pareto_front
 
 MAX_MARKS = 30
 """With more trials per model than this, single ones get no hover text of their own."""
-
 MAX_LINES = 3
 """With more controls than this, random weights of each model become marks beside their models instead of lines."""
 CROWD = 8
 """With more models than this the figure takes the page's whole width."""
-
-ENERGY, MEMORY = "energy_budgeted_j", "peak_memory_bytes"
 
 
 def standing(arms: Sequence[Arm], cost: str, quality: str) -> dict[str, ParetoPoint]:
@@ -234,15 +234,6 @@ def _references(axes: Any, setting: Setting, arms: Sequence[Arm], cost: str, qua
             fontsize=9,
             color="#1b1f23",
         )
-
-
-def control_name(arm: Arm) -> str:
-    """Return a control's name in words."""
-    if arm.control == "logmel":
-        return "log-mel, no model"
-    kind, _, of = arm.control.partition(":")
-    of = of or str(arm.trials[0].manifest.get("card") or "")
-    return f"{of}, random weights" if kind == "random" and of else arm.label
 
 
 def _kinds(arms: Sequence[Arm]) -> str:

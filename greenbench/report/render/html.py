@@ -1,25 +1,32 @@
-"""``index.html``: everything a reader needs in one file, without network and without JavaScript."""
+"""``index.html``: everything a reader needs in one file, without network; JavaScript only sorts, filters and hovers."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from greenbench.metrics import METRICS, format_value
-from greenbench.report import words
-from greenbench.report.arm_cells import arm_swatch
-from greenbench.report.arms import Setting, number, status
-from greenbench.report.claims import Claims, claims_table, targets_note, targets_table
+from greenbench.report.arms import Setting
+from greenbench.report.claims import Claims
+from greenbench.report.figures.drawn import Drawn
+from greenbench.report.figures.palette import css_variables
 from greenbench.report.figures.power import MAX_TIMELINES
-from greenbench.report.figures.style import Figure, css_variables
-from greenbench.report.figures.tradeoff import ENERGY
 from greenbench.report.landscape import Landscape
-from greenbench.report.sections import comparison, controls, languages, ranked, ratio, shuffled, transfer
-from greenbench.report.view import MARKS, Cell, Row, TableView, metric_head, plain
-from greenbench.report.view import Head as ColumnHead
+from greenbench.report.ranking import ENERGY, ranked, ratio
+from greenbench.report.tables.cells import MARKS
+from greenbench.report.tables.comparison import comparison
+from greenbench.report.tables.controls import controls, shuffled
+from greenbench.report.tables.targets import targets_table
+from greenbench.report.tables.transfer import languages, transfer
+from greenbench.report.tables.trials import trials_table
+from greenbench.report.tables.verdicts import claims_table
+from greenbench.report.text import notes, provenance
+from greenbench.report.text.amounts import keep_together
+from greenbench.report.text.titles import page_title, setting_name
+from greenbench.report.text.verdict import verdict_sentence
+from greenbench.report.text.warnings import warnings_of
 from greenbench.units import format_si
 
 SECTIONS = (
@@ -41,21 +48,6 @@ _NO_TRANSFER = (
 )
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """The figures of one setting."""
-
-    tradeoff: list[Figure]
-    curves: list[Figure]
-    power: list[Figure]
-    phases: list[Figure]
-
-    @property
-    def all(self) -> list[Figure]:
-        """Return all figures in page order."""
-        return [*self.tradeoff, *self.curves, *self.power, *self.phases]
-
-
 def render(settings: Sequence[Setting], claims: Sequence[Claims], drawn: Sequence[Drawn], landscape: Landscape) -> str:
     """Return the page as text; all data pass through the template's escaping."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -70,7 +62,7 @@ def render(settings: Sequence[Setting], claims: Sequence[Claims], drawn: Sequenc
     )
     several = len(settings) > 1
     page = {
-        "title": _title(settings),
+        "title": page_title(settings),
         "css": (folder / "page.css").read_text(encoding="utf-8"),
         "js": (folder / "page.js").read_text(encoding="utf-8"),
         "light": css_variables(dark=False),
@@ -86,13 +78,14 @@ def render(settings: Sequence[Setting], claims: Sequence[Claims], drawn: Sequenc
         "costs_note": landscape.costs_note,
         "published": landscape.published,
         "techniques": landscape.techniques,
-        "warnings": words.warnings_of(settings),
+        "warnings": warnings_of(settings),
         "trials": trials_table(settings),
         "provenance": [
-            {"heading": setting_name(s, settings) if several else "", "facts": words.provenance(s)} for s in settings
+            {"heading": setting_name(s, settings) if several else "", "facts": provenance.provenance(s)}
+            for s in settings
         ],
-        "unmeasured": words.unmeasured(settings),
-        "command": words.command(settings),
+        "unmeasured": provenance.unmeasured(settings),
+        "command": provenance.command(settings),
         "footer": f"Written by greenbench {_version()} on {time.strftime('%Y-%m-%d %H:%M %Z')} from run folders; "
         "every figure can be computed again from the raw samples in them.",
     }
@@ -108,59 +101,21 @@ def _version() -> str:
         return "(not installed)"
 
 
-def _title(settings: Sequence[Setting]) -> str:
-    suites = list(dict.fromkeys(name for s in settings for name in s.suites if name))
-    budgets = list(dict.fromkeys(text for s in settings if (text := words.budget_words(s))))
-    named = ", ".join(suites) or "runs"
-    return f"{named}: {', '.join(budgets)} each" if budgets else named
-
-
-def setting_name(setting: Setting, settings: Sequence[Setting]) -> str:
-    """Name a setting by what tells it apart from the others on the page."""
-    names = {
-        "gpu": setting.machine["gpu"] or setting.machine["cpu"],
-        "power limit": setting.machine["gpu power limit"],
-        "device": setting.keys["device"],
-        "dtype": setting.keys["dtype"],
-        "data": setting.keys["data_fingerprint"] and f"data {setting.keys['data_fingerprint']}",
-        "budget": words.budget_words(setting),
-    }
-    differing = []
-    for key, text in names.items():
-        values = {
-            ({**s.machine, **s.keys}[_SOURCE[key]] or s.machine["cpu"], key == "budget" and s.keys["budget_kind"])
-            for s in settings
-        }
-        if len(values) > 1 and text:
-            differing.append(text)
-    return ", ".join(differing) or names["gpu"]
-
-
-_SOURCE = {
-    "gpu": "gpu uuid",
-    "power limit": "gpu power limit",
-    "device": "device",
-    "dtype": "dtype",
-    "data": "data_fingerprint",
-    "budget": "budget_limit",
-}
-
-
 def _setting_view(setting: Setting, claims: Claims, drawn: Drawn, heading: str) -> dict[str, Any]:
     more = len(setting.contestants) - MAX_TIMELINES
     base = setting.baseline
     return {
         "id": setting.prefix,
         "heading": heading,
-        "verdict": words.keep_together(words.verdict_sentence(setting, claims)),
+        "verdict": keep_together(verdict_sentence(setting, claims)),
         "verdict_notes": claims.notes,
         "tiles": _tiles(setting),
         "comparison": comparison(setting, claims),
-        "comparison_note": words.comparison_note(setting),
+        "comparison_note": notes.comparison_note(setting),
         "claims": claims_table(setting, claims),
         "tradeoff": drawn.tradeoff,
         "targets": targets_table(setting),
-        "targets_note": targets_note(setting),
+        "targets_note": notes.targets_note(setting),
         "curves": drawn.curves,
         "power": drawn.power,
         "more_power": f"{more} more models have their journals in the run folders." if more > 0 else "",
@@ -170,7 +125,7 @@ def _setting_view(setting: Setting, claims: Claims, drawn: Drawn, heading: str) 
         "languages": languages(setting),
         "controls": controls(setting),
         "shuffled": shuffled(setting),
-        "controls_note": words.controls_note(setting),
+        "controls_note": notes.controls_note(setting),
         "baseline": base.label if base else "",
     }
 
@@ -209,42 +164,3 @@ def _tiles(setting: Setting) -> list[dict[str, str]]:
                 }
             )
     return tiles
-
-
-_TRIAL_METRICS = (
-    "budget_spent",
-    "budget_overshoot_pct",
-    "energy_budgeted_j",
-    "energy_total_j",
-    "mean_power_w",
-    "wall_s",
-    "audio_h",
-    "steps",
-    "peak_memory_bytes",
-)
-
-
-def trials_table(settings: Sequence[Setting]) -> TableView:
-    """Build the table of all trials, failed and unfinished ones included."""
-    quality = [n for n in (s.headline for s in settings) if n]
-    names = [*dict.fromkeys(quality), *_TRIAL_METRICS]
-    several = len(settings) > 1
-    rows = []
-    for setting in settings:
-        for arm in setting.arms:
-            for trial in arm.trials:
-                seed = int(trial.manifest.get("seed", 0))
-                state = status(trial) if (trial.result or {}).get("valid", True) else "invalid"
-                cells = [_trial_cell(name, number(trial.row.get(name))) for name in names]
-                where = (setting_name(setting, settings),) if several else ()
-                label = Cell(arm.label, notes=where, look=arm_swatch(arm))
-                rows.append(Row((label, Cell(str(seed), seed), Cell(state), *cells)))
-    heads = (ColumnHead("Model"), ColumnHead("Seed"), ColumnHead("Status"), *(metric_head(name) for name in names))
-    return TableView("All trials", heads, tuple(rows), text=(0, 2))
-
-
-def _trial_cell(name: str, value: float | None) -> Cell:
-    return Cell("" if value is None else format_value(name, value), value)
-
-
-__all__ = ["Drawn", "plain", "render"]

@@ -1,11 +1,13 @@
-"""Plain data that the page's template draws; every text in it is escaped by the template."""
+"""Tables as plain data: cells, heads and rows that every renderer draws in its own way and escapes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from greenbench.metrics import METRICS, format_value
-from greenbench.report.figures.style import Look
+from greenbench.report.arms import Arm
+from greenbench.report.figures.palette import PALETTE, Look
+from greenbench.report.ranking import control_name
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 MARKS = {"better": "✓", "worse": "✗", "no difference shown": "≈", "not enough runs": "?"}
@@ -85,11 +87,6 @@ def metric_cell(name: str, value: float | None) -> Cell:
     return Cell(format_value(name, value), value)
 
 
-def plain(*texts: str, css: str = "") -> Row:
-    """Return a row of plain texts."""
-    return Row(tuple(Cell(text) for text in texts), css)
-
-
 def swatch(look: Look) -> Swatch:
     """Return the marker of a look as an SVG path around (0, 0)."""
     colour = f"var({_css(look.colour)},{look.colour})"
@@ -98,8 +95,6 @@ def swatch(look: Look) -> Swatch:
 
 
 def _css(colour: str) -> str:
-    from greenbench.report.figures.style import PALETTE
-
     return f"--c{PALETTE.index(colour)}" if colour in PALETTE else "--soft"
 
 
@@ -120,3 +115,13 @@ _PATHS = {
     "1": "M0 0v5M0 0-4.5-3M0 0 4.5-3",
     "2": "M0 0v-5M0 0-4.5 3M0 0 4.5 3",
 }
+
+
+def arm_swatch(arm: Arm) -> Swatch:
+    """Return an arm's marker."""
+    return swatch(Look.of_control(arm.index) if arm.control else Look.of(arm.index))
+
+
+def arm_cell(arm: Arm, *notes: str) -> Cell:
+    """Return the cell that names an arm."""
+    return Cell(control_name(arm) if arm.control else arm.label, notes=notes, look=arm_swatch(arm))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from greenbench.metrics import METRICS, format_value
-from greenbench.report import words
 from greenbench.report.arms import Arm, Setting
-from greenbench.report.sections import quality_metrics
-from greenbench.report.texts import escape_markdown
+from greenbench.report.ranking import quality_metrics
+from greenbench.report.render.markdown import escape_markdown
+from greenbench.report.text.amounts import budget_words
+from greenbench.report.text.provenance import provenance
 
 
 def model_cards(settings: Sequence[Setting]) -> dict[str, str]:
@@ -47,7 +49,7 @@ def model_card(setting: Setting, arm: Arm) -> str:
         f"# {escape_markdown(arm.label)}",
         "",
         f"Pretrained and measured by greenbench over {len(arm.counted)} seeds"
-        + (f" under a budget of {words.budget_words(setting)} each." if words.budget_words(setting) else "."),
+        + (f" under a budget of {budget_words(setting)} each." if budget_words(setting) else "."),
         "",
     ]
     body += ["| figure | mean | kind |", "|:--|--:|:--|"]
@@ -68,11 +70,11 @@ def model_card(setting: Setting, arm: Arm) -> str:
         if value is not None:
             kind = arm.energy_kind if METRICS[name].unit == "J" else METRICS[name].kind
             body.append(f"| {METRICS[name].label} | {format_value(name, value)} | {kind} |")
-    facts = [f"- {name}: {escape_markdown(text)}" for name, text in words.provenance(setting)]
+    facts = [f"- {name}: {escape_markdown(text)}" for name, text in provenance(setting)]
     return "\n".join([*head, *body, "", *facts, ""])
 
 
-def _region(manifest: dict) -> str:  # type: ignore[type-arg]
+def _region(manifest: Mapping[str, Any]) -> str:
     carbon = manifest.get("carbon") or {}
     configured = ((manifest.get("config") or {}).get("carbon") or {}).get("region")
     return str((carbon.get("factor") or carbon).get("region") or configured or "")

@@ -1,0 +1,1 @@
+"""From tables and sentences to HTML, Markdown, LaTeX and model cards."""

@@ -1,0 +1,1 @@
+"""The sentences of a report, computed from run folders."""
