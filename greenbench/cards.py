@@ -173,6 +173,11 @@ def resolve(entry: str, size: str, options: Mapping[str, Any] | None = None) -> 
     options = dict(options or {})
     size = str(options.pop("size", size))
     card = _own_card(target) if ":" in target else load_card(target)
+    if not card.card.code:
+        raise ConfigError(
+            f"model {card.name!r}: its card holds published figures only, there is no code to train or count; "
+            "greenbench models lists those that train here"
+        )
     if card.sizes and size not in card.sizes:
         raise ConfigError(f"model {card.name!r} has no size {size!r}{did_you_mean(size, card.sizes)}")
     architecture = {**card.architecture, **card.sizes.get(size, {})}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import tomllib
 import types
@@ -139,6 +140,8 @@ def _coerce_items(value: Any, kind: type[Any], args: tuple[Any, ...], where: str
 def _scalar(value: Any, hint: type[Any], where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is float and isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}: found {value!r}, which is no finite number")
     if hint is str and not isinstance(value, str) and isinstance(value, (int, float)):
         return str(value)
     if not isinstance(value, hint) or (hint in (int, float) and isinstance(value, bool)):

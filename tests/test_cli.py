@@ -55,6 +55,19 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["measure", "--tdp-w", "-5", "--", "true"], ["--tdp-w -5"]),
         (["doctor", "--sources", "nvlm"], ["did you mean 'nvml'"]),
         (["doctor", "--seconds", "0"], ["--seconds 0"]),
+        (["run", "-o", "train.threads=-1"], ["threads = -1"]),
+        (["run", "-o", "train.batch_seconds=nan"], ["batch_seconds", "no finite number"]),
+        (["run", "-o", "suite.seeds=0,0"], ["seeds names 0 twice"]),
+        (["run", "-o", "budget.steps=2.5"], ["steps = 2.5", "whole number"]),
+        (
+            ["run", "-o", "budget.seconds=5", "-o", "budget.joules=5"],
+            ["budget.seconds=5", "budget.joules=5", "one budget"],
+        ),
+        (["measure", "--budget", "seconds=1", "--budget", "joules=5", "--", "true"], ["seconds=1", "joules=5"]),
+        (["cost", "mms"], ["'mms'", "published figures only"]),
+        (["compare", "/no/such/run"], ["/no/such/run", "no such run folder"]),
+        (["suites", "quickstar"], ["did you mean 'quickstart'"]),
+        (["cache", "--older-than", "3"], ["--clean"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value and value[0] in ("run", "report") else None,
 )
@@ -129,3 +142,35 @@ def test_plan_predicts_without_training(tmp_path: Path) -> None:
     prediction = json.loads(done.stdout)
     assert [t["label"] for t in prediction["trials"]] == ["eco", "logmel", "random"]
     assert prediction["trials"][0]["seconds"] == 45
+
+
+def test_a_syntax_error_in_an_own_model_names_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("import torch\n\nclass Mine(:\n", encoding="utf-8")
+    done = run("models", "--check", f"{path}:Mine")
+    assert done.returncode == 2, done.stderr
+    assert f"{path}:3: SyntaxError" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_cache_is_listed_and_cleaned(tmp_path: Path) -> None:
+    entry = tmp_path / "audio" / "0123"
+    entry.mkdir(parents=True)
+    (entry / "audio.i16").write_bytes(b"\0" * 4096)
+    listed = json.loads(run("cache", "--json", GREENBENCH_CACHE=str(tmp_path)).stdout)
+    assert [(e["kind"], e["bytes"]) for e in listed["entries"]] == [("audio", 4096)]
+    kept = json.loads(run("cache", "--clean", "--older-than", "1", "--json", GREENBENCH_CACHE=str(tmp_path)).stdout)
+    assert kept["removed"] == [] and entry.exists()
+    run("cache", "--clean", GREENBENCH_CACHE=str(tmp_path))
+    assert not entry.exists()
+
+
+def test_version_and_short_help_answer() -> None:
+    assert run("--version").stdout.startswith("greenbench 0.")
+    assert "measure" in run("-h").stdout
+
+
+def test_built_in_suites_are_listed_with_what_they_answer() -> None:
+    listed = json.loads(run("suites", "--json").stdout)
+    quickstart = next(item for item in listed if item["name"] == "quickstart")
+    assert quickstart["about"].endswith(".") and quickstart["budget"]["kind"] == "seconds"
+    assert "[suite]" in run("suites", "quickstart").stdout

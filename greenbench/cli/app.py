@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from greenbench.cli import catalogue, meter, read, run
-from greenbench.errors import GreenbenchError, Interrupted
+from greenbench import __version__
+from greenbench.cli import catalogue, meter, read, run, storage
+from greenbench.errors import GreenbenchError, Interrupted, OutputError
 
 app = typer.Typer(
     name="greenbench",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Under the same budget, which way of learning speech representations gives the best features per joule?",
 )
 # typer carries a click of its own since 0.16; this base class of usage errors is the one it raises either way.
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False
+) -> None:
+    """Under the same budget, which way of learning speech representations gives the best features per joule?"""
+    if version:
+        print(f"greenbench {__version__}")
+        raise typer.Exit
+
 
 app.command()(run.run)
 app.command()(run.plan)
@@ -33,6 +45,8 @@ app.command()(meter.doctor)
 app.command()(catalogue.models)
 app.command()(catalogue.cost)
 app.command()(catalogue.data)
+app.command()(catalogue.suites)
+app.command()(storage.cache)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -53,4 +67,8 @@ def main(argv: list[str] | None = None) -> None:
         # The reader of our output (head, less) went away: nothing is wrong here.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"greenbench: {where}{error.strerror or error}; check the path and its permissions", file=sys.stderr)
+        sys.exit(OutputError.exit_code)
     sys.exit(code if isinstance(code, int) else 0)

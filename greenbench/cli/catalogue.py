@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -107,6 +109,52 @@ def _show(name: str, *, as_json: bool) -> None:
         table.add_row(figure.metric, figure.variant, f"{figure.value:g} {figure.unit}", figure.evidence, figure.source)
     if card.published:
         console.print(table)
+
+
+def suites(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A built-in suite, to print whole.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List the built-in suites, what each answers and its budget; or print one, to start your own from."""
+    from greenbench.config import builtin_suites, load_suite
+    from greenbench.errors import ConfigError, did_you_mean
+
+    known = builtin_suites()
+    if name is not None:
+        if name not in known:
+            raise ConfigError(f"suite {name!r} is not built in{did_you_mean(name, known)}")
+        print(known[name].read_text(encoding="utf-8"), end="")
+        return
+    listed: list[dict[str, Any]] = []
+    for each, path in known.items():
+        suite = load_suite(each)
+        listed.append(
+            {
+                "name": each,
+                "about": _first_sentence(path.read_text(encoding="utf-8")),
+                "models": list(suite.suite.models),
+                "seeds": len(suite.suite.seeds),
+                "data": suite.suite.data,
+                "budget": {"kind": suite.budget.kind, "limit": suite.budget.limit},
+            }
+        )
+    if as_json:
+        emit(listed)
+        return
+    for item in listed:
+        budget = f"{item['budget']['limit']:g} {item['budget']['kind'].replace('_', ' ')}"
+        print(
+            f"{item['name']:<11} {len(item['models'])} models x {item['seeds']} seed(s), {budget} each, {item['data']}"
+        )
+        print(f"            {item['about']}")
+    print("greenbench suites NAME prints one; greenbench plan NAME says how long it takes here")
+
+
+def _first_sentence(toml: str) -> str:
+    comment = itertools.takewhile(lambda line: line.startswith("#"), toml.splitlines())
+    text = " ".join(line.removeprefix("#").strip() for line in comment)
+    return re.split(r"(?<=[.?])\s", text, maxsplit=1)[0]
 
 
 def cost(

@@ -9,6 +9,7 @@ import typer
 
 from greenbench.cli import carbon_options as carbon
 from greenbench.cli.options import AsJson, Region, emit
+from greenbench.errors import ConfigError
 
 Sources = Annotated[str, typer.Option("--sources", help="auto, none, or a list: nvml,rapl,cpu,ram,replay:FILE.")]
 
@@ -27,8 +28,8 @@ JournalFile = Annotated[Path | None, typer.Option("--journal", metavar="FILE", h
 def measure(
     context: typer.Context,
     *,
-    budget: Annotated[
-        str | None, typer.Option("--budget", metavar="CURRENCY=LIMIT", help="Stop the command there: joules=500.")
+    budgets: Annotated[
+        list[str] | None, typer.Option("--budget", metavar="CURRENCY=LIMIT", help="Stop the command there: joules=500.")
     ] = None,
     hz: Annotated[float, typer.Option("--hz", help="Readings per second.")] = 20.0,
     sources: Sources = "auto",
@@ -54,7 +55,7 @@ def measure(
 
     result = measure_command(
         context.args,
-        budget=parse_budget(budget) if budget else None,
+        budget=parse_budget(_only_one(budgets)) if budgets else None,
         hz=hz,
         sources=sources,
         devices=parse_devices(devices),
@@ -76,6 +77,13 @@ def measure(
     )
     emit(result) if as_json else print_table(result)
     raise typer.Exit(int(result["exit_code"]))
+
+
+def _only_one(budgets: list[str]) -> str:
+    if len(budgets) > 1:
+        both = " and ".join(f"--budget {text}" for text in budgets)
+        raise ConfigError(f"{both}: a command has one budget; give one of them")
+    return budgets[0]
 
 
 def doctor(

@@ -50,8 +50,10 @@ def compare(
     """Compare two runs metric by metric, paired by seed: better, worse, no difference shown, not enough runs."""
     from greenbench.compare import compare as compare_trials
     from greenbench.compare import ladder, own_random, print_comparisons, print_ladder, print_own_random
-    from greenbench.errors import ConfigError
+    from greenbench.errors import ConfigError, DataError
 
+    if not base.exists() and not Path(str(base).rpartition(":")[0]).exists():
+        raise DataError(f"compare: {base}: no such run folder")
     if along + random + (new is not None) != 1:
         raise ConfigError("compare: give BASE and NEW, or one run folder and --ladder or --own-random")
     if random:

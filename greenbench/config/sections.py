@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 CURRENCIES = ("seconds", "joules", "flops", "audio_hours", "steps", "grams_co2e")
@@ -26,6 +26,11 @@ class SuiteSection:
             raise ValueError("models is empty; name at least one card")
         if not self.seeds:
             raise ValueError("seeds is empty; give at least one, for example seeds = [0]")
+        for seed in self.seeds:
+            if seed < 0:
+                raise ValueError(f"seeds holds {seed}; a seed is 0 or above")
+            if self.seeds.count(seed) > 1:
+                raise ValueError(f"seeds names {seed} twice; a seed trained twice is not a second run")
         for label in self.labels:
             if self.labels.count(label) > 1:
                 raise ValueError(f"models names {label!r} twice; give one of them a label: 'other={label}'")
@@ -54,6 +59,8 @@ class BudgetSection:
             raise ValueError(f"exactly one of {', '.join(CURRENCIES)} is needed, found {found}")
         if not (self.limit > 0 and math.isfinite(self.limit)):
             raise ValueError(f"{self.kind} = {self.limit:g} must be a finite number above 0")
+        if self.kind == "steps" and self.limit != int(self.limit):
+            raise ValueError(f"steps = {self.limit:g} must be a whole number; there is no part of a step")
 
     @property
     def kind(self) -> str:
@@ -106,6 +113,10 @@ class Augmentation:
         return max(self.noise_probability, self.speed_probability, self.reverb_probability) > 0
 
 
+SHORTEST_CROP_S = 0.1
+"""Nothing can be learnt from less: a few frames."""
+
+
 @dataclass(frozen=True)
 class TrainSection:
     """How every model is trained; what a model's own recipe decides is in its card.
@@ -135,6 +146,13 @@ class TrainSection:
         for key in ("batch_seconds", "crop_seconds", "checkpoint_seconds", "grad_accumulation"):
             if not getattr(self, key) > 0:
                 raise ValueError(f"{key} = {getattr(self, key)} must be above 0")
+        if self.threads < 0:
+            raise ValueError(f"threads = {self.threads} must be 0 (all cores) or above")
+        if not self.log_seconds >= 0:
+            raise ValueError(f"log_seconds = {self.log_seconds:g} must be 0 (every step) or above")
+        for key in ("batch_seconds", "crop_seconds"):
+            if getattr(self, key) < SHORTEST_CROP_S:
+                raise ValueError(f"{key} = {getattr(self, key):g} is below the shortest crop, {SHORTEST_CROP_S:g} s")
         for key in ("ema_decay", "layer_drop"):
             if not 0 <= getattr(self, key) < 1:
                 raise ValueError(f"{key} = {getattr(self, key):g} must lie in 0 (off) to below 1")
@@ -165,6 +183,9 @@ class EvaluateSection:
     def __post_init__(self) -> None:
         if self.ctc_beam < 1:
             raise ValueError(f"ctc_beam = {self.ctc_beam} must be 1 (greedy) or more")
+        for key in ("max_train_seconds", "max_test_seconds"):
+            if not getattr(self, key) > 0:
+                raise ValueError(f"{key} = {getattr(self, key):g} must be above 0")
 
 
 COUNTED_UNITS = ("trial", "audio_hour")
@@ -260,6 +281,8 @@ class PowerSection:
     def __post_init__(self) -> None:
         if not 0.1 <= self.hz <= 1000:
             raise ValueError(f"hz = {self.hz:g} must lie between 0.1 and 1000")
+        if self.tdp_w is not None and not self.tdp_w > 0:
+            raise ValueError(f"tdp_w = {self.tdp_w:g} must be a number of watts above 0")
 
 
 @dataclass(frozen=True)
@@ -270,3 +293,8 @@ class ProtocolSection:
     quiet_load: float = 0.25
     quiet_wait_seconds: float = 20.0
     cooldown_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) >= 0:
+                raise ValueError(f"{field.name} = {getattr(self, field.name):g} must be 0 or above")

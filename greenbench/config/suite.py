@@ -84,11 +84,18 @@ def load_suite(name_or_path: str, overrides: Sequence[str] = ()) -> Suite:
             )
     table = read_toml(path)
     arms = set(table.get("models", {}))
+    _refuse_two_budgets(overrides)
     for text in overrides:
         _apply_override(table, text)
     if any(text.partition("=")[0].strip() == "suite.models" for text in overrides):
         _drop_arms(table, arms - {text.split(".")[1] for text in overrides if text.startswith("models.")})
     return suite_from_table(table, str(path) if name_or_path not in known else name_or_path)
+
+
+def _refuse_two_budgets(overrides: Sequence[str]) -> None:
+    given = [text for text in overrides if text.partition("=")[0].strip() in {f"budget.{name}" for name in CURRENCIES}]
+    if len(given) > 1:
+        raise ConfigError(f"-o {given[0]} and -o {given[1]}: a run has one budget; give one of them")
 
 
 def _drop_arms(table: dict[str, Any], arms: set[str]) -> None:

@@ -90,7 +90,8 @@ def format_cost(facts: dict[str, Any], *, modules: int = 12) -> str:
 def _against(value: float | None, reference: float) -> str:
     if value is None:
         return "no figure"
-    return f"{format_si(value, 'FLOP')} ({100 * (value / reference - 1):+.1f} %)"
+    deviation = f" ({100 * (value / reference - 1):+.1f} %)" if reference else ""
+    return f"{format_si(value, 'FLOP')}{deviation}"
 
 
 def _pretraining(facts: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,5 +93,16 @@ def _load_file(path: Path) -> Any:
         raise ConfigError(f"model code: {path} cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file does when it is run
+        del sys.modules[name]
+        line = getattr(error, "lineno", None) or _line_in(path, error)
+        raise ConfigError(f"model code: {path}{f':{line}' if line else ''}: {type(error).__name__}: {error}") from error
     return module
+
+
+def _line_in(path: Path, error: BaseException) -> int | None:
+    """Find the last line of the user's own file that an error came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
