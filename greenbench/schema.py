@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 import tomllib
 import types
 from collections.abc import Mapping

@@ -149,7 +149,8 @@ def test_a_syntax_error_in_an_own_model_names_file_and_line(tmp_path: Path) -> N
     path.write_text("import torch\n\nclass Mine(:\n", encoding="utf-8")
     done = run("models", "--check", f"{path}:Mine")
     assert done.returncode == 2, done.stderr
-    assert f"{path}:3: SyntaxError" in done.stderr and "Traceback" not in done.stderr
+    assert f"{path}:3: SyntaxError" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_cache_is_listed_and_cleaned(tmp_path: Path) -> None:
@@ -159,7 +160,8 @@ def test_the_cache_is_listed_and_cleaned(tmp_path: Path) -> None:
     listed = json.loads(run("cache", "--json", GREENBENCH_CACHE=str(tmp_path)).stdout)
     assert [(e["kind"], e["bytes"]) for e in listed["entries"]] == [("audio", 4096)]
     kept = json.loads(run("cache", "--clean", "--older-than", "1", "--json", GREENBENCH_CACHE=str(tmp_path)).stdout)
-    assert kept["removed"] == [] and entry.exists()
+    assert kept["removed"] == []
+    assert entry.exists()
     run("cache", "--clean", GREENBENCH_CACHE=str(tmp_path))
     assert not entry.exists()
 
@@ -172,5 +174,6 @@ def test_version_and_short_help_answer() -> None:
 def test_built_in_suites_are_listed_with_what_they_answer() -> None:
     listed = json.loads(run("suites", "--json").stdout)
     quickstart = next(item for item in listed if item["name"] == "quickstart")
-    assert quickstart["about"].endswith(".") and quickstart["budget"]["kind"] == "seconds"
+    assert quickstart["about"].endswith(".")
+    assert quickstart["budget"]["kind"] == "seconds"
     assert "[suite]" in run("suites", "quickstart").stdout
