@@ -1,9 +1,10 @@
-"""The house: arrows between rooms point one way, and light verbs stay light."""
+"""The architecture: imports point one way and never in a circle, and light verbs stay light."""
 
 from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,25 +15,17 @@ import greenbench
 
 PACKAGE = Path(greenbench.__file__).parent
 
-# A room may import rooms of a lower floor, and itself. The floors are those of docs/architecture.md.
-FLOORS = (
-    ("errors", "units", "resources", "__init__"),
-    ("schema", "progress"),
-    ("config", "metrics", "display", "power", "cards"),
-    ("carbon", "stats"),
-    ("metering", "audio", "records"),
-    ("corpora",),
-    ("features",),
-    ("batches",),
-    ("budget", "models"),
-    ("cost", "compare"),
-    ("train", "evaluate", "plan"),
-    ("trial", "report"),
-    ("runner", "exports", "check", "pytest_plugin"),
-    ("cli",),
-    ("__main__",),
-)
-FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+MAP = PACKAGE.parent / "docs" / "architecture.md"
+
+
+def layers_of_the_map() -> dict[str, int]:
+    """The layer of each package, from the table in docs/architecture.md: the page and the code cannot drift apart."""
+    rows = re.findall(r"^\| (\d+) \| ((?:`\w+`(?:, )?)+) \|", MAP.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    layers = {name: int(layer) for layer, names in rows for name in re.findall(r"`(\w+)`", names)}
+    return {**layers, "__init__": -1, "__main__": max(layers.values()) + 1}
+
+
+LAYER_OF = layers_of_the_map()
 WITHOUT_TORCH = (
     "power",
     "metering",
@@ -50,7 +43,7 @@ WITHOUT_TORCH = (
 )
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -85,19 +78,19 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-def test_every_module_belongs_to_a_room_of_the_map() -> None:
-    unknown = sorted({room_of(path) for path in SOURCES} - set(FLOOR_OF))
-    assert not unknown, f"rooms without a floor: {unknown}; place them in docs/architecture.md and here"
+def test_every_module_belongs_to_a_package_of_the_map() -> None:
+    unknown = sorted({package_of(path) for path in SOURCES} - set(LAYER_OF))
+    assert not unknown, f"packages without a layer: {unknown}; place them in the table of docs/architecture.md"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_arrows_point_down(path: Path) -> None:
-    room = room_of(path)
+    package = package_of(path)
     for module in imports_of(path):
         parts = module.split(".")
-        if parts[0] != "greenbench" or len(parts) < 2 or parts[1] not in FLOOR_OF or room in (parts[1], "__init__"):
+        if parts[0] != "greenbench" or len(parts) < 2 or parts[1] not in LAYER_OF or package in (parts[1], "__init__"):
             continue
-        assert FLOOR_OF[parts[1]] < FLOOR_OF[room], f"{path.name} ({room}) imports {module}: that arrow points up"
+        assert LAYER_OF[parts[1]] < LAYER_OF[package], f"{path.name} ({package}) imports {module}: that arrow points up"
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
@@ -108,9 +101,9 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         pytest.fail("a circle of imports: " + " -> ".join(error.args[1]))
 
 
-@pytest.mark.parametrize("room", WITHOUT_TORCH)
-def test_rooms_for_reading_and_metering_never_load_torch(room: str) -> None:
-    modules = [path for path in SOURCES if room_of(path) == room]
+@pytest.mark.parametrize("package", WITHOUT_TORCH)
+def test_packages_for_reading_and_metering_never_load_torch(package: str) -> None:
+    modules = [path for path in SOURCES if package_of(path) == package]
     names = [
         ".".join(("greenbench", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         for path in modules
