@@ -52,7 +52,8 @@ def compare(
     from greenbench.compare import ladder, own_random, print_comparisons, print_ladder, print_own_random
     from greenbench.errors import ConfigError, DataError
 
-    if not base.exists() and not Path(str(base).rpartition(":")[0]).exists():
+    folder = str(base).rpartition(":")[0]
+    if not base.exists() and not (folder and Path(folder).exists()):
         raise DataError(f"compare: {base}: no such run folder")
     if along + random + (new is not None) != 1:
         raise ConfigError("compare: give BASE and NEW, or one run folder and --ladder or --own-random")
