@@ -62,7 +62,7 @@ class Pretraining:
 
     @property
     def audio_h(self) -> float:
-        """Return the hours of audio processed."""
+        """The hours of audio processed."""
         return self.data_h * self.epochs
 
 
@@ -97,7 +97,7 @@ class Card:
 
     @property
     def name(self) -> str:
-        """Return the card's name."""
+        """The card's name."""
         return self.card.name
 
 
@@ -115,7 +115,7 @@ class ModelSpec:
 
 
 def card_names() -> dict[str, Path]:
-    """Return the shipped cards by name."""
+    """The shipped cards by name."""
     return {path.stem: path for path in sorted(share("models").glob("*.toml"))}
 
 

@@ -25,7 +25,7 @@ _CURRENCY_UNITS = {
 
 
 def describe(status: dict[str, Any], kind: str, limit: float) -> list[str]:
-    """Return the columns of a status: phase, budget spent and left, loss, speed, power with its mark."""
+    """The columns of a status: phase, budget spent and left, loss, speed, power with its mark."""
     unit = _CURRENCY_UNITS[kind]
     spent = status.get("spent")
     budget = "" if spent is None else f"{_amount(spent, unit)} spent, {_amount(max(0.0, limit - spent), unit)} left"
@@ -134,7 +134,7 @@ class QuietDisplay:
 
 
 def pick_display(kind: str, limit: float, *, quiet: bool) -> Display:
-    """Return the display that fits: quiet, live on a terminal, plain lines elsewhere."""
+    """The display that fits: quiet, live on a terminal, plain lines elsewhere."""
     if quiet:
         return QuietDisplay()
     return RichDisplay(kind, limit) if sys.stderr.isatty() else PlainDisplay(kind, limit)

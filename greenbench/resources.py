@@ -12,7 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 @cache
 def share(room: str) -> Path:
-    """Return the folder ``models`` or ``data`` that ships with this greenbench.
+    """The folder ``models`` or ``data`` that ships with this greenbench.
 
     An installed wheel carries them under ``greenbench/_share``; a checkout has them at its top level.
     """
@@ -24,7 +24,7 @@ def share(room: str) -> Path:
 
 
 def cache_dir() -> Path:
-    """Return the folder for decoded audio and other derived data (``$GREENBENCH_CACHE``, else the XDG cache)."""
+    """The folder for decoded audio and other derived data (``$GREENBENCH_CACHE``, else the XDG cache)."""
     explicit = os.environ.get("GREENBENCH_CACHE")
     if explicit:
         return Path(explicit).expanduser()
@@ -33,7 +33,7 @@ def cache_dir() -> Path:
 
 
 def codecarbon_data() -> Path | None:
-    """Return CodeCarbon's data folder without importing CodeCarbon; None where it is not installed."""
+    """CodeCarbon's data folder without importing CodeCarbon; None where it is not installed."""
     spec = importlib.util.find_spec("codecarbon")
     locations = spec.submodule_search_locations if spec else None
     folder = Path(next(iter(locations))) / "data" if locations else None

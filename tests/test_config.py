@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenbench.config import CURRENCIES, Suite, builtin_suites, digest, load_suite, suite_from_table
+from greenbench.config.reference import suite_reference
 from greenbench.errors import ConfigError
 
 ARM = "[suite]\n[budget]\nseconds = 1\n[models.eco.train]\n"
@@ -153,3 +154,8 @@ def test_replace_changes_one_section_only() -> None:
     assert isinstance(changed, Suite)
     assert changed.train.threads == 3
     assert changed.budget == suite.budget
+
+
+def test_the_page_of_suite_keys_is_what_the_sections_hold() -> None:
+    page = Path(__file__).resolve().parents[1] / "docs" / "suite-keys.md"
+    assert page.read_text(encoding="utf-8") == suite_reference(), "greenbench suites --keys > docs/suite-keys.md"

@@ -22,7 +22,7 @@ class Account:
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what a result keeps: the factor, the devices and the figures."""
+        """What a result keeps: the factor, the devices and the figures."""
         factor = self.factor.to_dict() if self.factor else None
         return {"factor": factor, "embodied": self.devices, "figures": self.figures}
 

@@ -25,11 +25,11 @@ class Embodied:
     source: str
 
     def describe(self, count: float) -> str:
-        """Return device, count, figure and source in words."""
+        """Device, count, figure and source in words."""
         return f"{count:g} x {self.device}, {self.kg_co2e:g} kg over {self.lifetime_years:g} years: {self.source}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary."""
+        """A JSON-ready dictionary."""
         return asdict(self)
 
 
@@ -48,7 +48,7 @@ _DATA_CENTRE_GPU = re.compile(r"\b(A100|A800|H100|H800)\b")
 
 
 def embodied_for(device: str) -> Embodied:
-    """Return the table's entry.
+    """The table's entry.
 
     Raises:
         ConfigError: a device the table does not hold.
@@ -64,7 +64,7 @@ def embodied_g(device: Embodied, duration_s: float, *, count: float = 1.0) -> fl
 
 
 def devices_in_use(settings: CarbonSection, gpus: Sequence[str]) -> list[tuple[Embodied, float]]:
-    """Return the devices whose making is charged, with how many of each: as ``[carbon]`` states them.
+    """The devices whose making is charged, with how many of each: as ``[carbon]`` states them.
 
     Args:
         settings: ``embodied`` and its companions.
@@ -95,7 +95,7 @@ def devices_in_use(settings: CarbonSection, gpus: Sequence[str]) -> list[tuple[E
 
 
 def gpu_names(sources: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the names of the GPUs that the power sources found (``sources`` of a sampler's answer)."""
+    """The names of the GPUs that the power sources found (``sources`` of a sampler's answer)."""
     devices = [device for source in sources for device in source.get("devices") or () if device.get("part") == "gpu"]
     return [str((device.get("details") or {}).get("name") or device.get("device") or "") for device in devices]
 

@@ -81,18 +81,18 @@ class Factor:
     region: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary."""
+        """A JSON-ready dictionary."""
         return asdict(self)
 
 
 def emissions_g(energy_j: float, factor: Factor) -> tuple[float, float, float]:
-    """Return ``(g, low_g, high_g)`` of CO2 equivalent; the range is the factor's alone."""
+    """``(g, low_g, high_g)`` of CO2 equivalent; the range is the factor's alone."""
     kwh = joules_to_kwh(energy_j)
     return kwh * factor.g_per_kwh, kwh * factor.low_g_per_kwh, kwh * factor.high_g_per_kwh
 
 
 def factor_for(region: str | None, intensity_g_per_kwh: float | None = None) -> Factor | None:
-    """Return the factor for a region, or a user's own figure, which wins over the tables.
+    """The factor for a region, or a user's own figure, which wins over the tables.
 
     None where nothing is given (see ``HINT``).
 
@@ -250,7 +250,7 @@ _ALPHA2 = {
 
 
 def known_regions() -> list[str]:
-    """Return every region the tables know."""
+    """Every region the tables know."""
     table = _json("private_infra/global_energy_mix.json")
     states = [f"USA-{code}" for code in _states()]
     provinces = [f"CAN-{code}" for code in _PROVINCES]

@@ -28,16 +28,16 @@ class Grid:
         return self.factor is not None or self.hours is not None
 
     def at(self, t_s: float | None = None) -> Factor | None:
-        """Return the factor of a moment (seconds since 1970; default: now); None where it is unknown."""
+        """The factor of a moment (seconds since 1970; default: now); None where it is unknown."""
         moment = self.hours.at(time.time() if t_s is None else t_s) if self.hours else None
         return moment or self.factor
 
     def forecast(self) -> Factor | None:
-        """Return the factor to plan with: of now, else the mean of the hours."""
+        """The factor to plan with: of now, else the mean of the hours."""
         return self.at() or (self.hours.mean() if self.hours else None)
 
     def over(self, stretches: Sequence[Stretch]) -> tuple[Factor | None, list[str]]:
-        """Return the factor of a run that has ended, and warnings.
+        """The factor of a run that has ended, and warnings.
 
         Where the CSV's hours do not reach, the region's factor steps in; without one there is no factor.
         """

@@ -47,7 +47,7 @@ class HourlyFactors:
         return self._factor(mean, values, self.t_s[0], self.t_s[-1], "mean of the file")
 
     def at(self, t_s: float) -> Factor | None:
-        """Return the factor of one moment (seconds since 1970); None where the file does not cover it."""
+        """The factor of one moment (seconds since 1970); None where the file does not cover it."""
         i = bisect.bisect_right(self.t_s, t_s) - 1
         if i < 0 or t_s >= self.t_s[i] + _HOUR_S:
             return None
@@ -85,13 +85,13 @@ class HourlyFactors:
         return self._factor(mean, values, first, last, how)
 
     def covers(self, stretches: Sequence[Stretch]) -> bool:
-        """Return whether the rows reach over all of a run (1 % may be missing)."""
+        """Whether the rows reach over all of a run (1 % may be missing)."""
         pieces = [piece for s in stretches for piece in self._pieces(s.begin_s, s.end_s)]
         whole_s = sum(s.end_s - s.begin_s for s in stretches)
         return bool(pieces) and sum(end - begin for begin, end, _ in pieces) >= _LEAST_COVERED * whole_s
 
     def within(self, begin_s: float, end_s: float) -> list[tuple[float, float]]:
-        """Return the rows that reach into a run, and the one after it, which ends the last."""
+        """The rows that reach into a run, and the one after it, which ends the last."""
         rows = [*self._intervals()]
         last = max((i for i, (begin, _, _) in enumerate(rows) if begin <= end_s), default=-1)
         return [(b, value) for i, (b, end, value) in enumerate(rows) if end > begin_s and i <= last + 1]

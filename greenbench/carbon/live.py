@@ -36,7 +36,7 @@ def live_factor(
     base_url: str | None = None,
     now_s: float | None = None,
 ) -> Factor:
-    """Return the latest life-cycle intensity of an Electricity Maps zone (``FR``, ``US-CAL-CISO``).
+    """The latest life-cycle intensity of an Electricity Maps zone (``FR``, ``US-CAL-CISO``).
 
     A cached answer younger than an hour is used without asking; an older one is used where the service cannot be
     reached, and its date says so.

@@ -114,12 +114,17 @@ def _show(name: str, *, as_json: bool) -> None:
 def suites(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A built-in suite, to print whole.")] = None,
     *,
+    keys: Annotated[bool, typer.Option("--keys", help="Print every key of a suite, with type and default.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the built-in suites, what each answers and its budget; or print one, to start your own from."""
     from greenbench.config import builtin_suites, load_suite
+    from greenbench.config.reference import suite_reference
     from greenbench.errors import ConfigError, did_you_mean
 
+    if keys:
+        print(suite_reference(), end="")
+        return
     known = builtin_suites()
     if name is not None:
         if name not in known:

@@ -37,7 +37,7 @@ class SuiteSection:
 
     @property
     def labels(self) -> list[str]:
-        """Return the label of each entry of ``models``."""
+        """The label of each entry of ``models``."""
         return [entry.partition("=")[0] for entry in self.models]
 
 
@@ -64,12 +64,12 @@ class BudgetSection:
 
     @property
     def kind(self) -> str:
-        """Return the currency's name."""
+        """The currency's name."""
         return next(name for name in CURRENCIES if getattr(self, name) is not None)
 
     @property
     def limit(self) -> float:
-        """Return the amount, in the currency's unit."""
+        """The amount, in the currency's unit."""
         return float(getattr(self, self.kind))
 
 
@@ -109,7 +109,7 @@ class Augmentation:
 
     @property
     def is_active(self) -> bool:
-        """Return whether anything is changed at all."""
+        """Whether anything is changed at all."""
         return max(self.noise_probability, self.speed_probability, self.reverb_probability) > 0
 
 
@@ -233,7 +233,7 @@ class CarbonSection:
 
     @property
     def has_embodied(self) -> bool:
-        """Return whether the hardware's own carbon is stated."""
+        """Whether the hardware's own carbon is stated."""
         return self.embodied is not None or self.embodied_kg is not None
 
     def _check_embodied(self) -> None:

@@ -42,30 +42,30 @@ class Suite:
     models: dict[str, Any] = field(default_factory=dict)
 
     def options_of(self, label: str) -> dict[str, Any]:
-        """Return what overrides the card of one entry of ``suite.models``."""
+        """What overrides the card of one entry of ``suite.models``."""
         return {key: value for key, value in self.models.get(label, {}).items() if key != "train"}
 
     def train_of(self, label: str) -> TrainSection:
-        """Return how one entry of ``suite.models`` is trained: [train] with [models.LABEL.train] laid over it."""
+        """How one entry of ``suite.models`` is trained: [train] with [models.LABEL.train] laid over it."""
         own = self.models.get(label, {}).get("train")
         return _own_train(as_table(self.train), own, f"[models.{label}.train]") if own else self.train
 
     def to_toml(self) -> str:
-        """Return the TOML text that loads to this very suite."""
+        """The TOML text that loads to this very suite."""
         return format_toml(as_table(self))
 
     def replace(self, section: str, **changes: Any) -> Suite:
-        """Return a copy with keys of one section changed."""
+        """A copy with keys of one section changed."""
         return dataclasses.replace(self, **{section: dataclasses.replace(getattr(self, section), **changes)})
 
 
 def suite_folder() -> Path:
-    """Return the folder of the built-in suites."""
+    """The folder of the built-in suites."""
     return share("models") / "suites"
 
 
 def builtin_suites() -> dict[str, Path]:
-    """Return the built-in suites by name."""
+    """The built-in suites by name."""
     return {path.stem: path for path in sorted(suite_folder().glob("*.toml"))}
 
 
@@ -107,7 +107,7 @@ def _drop_arms(table: dict[str, Any], arms: set[str]) -> None:
 
 
 def model_options(entry: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the options that ``models.<label>.key=value`` overrides give to one entry (``card``, an own class).
+    """The options that ``models.<label>.key=value`` overrides give to one entry (``card``, an own class).
 
     Raises :class:`ConfigError` for an override of anything else.
     """
@@ -160,7 +160,7 @@ def _own_train(shared: Mapping[str, Any], own: Any, where: str) -> TrainSection:
 
 
 def digest(value: Any, length: int = 8) -> str:
-    """Return a short, stable hash of plain data: the same configuration gives the same text on every machine."""
+    """A short, stable hash of plain data: the same configuration gives the same text on every machine."""
     text = json.dumps(as_table(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 

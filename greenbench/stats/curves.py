@@ -10,7 +10,7 @@ import numpy as np
 
 
 def energy_to_target(curve: Iterable[tuple[float, float]], target: float) -> float:
-    """Return the cost at which a learning curve first reaches ``target``; infinite if it never does.
+    """The cost at which a learning curve first reaches ``target``; infinite if it never does.
 
     ``curve`` holds (cost, error) points, lower errors being better; between two points it is taken as straight.
     Points without a finite error are left out.
@@ -43,14 +43,14 @@ class ParetoPoint:
 
     @property
     def on_front(self) -> bool:
-        """Return whether no other contestant's means dominate this one's."""
+        """Whether no other contestant's means dominate this one's."""
         return not self.dominated_by
 
 
 def pareto_front(
     runs: Mapping[str, Sequence[tuple[float, float]]], *, samples: int = 2_000, seed: int = 0
 ) -> list[ParetoPoint]:
-    """Return all contestants, cheapest first, with their standing; ``runs`` maps a name to (cost, error) per run.
+    """All contestants, cheapest first, with their standing; ``runs`` maps a name to (cost, error) per run.
 
     A run's cost and error are resampled together. One run alone has no spread: its probability is 0 or 1 with respect
     to others' spread only.
@@ -79,6 +79,6 @@ def pareto_front(
 
 
 def _dominates(points: np.ndarray) -> np.ndarray:
-    """Return (S, N, N): whether contestant i dominates j in sample s, for (S, N, 2) costs and errors."""
+    """(S, N, N): whether contestant i dominates j in sample s, for (S, N, 2) costs and errors."""
     first, second = points[:, :, None, :], points[:, None, :, :]
     return np.asarray((first <= second).all(axis=-1) & (first < second).any(axis=-1))

@@ -32,7 +32,7 @@ class WelchResult:
 
 
 def t_interval(values: Sequence[float], alpha: float = 0.05) -> Interval:
-    """Return the mean with its t interval; for paired runs give the differences. Assumes they are near normal."""
+    """The mean with its t interval; for paired runs give the differences. Assumes they are near normal."""
     array = np.asarray(values, dtype=np.float64)
     mean = float(array.mean())
     if len(array) < 2:
@@ -42,7 +42,7 @@ def t_interval(values: Sequence[float], alpha: float = 0.05) -> Interval:
 
 
 def paired_t(differences: Sequence[float]) -> float:
-    """Return the two-sided p of the paired t test; NaN with fewer than two pairs."""
+    """The two-sided p of the paired t test; NaN with fewer than two pairs."""
     array = np.asarray(differences, dtype=np.float64)
     if len(array) < 2:
         return math.nan
@@ -51,7 +51,7 @@ def paired_t(differences: Sequence[float]) -> float:
 
 
 def welch(base: Sequence[float], new: Sequence[float], alpha: float = 0.05) -> WelchResult:
-    """Return Welch's unpaired comparison, ``new`` minus ``base``; NaN and infinite bounds below two runs a side."""
+    """Welch's unpaired comparison, ``new`` minus ``base``; NaN and infinite bounds below two runs a side."""
     first, second = np.asarray(base, dtype=np.float64), np.asarray(new, dtype=np.float64)
     difference = float(second.mean() - first.mean())
     if min(len(first), len(second)) < 2:
@@ -66,7 +66,7 @@ def welch(base: Sequence[float], new: Sequence[float], alpha: float = 0.05) -> W
 
 
 def prediction_interval(baseline: Sequence[float], n_new: int = 1, alpha: float = 0.05) -> Interval:
-    """Return where the mean of ``n_new`` further runs falls with probability 1 - alpha if nothing changed.
+    """Where the mean of ``n_new`` further runs falls with probability 1 - alpha if nothing changed.
 
     The interval of a future mean: the baseline's own uncertainty and the new runs' spread both count.
     """
@@ -87,7 +87,7 @@ def bootstrap_interval(
     samples: int = 9_999,
     seed: int = 0,
 ) -> Interval:
-    """Return the bias-corrected accelerated (BCa) bootstrap interval of a statistic, by default the mean.
+    """The bias-corrected accelerated (BCa) bootstrap interval of a statistic, by default the mean.
 
     ``statistic`` maps (..., n) to (...). Below about ten values it is too narrow; :func:`t_interval` is then the
     better choice. Source: Efron 1987, JASA 82(397).
@@ -112,7 +112,7 @@ def bootstrap_interval(
 
 
 def non_inferior(differences: Sequence[float], margin: float, alpha: float = 0.05) -> tuple[bool, float]:
-    """Return whether paired ``differences`` (positive is worse) stay below ``margin``, and their upper bound.
+    """Whether paired ``differences`` (positive is worse) stay below ``margin``, and their upper bound.
 
     One-sided: the upper 1 - alpha bound of the mean must lie under the margin. Fewer than two pairs show nothing.
     """
@@ -123,7 +123,7 @@ def non_inferior(differences: Sequence[float], margin: float, alpha: float = 0.0
 def required_runs(
     difference: float, sd: float, *, alpha: float = 0.05, power: float = 0.8, paired: bool = False, limit: int = 10_000
 ) -> int:
-    """Return the runs per side (or pairs) at which a true ``difference`` is found with probability ``power``.
+    """The runs per side (or pairs) at which a true ``difference`` is found with probability ``power``.
 
     ``sd`` is that of one run, or of the paired differences. Returns ``limit`` if even that does not suffice.
     """
@@ -134,7 +134,7 @@ def required_runs(
 
 
 def power_of_t(effect: float, n: int, *, alpha: float = 0.05, paired: bool = False) -> float:
-    """Return the power of the two-sided t test at a standardised ``effect`` with ``n`` runs a side (or pairs)."""
+    """The power of the two-sided t test at a standardised ``effect`` with ``n`` runs a side (or pairs)."""
     from scipy.special import nctdtr
 
     df = n - 1 if paired else 2 * n - 2
@@ -144,7 +144,7 @@ def power_of_t(effect: float, n: int, *, alpha: float = 0.05, paired: bool = Fal
 
 
 def t_quantile(probability: float, df: float) -> float:
-    """Return the quantile of Student's t distribution."""
+    """The quantile of Student's t distribution."""
     from scipy.special import stdtrit
 
     return float(stdtrit(df, probability))

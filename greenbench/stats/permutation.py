@@ -29,12 +29,12 @@ class PermutationResult:
 
 
 def sign_flip_floor(n: int) -> float:
-    """Return the smallest two-sided p of the paired test with ``n`` pairs: 2 of 2^n sign patterns."""
+    """The smallest two-sided p of the paired test with ``n`` pairs: 2 of 2^n sign patterns."""
     return min(1.0, 2.0 / 2.0**n)
 
 
 def permutation_floor(n_base: int, n_new: int) -> float:
-    """Return the smallest two-sided p of the unpaired test; with equal groups the mirrored labelling ties."""
+    """The smallest two-sided p of the unpaired test; with equal groups the mirrored labelling ties."""
     if n_base < 1 or n_new < 1:
         return 1.0
     return min(1.0, (2.0 if n_base == n_new else 1.0) / math.comb(n_base + n_new, n_base))

@@ -41,7 +41,7 @@ class Gate:
 
 
 def choose_gate(pairs: int, n_base: int, n_new: int, *, metrics: int = 1, alpha: float = 0.05) -> Gate:
-    """Return the test for ``pairs`` common seeds among ``n_base`` and ``n_new`` runs and ``metrics`` in the table.
+    """The test for ``pairs`` common seeds among ``n_base`` and ``n_new`` runs and ``metrics`` in the table.
 
     The paired sign-flip test where pairs are many enough for it to resolve (8 for one metric), else the unpaired
     permutation test of the same runs, whose floor is lower (5 against 5: 0.008, where 5 pairs have 0.0625).
@@ -55,7 +55,7 @@ def choose_gate(pairs: int, n_base: int, n_new: int, *, metrics: int = 1, alpha:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p values, in the given order: the chance of any false claim stays below alpha."""
+    """Holm's adjusted p values, in the given order: the chance of any false claim stays below alpha."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted = [0.0] * len(p_values)
     running = 0.0
@@ -68,7 +68,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def judge(
     metric: Metric, base_mean: float, new_mean: float, p_adjusted: float, *, decidable: bool, alpha: float = 0.05
 ) -> str:
-    """Return the verdict on ``new`` against ``base``: significant, larger than the threshold, and which way."""
+    """The verdict on ``new`` against ``base``: significant, larger than the threshold, and which way."""
     if not decidable:
         return NOT_ENOUGH
     difference = new_mean - base_mean
@@ -78,5 +78,5 @@ def judge(
 
 
 def practical_threshold(metric: Metric, base_mean: float) -> float:
-    """Return the smallest difference worth claiming, in the metric's unit."""
+    """The smallest difference worth claiming, in the metric's unit."""
     return metric.threshold * abs(base_mean) if metric.relative else metric.threshold
