@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from report.folders import ECO, LOGMEL, MELHUBERT, Arm, write_run
 
 from greenbench.check import accept, check, load_baseline
 from greenbench.errors import ConfigError, DataError, IncomparableError
 from greenbench.records import RESULT
+from tests.report.folders import ECO, LOGMEL, MELHUBERT, Arm, write_run
 
 BUDGETS = """
 [[budget]]

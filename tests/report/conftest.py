@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from greenbench.report import ReportPaths, write_report
-from report.folders import write_run
+from tests.report.folders import write_run
 
 
 @pytest.fixture(scope="session")

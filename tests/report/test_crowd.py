@@ -16,8 +16,8 @@ from greenbench.report.landscape import build_landscape
 from greenbench.report.tables.comparison import comparison
 from greenbench.report.tables.controls import controls
 from greenbench.report.text.notes import controls_note
-from report.folders import LOGMEL, Arm, write_run
-from report.test_browser import OVERLAPS, SCHEMES
+from tests.report.folders import LOGMEL, Arm, write_run
+from tests.report.test_browser import OVERLAPS, SCHEMES
 
 # Errors and random weights as a minute of training leaves them: most lie close together.
 MEASURED = {

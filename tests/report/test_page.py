@@ -13,7 +13,7 @@ from greenbench.report.arms import collect
 from greenbench.report.claims import claims_of
 from greenbench.report.text.provenance import provenance
 from greenbench.report.text.verdict import verdict_sentence
-from report.folders import ARMS, ECO, MELHUBERT, Arm, write_run
+from tests.report.folders import ARMS, ECO, MELHUBERT, Arm, write_run
 
 SCRIPT = "<script>alert(1)</script>"
 ORDER = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from report.folders import LOGMEL, RANDOM, Arm, write_run
+from tests.report.folders import LOGMEL, RANDOM, Arm, write_run
 
 MEASURE = """
 import json, re, sys, time

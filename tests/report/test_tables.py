@@ -8,7 +8,7 @@ from greenbench.metrics import IDENTITY_COLUMNS, METRICS
 from greenbench.records import RESULT
 from greenbench.report import ReportPaths, write_report
 from greenbench.report.tables.csv_files import TRANSFER_COLUMNS
-from report.folders import ECO, LOGMEL, MELHUBERT, write_run
+from tests.report.folders import ECO, LOGMEL, MELHUBERT, write_run
 
 DESIGNED = [
     "schema_version",

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile as sf
+
+from tests.trial.pausing import PIPE, PLACE
 
 SMALL = [
     "suite.controls=",
@@ -20,7 +26,13 @@ SMALL = [
     "protocol.idle_seconds=0.2",
     "protocol.quiet_wait_seconds=0",
 ]
-SMALL_ECO = ["suite.models=eco", "models.eco.width=32", "models.eco.pattern=ca", "models.eco.units=16"]
+PAUSING = Path(__file__).with_name("pausing.py")
+SMALL_ECO = [
+    f"suite.models=eco={PAUSING}:PausingEco",
+    "models.eco.width=32",
+    "models.eco.pattern=ca",
+    "models.eco.units=16",
+]
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +77,66 @@ def greenbench(environment: dict[str, str]) -> Callable[[list[str]], subprocess.
     """Run a command line to its end."""
 
     def call(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(arguments, capture_output=True, text=True, env=environment, timeout=240)
+        return subprocess.run(arguments, capture_output=True, text=True, env=environment)
 
     return call
+
+
+@dataclass
+class StoppableRun:
+    """A run of one or more trials that stop at a place known by name; see ``tests/trial/pausing.py``."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    place: str
+    folder: Path
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        self._pipe = self.folder / "pipe"
+        os.mkfifo(self._pipe)
+        # Open for writing too, so that a trainer that has closed its end does not end the stream.
+        self._reader = os.open(self._pipe, os.O_RDWR | os.O_NONBLOCK)
+        with (self.folder / "out").open("wb") as out, (self.folder / "err").open("wb") as err:
+            environment = {**self.environment, PLACE: self.place, PIPE: str(self._pipe)}
+            # A shell starts its background jobs with SIGINT ignored, which every child inherits.
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)
+            try:
+                self.process = subprocess.Popen(self.arguments, env=environment, stdout=out, stderr=err)
+            finally:
+                signal.signal(signal.SIGINT, before)
+
+    def next_trainer(self) -> psutil.Process:
+        """Wait until a trainer has stopped at the place; return it."""
+        while not select.select([self._reader], [], [], 1.0)[0]:
+            assert self.process.poll() is None, self.output()
+        return psutil.Process(int(os.read(self._reader, 100)))
+
+    def end(self) -> int:
+        """Wait for the run's own end; return its exit code."""
+        return self.process.wait()
+
+    def output(self) -> str:
+        """Return what the run has written to stdout and stderr."""
+        return (self.folder / "out").read_text() + (self.folder / "err").read_text()
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._reader)
+
+
+@pytest.fixture
+def stoppable(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[list[str], str], StoppableRun]]:
+    """Start a command line whose trainers stop at a place."""
+    runs: list[StoppableRun] = []
+
+    def start(arguments: list[str], place: str) -> StoppableRun:
+        runs.append(StoppableRun(arguments, environment, place, tmp_path / f"stoppable-{len(runs)}"))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.close()

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.trial.conftest import StoppableRun
+
 Command = Callable[..., list[str]]
 Call = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
+Stoppable = Callable[[list[str], str], StoppableRun]
 
-pytestmark = pytest.mark.slow
-STEPS = 200
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+STEPS = 24
+WHOLE = (f"budget.steps={STEPS}", "carbon.region=FRA")
+EVERY_STEP = ("train.checkpoint_seconds=1e-9", "train.log_seconds=1e-9")
 
 
 def row(out: Path) -> dict[str, str]:
@@ -30,57 +33,18 @@ def row(out: Path) -> dict[str, str]:
     return rows[0]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened in time"
-        time.sleep(0.02)
-
-
-def steps_done(out: Path) -> int:
-    found = 0
-    for path in out.glob("*/metrics.jsonl"):
-        for line in path.read_text().splitlines():
-            if '"step"' in line and line.endswith("}"):
-                found = max(found, json.loads(line)["step"])
-    return found
-
-
-def worker_of(parent: int) -> psutil.Process | None:
-    for child in psutil.Process(parent).children(recursive=True):
-        try:
-            if "greenbench.trial.worker" in child.cmdline():
-                return child
-        except psutil.Error:
-            continue
-    return None
+def resumed_at(out: Path) -> list[int]:
+    lines = [json.loads(line) for path in out.glob("eco-*/events.jsonl") for line in path.read_text().splitlines()]
+    return [event["step"] for event in lines if event.get("event") == "resume"]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, command: Command, greenbench: Call) -> Path:
     """Run all steps without interruption."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    done = greenbench(command(out, f"budget.steps={STEPS}", "carbon.region=FRA"))
+    done = greenbench(command(out, *WHOLE))
     assert done.returncode == 0, done.stderr
     return out
-
-
-@pytest.fixture
-def started(command: Command, environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    running = []
-
-    def start(out: Path, *overrides: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            command(out, *overrides), env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        running.append(process)
-        return process
-
-    yield start
-    for process in running:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def test_a_run_leaves_results_with_units_and_no_invented_figures(finished: Path) -> None:
@@ -120,7 +84,7 @@ def test_checkpoints_are_safetensors_never_pickle(finished: Path) -> None:
 
 def test_a_finished_folder_trains_nothing_and_says_so(finished: Path, command: Command, greenbench: Call) -> None:
     before = {p: p.stat().st_mtime_ns for p in finished.glob("eco-*/*")}
-    done = greenbench(command(finished, f"budget.steps={STEPS}", "carbon.region=FRA"))
+    done = greenbench(command(finished, *WHOLE))
     assert done.returncode == 0, done.stderr
     assert "nothing to train" in done.stdout
     assert {p: p.stat().st_mtime_ns for p in finished.glob("eco-*/*")} == before
@@ -186,20 +150,16 @@ def test_another_budget_in_the_same_folder_is_refused_with_the_key(
 
 
 def test_a_trial_killed_in_mid_training_ends_like_an_uninterrupted_one(
-    finished: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]], command: Command, greenbench: Call
+    finished: Path, tmp_path: Path, stoppable: Stoppable, command: Command, greenbench: Call
 ) -> None:
     out = tmp_path / "killed"
-    options = (f"budget.steps={STEPS}", "carbon.region=FRA", "train.checkpoint_seconds=0.05", "train.log_seconds=0.01")
-    process = started(out, *options)
-    wait_for(lambda: steps_done(out) > STEPS // 3)
-    worker = worker_of(process.pid)
-    if worker is not None:
-        worker.send_signal(signal.SIGKILL)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 4, output + errors
+    run = stoppable(command(out, *WHOLE, *EVERY_STEP), f"step {STEPS // 2}")
+    run.next_trainer().send_signal(signal.SIGKILL)
+    assert run.end() == 4, run.output()
     assert not list(out.glob("eco-*/result.json")), "a killed trial must not look complete"
-    done = greenbench(command(out, *options))
+    done = greenbench(command(out, *WHOLE, *EVERY_STEP))
     assert done.returncode == 0, done.stderr
+    assert resumed_at(out) == [STEPS // 2]
     killed, whole = row(out), row(finished)
     assert killed["resumed"] == "1"
     assert killed["final_loss"] == whole["final_loss"]
@@ -208,34 +168,33 @@ def test_a_trial_killed_in_mid_training_ends_like_an_uninterrupted_one(
 
 
 def test_killing_the_whole_run_leaves_no_process_behind_and_resumes(
-    finished: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]], command: Command, greenbench: Call
+    finished: Path, tmp_path: Path, stoppable: Stoppable, command: Command, greenbench: Call
 ) -> None:
     out = tmp_path / "killed"
-    options = (f"budget.steps={STEPS}", "carbon.region=FRA", "train.checkpoint_seconds=0.05", "train.log_seconds=0.01")
-    process = started(out, *options)
-    wait_for(lambda: steps_done(out) > STEPS // 3)
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(children, timeout=5)
+    run = stoppable(command(out, *WHOLE, *EVERY_STEP), f"step {STEPS // 2}")
+    trainer = run.next_trainer()
+    children = psutil.Process(run.process.pid).children(recursive=True)
+    assert trainer in children
+    run.process.kill()
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive, f"still running: {alive}"
-    done = greenbench(command(out, *options))
+    done = greenbench(command(out, *WHOLE, *EVERY_STEP))
     assert done.returncode == 0, done.stderr
+    assert resumed_at(out) == [STEPS // 2]
     assert row(out)["final_loss"] == row(finished)["final_loss"]
 
 
 def test_ctrl_c_writes_a_checkpoint_exits_130_and_says_how_to_go_on(
-    finished: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]], command: Command, greenbench: Call
+    finished: Path, tmp_path: Path, stoppable: Stoppable, command: Command, greenbench: Call
 ) -> None:
     out = tmp_path / "stopped"
-    options = (f"budget.steps={STEPS}", "carbon.region=FRA", "train.log_seconds=0.01")
-    process = started(out, *options)
-    wait_for(lambda: steps_done(out) > 0)  # the two hundred steps may take less than a second
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, output + errors
-    resume = re.search(r"greenbench run --resume (\S+)", errors)
-    assert resume, errors
-    assert list(out.glob("eco-*/checkpoints/step-*/state.json"))
+    run = stoppable(command(out, *WHOLE), "step 5")
+    run.next_trainer()  # sleeps in its sixth step until the run passes the signal on
+    run.process.send_signal(signal.SIGINT)
+    assert run.end() == 130, run.output()
+    resume = re.search(r"greenbench run --resume (\S+)", run.output())
+    assert resume, run.output()
+    assert [path.name for path in out.glob("eco-*/checkpoints/step-*")] == ["step-000000006"]
     done = greenbench([*command(out)[:3], "run", "--resume", resume.group(1)])
     assert done.returncode == 0, done.stderr
     assert row(out)["final_loss"] == row(finished)["final_loss"]
@@ -243,12 +202,11 @@ def test_ctrl_c_writes_a_checkpoint_exits_130_and_says_how_to_go_on(
 
 
 def test_two_runs_in_one_folder_at_once_are_refused(
-    tmp_path: Path, started: Callable[..., subprocess.Popen[str]], command: Command, greenbench: Call
+    tmp_path: Path, stoppable: Stoppable, command: Command, greenbench: Call
 ) -> None:
     out = tmp_path / "busy"
-    started(out, "budget.steps=1000000")
-    wait_for(lambda: steps_done(out) > 0)
-    second = greenbench(command(out, "budget.steps=1000000"))
+    stoppable(command(out, *WHOLE), "step 1").next_trainer()
+    second = greenbench(command(out, *WHOLE))
     assert second.returncode == 2
     assert "another greenbench run works in this folder" in second.stderr
 

@@ -6,17 +6,19 @@ import csv
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
+
+from tests.trial.conftest import PAUSING, StoppableRun
 
 Command = Callable[..., list[str]]
 Call = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
+Stoppable = Callable[[list[str], str], StoppableRun]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = 24
 MODELS = {
     "melhubert": ["stages=2", "layers=2", "width=32", "heads=2", "feed_forward=64", "units=16"],
@@ -32,111 +34,91 @@ MODELS = {
     ],
     "eco": ["relabel_at=[0.5]", "width=32", "pattern=ca", "units=16"],
 }
+CLASSES = {"melhubert": "PausingMelHubert", "hubert": "PausingHubert", "eco": "PausingEco"}
+OPTIONS = [
+    "suite.models=" + ",".join(f"{label}={PAUSING}:{name}" for label, name in CLASSES.items()),
+    *(f"models.{label}.{option}" for label, options in MODELS.items() for option in options),
+    f"budget.steps={STEPS}",
+    "evaluate.tasks=effective_rank",
+]
+FIGURES = ("final_loss", "effective_rank", "pretrain_flops", "steps")
 
 
-def options(name: str) -> list[str]:
-    return [
-        *(f"models.{name}.{option}" for option in MODELS[name]),
-        f"budget.steps={STEPS}",
-        "train.checkpoint_seconds=0.05",
-        "train.log_seconds=0.01",
-    ]
-
-
-def row(out: Path) -> dict[str, str]:
+def rows(out: Path) -> dict[str, dict[str, str]]:
     with (out / "report" / "results.csv").open(encoding="utf-8") as file:
-        return next(csv.DictReader(file))
+        return {row["model"]: row for row in csv.DictReader(file)}
 
 
-def events(out: Path) -> list[dict]:
-    found = []
-    for path in out.glob("*/events.jsonl"):
-        found += [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
-    return found
+def trial(out: Path, label: str) -> Path:
+    (folder,) = out.glob(f"{label}-s0-*")
+    return folder
 
 
-def last_state(out: Path) -> dict:
-    return json.loads(next(out.glob("*/checkpoints/step-*/state.json")).read_text())
+def phase_events(out: Path, label: str, kind: str) -> list[dict[str, Any]]:
+    lines = (trial(out, label) / "events.jsonl").read_text().splitlines()
+    return [e for e in map(json.loads, lines) if e.get("event") == kind and e.get("phase", "targets") == "targets"]
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_second_stage_is_booked_charged_and_the_same_after_a_kill(
-    name: str, tmp_path: Path, command: Command, greenbench: Call, environment: dict[str, str]
-) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = greenbench(command(whole, *options(name), model=name))
+def last_state(out: Path, label: str) -> dict[str, Any]:
+    return dict(json.loads(next(trial(out, label).glob("checkpoints/step-*/state.json")).read_text()))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, command: Command, greenbench: Call) -> Path:
+    """Run all three models without interruption."""
+    out = tmp_path_factory.mktemp("stages") / "whole"
+    done = greenbench(command(out, *OPTIONS))
     assert done.returncode == 0, done.stderr
-    result = json.loads(next(whole.glob("*/result.json")).read_text())
+    return out
+
+
+def kill_each(run: StoppableRun) -> None:
+    """Kill every trial's trainer where it has stopped, and wait for the run's end."""
+    for _ in MODELS:
+        run.next_trainer().send_signal(signal.SIGKILL)
+    assert run.end() == 4, run.output()
+
+
+@pytest.mark.parametrize("label", MODELS)
+def test_a_second_stage_is_booked_and_charged(label: str, whole: Path) -> None:
+    result = json.loads((trial(whole, label) / "result.json").read_text())
     charged = [p["phase"] for p in result["phases"] if p["budgeted"]]
     assert [p for p in charged if p != "features"] == ["targets", "pretrain", "targets", "pretrain"]
-    ledger = last_state(whole)["ledger"]
+    ledger = last_state(whole, label)["ledger"]
     again = ledger["charges"]["targets made anew"]["flops"]
     assert 0 < again < ledger["flops"]
     assert ledger["phases"]["targets"]["seconds"] > 0
-    assert last_state(whole)["stage"] == 1
-    kept = [p.name for p in whole.glob("*/checkpoints/targets*")]
+    assert last_state(whole, label)["stage"] == 1
+    kept = [p.name for p in trial(whole, label).glob("checkpoints/targets*")]
     assert kept == ["targets-1.safetensors"]
 
-    process = subprocess.Popen(
-        command(killed, *options(name), model=name),
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        # The second stage's targets are made, a checkpoint of it is written: the weights now belong to new labels.
-        deadline = time.monotonic() + 120
-        while not [e for e in events(killed) if e.get("event") == "checkpoint" and e["reason"] == "targets"]:
-            assert time.monotonic() < deadline
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
-        for child in psutil.Process(process.pid).children(recursive=True):
-            if "greenbench.trial.worker" in child.cmdline():
-                child.send_signal(signal.SIGKILL)
-        process.communicate(timeout=120)
-    finally:
-        process.kill()
-    assert not list(killed.glob("*/result.json")), "the kill came too late"
-    done = greenbench(command(killed, *options(name), model=name))
+
+def test_a_kill_in_the_second_stage_changes_nothing(
+    whole: Path, tmp_path: Path, command: Command, greenbench: Call, stoppable: Stoppable
+) -> None:
+    """At its first step the last checkpoint is the one that holds the new targets and, for two models, new weights."""
+    out = tmp_path / "killed"
+    kill_each(stoppable(command(out, *OPTIONS), f"step {STEPS // 2}"))
+    assert not list(out.glob("*/result.json"))
+    assert {label: last_state(out, label)["reason"] for label in MODELS} == dict.fromkeys(MODELS, "targets")
+    done = greenbench(command(out, *OPTIONS))
     assert done.returncode == 0, done.stderr
-    assert row(killed)["resumed"] == "1"
-    assert len([e for e in events(killed) if e.get("event") == "begin" and e["phase"] == "targets"]) == 2
-    for key in ("final_loss", "characters_cer_pct", "pretrain_flops", "steps"):
-        assert row(killed)[key] == row(whole)[key], key
+    for label in MODELS:
+        assert rows(out)[label]["resumed"] == "1"
+        assert len(phase_events(out, label, "begin")) == 2
+        for key in FIGURES:
+            assert rows(out)[label][key] == rows(whole)[label][key], (label, key)
 
 
 def test_a_kill_while_targets_are_made_anew_makes_them_again(
-    tmp_path: Path, command: Command, greenbench: Call, environment: dict[str, str]
+    whole: Path, tmp_path: Path, command: Command, greenbench: Call, stoppable: Stoppable
 ) -> None:
     out = tmp_path / "killed"
-    # So many clusters that finding them takes long enough to be killed in it.
-    slow = [*options("melhubert"), "models.melhubert.relabel_units=1500"]
-    process = subprocess.Popen(
-        command(out, *slow, model="melhubert"),
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        deadline = time.monotonic() + 120
-        while not [e for e in events(out) if e.get("text", "").startswith("k-means on own features")]:
-            assert time.monotonic() < deadline
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.001)
-        for child in psutil.Process(process.pid).children(recursive=True):
-            if "greenbench.trial.worker" in child.cmdline():
-                child.send_signal(signal.SIGKILL)
-        process.communicate(timeout=120)
-    finally:
-        process.kill()
-    begun = [e for e in events(out) if e.get("event") == "begin" and e["phase"] == "targets"]
-    ended = [e for e in events(out) if e.get("event") == "end" and e["phase"] == "targets"]
-    assert (len(begun), len(ended)) == (2, 1), "the kill came too late"
-    done = greenbench(command(out, *slow, model="melhubert"))
+    kill_each(stoppable(command(out, *OPTIONS), "k-means on own features: fitting"))
+    for label in MODELS:
+        assert (len(phase_events(out, label, "begin")), len(phase_events(out, label, "end"))) == (2, 1)
+    done = greenbench(command(out, *OPTIONS))
     assert done.returncode == 0, done.stderr
-    whole = tmp_path / "whole"
-    assert greenbench(command(whole, *slow, model="melhubert")).returncode == 0
-    for key in ("final_loss", "characters_cer_pct", "pretrain_flops"):
-        assert row(out)[key] == row(whole)[key], key
+    for label in MODELS:
+        for key in FIGURES:
+            assert rows(out)[label][key] == rows(whole)[label][key], (label, key)

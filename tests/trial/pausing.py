@@ -1,0 +1,65 @@
+"""Models of ``greenbench run`` that stop where a test asks for it, so that no test has to hit a moment by the clock.
+
+A run gets them through the door for own models: ``eco=tests/trial/pausing.py:PausingEco``. They train exactly like the
+shipped ones until the place that ``GREENBENCH_TEST_PAUSE`` names; there they say so through the named pipe
+``GREENBENCH_TEST_PAUSE_PIPE`` and sleep until a signal arrives.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from greenbench.batches.batch import Batch
+from greenbench.models.base import StepInfo, Upstream
+from greenbench.models.eco import Eco
+from greenbench.models.hubert import Hubert
+from greenbench.models.melhubert import MelHubert
+
+PLACE, PIPE = "GREENBENCH_TEST_PAUSE", "GREENBENCH_TEST_PAUSE_PIPE"
+
+
+def pause_at(place: str) -> None:
+    """Stop here if this is the place: announce it, then wait for a signal whose handler has run; SIGKILL ends it all."""
+    if os.environ.get(PLACE) != place:
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer)  # a signal that comes before the read below is not missed
+    Path(os.environ[PIPE]).write_text(f"{os.getpid()}\n")
+    os.read(reader, 1)
+    signal.set_wakeup_fd(before)
+    os.close(reader)
+    os.close(writer)
+
+
+class Pausing(Upstream):
+    """Places are ``step N`` (in the forward pass of the update of that number, from 1) and texts of ``progress``."""
+
+    def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
+        if info.step > 0:  # costs are counted on a step 0 of their own
+            pause_at(f"step {info.step}")
+        return super().loss(batch, info)
+
+    def remake_targets(self, data: Any, *, progress: Any, **options: Any) -> None:
+        def watched(text: str, fraction: float | None = None) -> None:
+            progress(text, fraction)
+            pause_at(text)
+
+        super().remake_targets(data, progress=watched, **options)
+
+
+class PausingEco(Pausing, Eco):
+    pass
+
+
+class PausingHubert(Pausing, Hubert):
+    pass
+
+
+class PausingMelHubert(Pausing, MelHubert):
+    pass
