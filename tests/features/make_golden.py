@@ -1,4 +1,4 @@
-"""Write golden_features.json from the slow reference: ``python -m tests.data.make_golden`` (or as a file)."""
+"""Write golden_features.json from the slow reference: ``python -m tests.features.make_golden`` (or as a file)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ PLACE, PIPE = "GREENBENCH_TEST_PAUSE", "GREENBENCH_TEST_PAUSE_PIPE"
 
 
 def pause_at(place: str) -> None:
-    """Stop here if this is the place: announce it, then wait for a signal whose handler has run; SIGKILL ends it all."""
+    """Stop here if this is the place: announce it, then wait for a signal whose handler has run."""
     if os.environ.get(PLACE) != place:
         return
     reader, writer = os.pipe()
