@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from greenbench.errors import ConfigError, Interrupted, OutputError, TrialFailed
 from greenbench.features.waveforms import prepare_waveforms
 from greenbench.metrics import METRICS, format_value
 from greenbench.plan import TrialPlan, expand
+from greenbench.preflight import check_trials, unscorable
 from greenbench.progress import Display
 from greenbench.records import MANIFEST, RESULT, read_json
 from greenbench.schema import as_table, read_toml
@@ -58,10 +59,13 @@ def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> Run
         load_corpus(spec, progress=lambda text, _: display.note(text))
         for spec in dict.fromkeys((suite.suite.data, suite.evaluate.data or suite.suite.data))
     ]
-    _check_trials(suite, plans)
+    check_trials(suite, plans)
     _open_folder(out, suite)
     for corpus in corpora:
         display.note(as_note(summarise(corpus)))
+    problem = unscorable(suite.evaluate, corpora[-1])
+    if problem:
+        display.note(f"warning: {problem}")
     for warning in grid.warnings or (() if grid.known else (HINT,)):
         display.note(warning)
     summary = RunSummary(out)
@@ -142,22 +146,6 @@ def _prepare_audio(corpus: Corpus, display: Display) -> None:
     prepare_waveforms(corpus, workers=len(os.sched_getaffinity(0)), progress=None)
     if (elapsed := time.monotonic() - started) > 1:
         display.note(f"decoded {corpus.name} in {elapsed:.0f} s (once per corpus, outside every budget)")
-
-
-def _check_trials(suite: Suite, plans: Sequence[TrialPlan]) -> None:
-    """Refuse what cannot run before anything is written: sensors, devices, tasks, options a model does not take."""
-    from greenbench.evaluate.runner import check_settings
-    from greenbench.models.registry import check_options
-    from greenbench.power.sources.options import check_sources, parse_devices
-    from greenbench.train.precision import pick_device
-
-    check_sources(suite.power.sources, "[power] sources")
-    parse_devices(suite.power.devices, "[power] devices")
-    for device in {plan.train.device for plan in plans}:
-        pick_device(device)
-    check_settings(suite.evaluate)
-    for spec in {plan.label: plan.spec for plan in plans if plan.spec}.values():
-        check_options(spec)
 
 
 def _open_folder(out: Path, suite: Suite) -> None:

@@ -84,7 +84,8 @@ def plan(
     from greenbench.carbon import find_grid
     from greenbench.config import load_suite
     from greenbench.corpora.load import load_corpus
-    from greenbench.plan import predict, print_plan
+    from greenbench.plan import expand, predict, print_plan
+    from greenbench.preflight import check_trials, unscorable
     from greenbench.records import find_trials
     from greenbench.units import JOULES_PER_KWH
 
@@ -93,9 +94,17 @@ def plan(
     factor = grid.forecast()
     for warning in grid.warnings:
         print(f"greenbench: {warning}", file=sys.stderr)
-    audio_s = sum(u.duration_s for u in load_corpus(loaded.suite.data).split("pretrain"))
+    plans = expand(loaded)
+    check_trials(loaded, plans)
+    corpus = load_corpus(loaded.suite.data)
+    scored = load_corpus(loaded.evaluate.data) if loaded.evaluate.data else corpus
+    problem = unscorable(loaded.evaluate, scored)
+    if problem:
+        print(f"greenbench: warning: {problem}", file=sys.stderr)
+    audio_s = sum(u.duration_s for u in corpus.split("pretrain"))
     prediction = predict(
         loaded,
+        plans,
         history=find_trials(history or []),
         grams_per_joule=factor.g_per_kwh / JOULES_PER_KWH if factor else None,
         pretrain_audio_s=audio_s,

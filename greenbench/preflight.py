@@ -1,0 +1,89 @@
+"""What cannot run is refused before anything is written or trained: one check for ``run`` and for ``plan``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import psutil
+
+from greenbench.config import EvaluateSection, Suite
+from greenbench.corpora.corpus import Corpus
+from greenbench.corpora.utterance import Utterance
+from greenbench.errors import ConfigError
+from greenbench.evaluate.runner import check_settings
+from greenbench.evaluate.tasks import FALLBACKS
+from greenbench.models.registry import check_options
+from greenbench.plan import TrialPlan
+from greenbench.power.sources.options import check_sources, parse_devices
+from greenbench.train.precision import pick_device
+from greenbench.units import SAMPLE_RATE, format_bytes
+
+_FLOAT_BYTES = 4
+
+
+def check_trials(suite: Suite, plans: Sequence[TrialPlan]) -> None:
+    """Refuse sensors, devices, tasks, batches and model options that cannot be.
+
+    Raises:
+        ConfigError: names the key, what was found and what is allowed.
+        DeviceError: a torch device that is not there.
+    """
+    check_sources(suite.power.sources, "[power] sources")
+    parse_devices(suite.power.devices, "[power] devices")
+    for device in {plan.train.device for plan in plans}:
+        pick_device(device)
+    check_settings(suite.evaluate)
+    for batch_s in {plan.train.batch_seconds for plan in plans}:
+        _check_batch(batch_s)
+    for spec in {plan.label: plan.spec for plan in plans if plan.spec}.values():
+        check_options(spec)
+
+
+def _check_batch(batch_s: float) -> None:
+    """Refuse a batch whose mere samples exceed the machine's memory; activations need many times as much."""
+    needed, there = batch_s * SAMPLE_RATE * _FLOAT_BYTES, psutil.virtual_memory().total
+    if needed > there:
+        raise ConfigError(
+            f"[train] batch_seconds = {batch_s:g}: samples alone take {format_bytes(int(needed))}, this machine has "
+            f"{format_bytes(there)}; tens to hundreds of seconds are usual"
+        )
+
+
+def unscorable(settings: EvaluateSection, corpus: Corpus) -> str | None:
+    """Say why no task that was asked for can be scored with a corpus' labels; None where one can.
+
+    What is found here is only the absence of labels; a task may still be left out for a finer reason.
+    """
+    if any(_possible(task, corpus) for task in settings.tasks):
+        return None
+    return (
+        f"none of [evaluate] tasks ({', '.join(settings.tasks)}) can be scored: corpus {corpus.name} has no labels for "
+        "them in its train and test splits; the trials will end without an error figure. Give evaluate.data a labelled "
+        "corpus, or labels beside the audio"
+    )
+
+
+def _possible(task: str, corpus: Corpus) -> bool:
+    needs = _NEEDS.get(task)
+    if needs is None:  # tasks that need no label
+        return True
+    if needs(corpus.splits.get("train", ())) and needs(corpus.splits.get("test", ())):
+        return True
+    fallback = FALLBACKS.get(task)
+    return fallback is not None and _possible(fallback, corpus)
+
+
+def _phones(utterances: Sequence[Utterance]) -> bool:
+    return any(u.phones for u in utterances)
+
+
+_NEEDS: dict[str, Callable[[Sequence[Utterance]], bool]] = {
+    "phones": _phones,
+    "pnmi": _phones,
+    "abx": _phones,
+    "g2p": lambda utterances: any(u.text for u in utterances),
+    "characters": lambda utterances: any(u.text for u in utterances),
+    "keywords": lambda utterances: any(u.keyword for u in utterances),
+    "speaker": lambda utterances: any(u.speaker for u in utterances),
+    "language": lambda utterances: any(u.language for u in utterances),
+}
