@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from greenbench.errors import ConfigError, did_you_mean
 from greenbench.resources import share
-from greenbench.schema import build, read_toml
+from greenbench.schema import build, overlay, read_toml
 
 FAMILIES = ("efficient", "predictive", "contrastive", "distilled", "multilingual", "pretrained", "control", "own")
 
@@ -166,7 +166,8 @@ def card_from_table(table: Mapping[str, Any], where: str) -> Card:
 def resolve(entry: str, size: str, options: Mapping[str, Any] | None = None) -> ModelSpec:
     """Resolve a suite entry (``card``, ``label=card`` or an own class) at a size, with options laid over it.
 
-    Options named like a recipe key change the recipe, ``size`` the size, all others the architecture.
+    Options named like a recipe key change the recipe, ``size`` the size, all others the architecture, whose nested
+    tables are merged key by key.
     """
     label, separator, target = entry.partition("=")
     target = target if separator else label
@@ -180,10 +181,10 @@ def resolve(entry: str, size: str, options: Mapping[str, Any] | None = None) -> 
         )
     if card.sizes and size not in card.sizes:
         raise ConfigError(f"model {card.name!r} has no size {size!r}{did_you_mean(size, card.sizes)}")
-    architecture = {**card.architecture, **card.sizes.get(size, {})}
+    architecture = overlay(card.architecture, card.sizes.get(size, {}))
     recipe_table = {**vars(card.recipe), **architecture.pop("recipe", {})}
-    for key, value in options.items():
-        (recipe_table if key in recipe_table else architecture)[key] = value
+    architecture = overlay(architecture, {k: v for k, v in options.items() if k not in recipe_table})
+    recipe_table |= {k: v for k, v in options.items() if k in recipe_table}
     recipe = build(Recipe, recipe_table, f"[models.{label}]")
     name = label if separator else card.name
     return ModelSpec(name, card.name, card.card.family, card.card.code, size, architecture, recipe)

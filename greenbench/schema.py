@@ -148,6 +148,17 @@ def _scalar(value: Any, hint: type[Any], where: str) -> Any:
     return value
 
 
+def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one nested table over another: tables are merged at every depth, all else is replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        kept = result.get(key)
+        if isinstance(kept, Mapping) and isinstance(value, Mapping):
+            value = overlay(kept, value)
+        result[key] = value
+    return result
+
+
 def as_table(value: Any) -> Any:
     """Turn a (nested) dataclass into plain TOML types; ``None`` entries are left out, since TOML has no null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -41,12 +41,12 @@ def test_unknown_model_and_size_name_the_nearest() -> None:
 
 
 def test_options_reach_recipe_architecture_and_size() -> None:
-    spec = resolve("mine=eco", "tiny", {"learning_rate": 1e-4, "width": 64, "size": "small"})
+    spec = resolve("mine=eco", "tiny", {"learning_rate": 1e-4, "encoder": {"width": 64}, "size": "small"})
     assert spec.label == "mine"
     assert spec.card == "eco"
     assert spec.size == "small"
     assert spec.recipe.learning_rate == 1e-4
-    assert spec.architecture["width"] == 64
+    assert spec.architecture["encoder"] == {"width": 64, "pattern": "cacacaca", "heads": 5}
 
 
 def test_a_wrong_recipe_value_is_named() -> None:

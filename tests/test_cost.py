@@ -207,7 +207,7 @@ def test_layers_dropped_at_random_count_in_expectation() -> None:
     from greenbench.cost.subject import give_targets, make_batch, step_info
 
     torch.manual_seed(3)
-    model = build(resolve("hubert", "tiny", {"layerdrop": 0.3}))
+    model = build(resolve("hubert", "tiny", {"encoder": {"layerdrop": 0.3}}))
     expected = count_training(model, 1, 8_000).flops
     give_targets(model)
     model.train()
@@ -291,7 +291,6 @@ _WHISPER = {
     ],
 )
 def test_encoders_of_transformers_cost_what_their_formula_says(kind: str, config: dict, samples: int) -> None:
-    from greenbench.cost.analytic import analytic_macs
     from greenbench.cost.subject import make_batch
     from greenbench.models.pretrained import Pretrained
 
@@ -299,7 +298,7 @@ def test_encoders_of_transformers_cost_what_their_formula_says(kind: str, config
         model = Pretrained(model_type=kind, config=config).eval()
     with FlopCounterMode(display=False) as torchs, torch.no_grad():
         states = model.hidden_states(make_batch(model, 1, samples, "meta"))
-    assert analytic_macs(model, samples) == pytest.approx(torchs.get_total_flops() / 2, rel=1e-9)
+    assert model.analytic_macs(samples) == pytest.approx(torchs.get_total_flops() / 2, rel=1e-9)
     assert count_forward(model, 1, samples).flops == pytest.approx(torchs.get_total_flops(), rel=1e-9)
     assert abs(states[-1].shape[1] - samples / 16_000 * model.frame_hz) <= 1
 
@@ -320,7 +319,7 @@ def test_a_local_folder_is_counted_from_its_configuration_alone(tmp_path) -> Non
 
 
 def test_a_changed_model_has_no_published_pretraining() -> None:
-    as_published, changed = (cost.describe("hubert", "base", options=o) for o in ({}, {"layers": 2}))
+    as_published, changed = (cost.describe("hubert", "base", options=o) for o in ({}, {"encoder": {"layers": 2}}))
     assert as_published["pretrain_flops"] > 0
     assert as_published["published"]
     assert changed["pretrain_flops"] is None
@@ -332,7 +331,7 @@ def test_a_changed_model_has_no_published_pretraining() -> None:
 def test_a_kind_without_a_formula_has_no_figure(kind: str, config: dict) -> None:
     from transformers import AutoConfig
 
-    from greenbench.cost.analytic import transformers_macs
+    from greenbench.models.transformers_macs import transformers_macs
 
     settings = AutoConfig.for_model(kind, **config)
     if not config:

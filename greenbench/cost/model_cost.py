@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from greenbench.cost.analytic import analytic_macs
 from greenbench.cost.measure import SHAPES_ONLY_FAILED, count_forward, count_training
 from greenbench.cost.steps import BatchFlops
 from greenbench.cost.subject import SAMPLE_RATE, at_stage, make_batch, stage_fractions, trains, twin
@@ -79,7 +78,7 @@ def count(
     audio_s = batch * samples / SAMPLE_RATE
     forward = count_forward(subject, batch, samples)
     train, peak, state = _training(subject, batch, samples, optimizer) if trains(subject) else (None, None, None)
-    analytic = analytic_macs(subject, samples)
+    analytic = subject.analytic_macs(samples)
     traceable = fvcore and forward.flops / batch <= MAX_TRACED_FLOPS
     traced, missed = _fvcore(subject, samples) if traceable else (None, {})
     return Cost(
@@ -90,9 +89,7 @@ def count(
         macs_per_audio_s=forward.flops / FLOPS_PER_MAC / audio_s,
         flops_forward_per_audio_s=forward.flops / audio_s,
         flops_train_per_audio_s=None if train is None else train / audio_s,
-        flops_features_per_audio_s=None
-        if getattr(subject, "own_features", False)
-        else feature_flops_per_audio_s(subject),
+        flops_features_per_audio_s=None if subject.own_features else feature_flops_per_audio_s(subject),
         peak_train_memory_bytes=peak,
         method=METHOD,
         uncounted_ops=dict(forward.uncounted_calls),

@@ -33,7 +33,7 @@ class BatchFlops:
 
     def __call__(self, batch: int, num_samples: int) -> float:
         """Return the FLOPs of one forward and backward of ``batch`` crops of ``num_samples`` samples."""
-        stage = int(getattr(self._model, "stage", 0)) if len(self._fractions) > 1 else 0
+        stage = self._model.stage if len(self._fractions) > 1 else 0
         curve = self._curves.get(stage)
         if curve is None:
             curve = self._curves[stage] = self._fit(stage)

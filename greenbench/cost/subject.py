@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from greenbench.models.layer_drop import layerdrop_owners
 from greenbench.units import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 def twin(model: Upstream, device: str) -> Upstream:
     """Return a copy of the model whose floating point tensors live on ``device``; on ``meta`` they hold no data.
 
-    Nothing of the weights is copied for ``meta``, and unit labels are shared, so that a twin of a large model on a
-    full GPU costs nothing. A meta model's CPU twin gets small random weights.
+    Nothing of the weights is copied for ``meta``, so that a twin of a large model on a full GPU costs
+    nothing. A meta model's CPU twin gets small random weights.
     """
     memo: dict[int, Any] = {}
     for parameter in model.parameters():
@@ -30,9 +31,6 @@ def twin(model: Upstream, device: str) -> Upstream:
         memo[id(parameter)] = nn.Parameter(data, requires_grad=parameter.requires_grad)
     for buffer in model.buffers():
         memo[id(buffer)] = _moved(buffer, device)
-    labels = getattr(model, "labels", None)
-    if labels is not None:
-        memo[id(labels)] = labels
     return copy.deepcopy(model, memo)
 
 
@@ -98,19 +96,8 @@ class NoiseData:
 
 
 def give_targets(model: Upstream) -> None:
-    """Give a model that lacks them targets of the right form: constant unit labels, else made from noise.
-
-    A model that labels crops as they come (``labels_crops``) is left to do so, or its operations would go uncounted.
-    """
-    from greenbench.models.base import Upstream
-    from greenbench.models.kmeans import UnitLabels
-
-    if isinstance(getattr(model, "labels", None), UnitLabels) or getattr(model, "labels_crops", False):
-        return
-    if hasattr(model, "labels"):
-        model.labels = UnitLabels(np.zeros(8), np.array([0, 8]), hop_samples=320)  # type: ignore[assignment]
-    elif type(model).make_targets is not Upstream.make_targets:
-        model.make_targets(NoiseData(model), seed=0, device=torch.device("cpu"), progress=lambda *_: None)
+    """Give a model targets of the right form, so that its loss can run without a corpus."""
+    model.make_stand_in_targets(NoiseData(model))
 
 
 def trains(model: Upstream) -> bool:
@@ -121,27 +108,22 @@ def trains(model: Upstream) -> bool:
 
 
 def stage_fractions(model: Upstream) -> tuple[float, ...]:
-    """Return one budget fraction inside each stage of training; a model without ``stage_fractions`` has one stage.
-
-    ``stage_fractions`` are the fractions at which a later stage begins, for a model that trains its own teacher.
-    """
-    starts = (0.0, *getattr(model, "stage_fractions", ()))
+    """Return one budget fraction inside each stage of training; a model without ``stage_fractions`` has one stage."""
+    starts = (0.0, *model.stage_fractions)
     return tuple(min(1.0, start + 1e-6) for start in starts)
 
 
 @contextmanager
 def at_stage(model: Upstream, stage: int) -> Iterator[None]:
-    """Let a model that trains in stages stand in one of them, as far as its attribute ``stage`` says where it is."""
+    """Let a model that trains in stages stand in one of them."""
     if len(stage_fractions(model)) == 1:
         yield
         return
-    staged: Any = model
-    kept = staged.stage
-    staged.stage = stage
+    kept, model.stage = model.stage, stage
     try:
         yield
     finally:
-        staged.stage = kept
+        model.stage = kept
 
 
 @contextmanager
@@ -154,10 +136,7 @@ def untouched_randomness() -> Iterator[None]:
 def drop_layerdrop(model: nn.Module) -> float:
     """Switch random skipping of layers off and return its probability, so that its expectation can be counted."""
     largest = 0.0
-    for module in model.modules():
-        for owner in (getattr(module, "config", None), module):
-            rate = getattr(owner, "layerdrop", 0.0)
-            if isinstance(rate, float) and rate > 0.0:
-                largest = max(largest, rate)
-                owner.layerdrop = 0.0  # type: ignore[union-attr]
+    for owner in layerdrop_owners(model):
+        largest = max(largest, owner.layerdrop)
+        owner.layerdrop = 0.0
     return largest

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from greenbench.cost.analytic import analytic_macs
 from greenbench.cost.measure import count_forward
 from greenbench.cost.subject import NoiseData, make_batch, stage_fractions, step_info, trains
 from greenbench.models.base import Batch, Upstream
@@ -134,10 +133,9 @@ def _losses(model: Upstream) -> list[Tensor]:
 def _loss(model: Upstream) -> Check:
     if not trains(model):
         return Check("loss", ok=None, detail="is evaluated, not trained")
-    stage = getattr(model, "stage", None)
+    stage = model.stage
     first = _losses(model)
-    if stage is not None:
-        model.stage = stage
+    model.stage = stage
     second = _losses(model)
     for loss in first:
         if loss.ndim or not loss.requires_grad:
@@ -176,7 +174,7 @@ def _gradients(model: Upstream) -> Check:
 def _flops(model: Upstream) -> Check:
     samples = round(CROP_S[1] * SAMPLE_RATE)
     counted = count_forward(model, 1, samples).flops
-    macs = analytic_macs(model, samples)
+    macs = model.analytic_macs(samples)
     if macs is None:
         return Check(
             "FLOPs", ok=None, detail=f"{counted:.4g} counted; define analytic_macs(num_samples) to cross-check"

@@ -47,7 +47,11 @@ class PretrainData(Protocol):
 
 
 class Upstream(nn.Module):
-    """Base class of all models. ``__init__`` takes the architecture options of the card as keyword arguments."""
+    """Base class of all models, and everything that training, counting and evaluation ask of one.
+
+    ``__init__`` takes the options of the card as keyword arguments (:mod:`greenbench.models.options`). Attributes are
+    set on the class or by ``__init__``.
+    """
 
     feature_spec: FeatureSpec | None = None
     """The features the model reads; None means the waveform."""
@@ -55,17 +59,41 @@ class Upstream(nn.Module):
     frame_hz: float = 50.0
     """Frames per second of the hidden states."""
 
-    def make_targets(self, data: PretrainData, *, seed: int, device: torch.device, progress: Progress) -> None:
-        """Make what the loss needs before training (k-means labels, …). Booked as phase ``targets``.
+    own_features: bool = False
+    """Whether the model computes features outside of torch, where no FLOPs can be counted."""
 
-        ``progress(text, fraction)`` reports. The default needs nothing.
-        """
+    language_alpha: float | None = None
+    """Balance of languages in the batches: a share p of the audio becomes p ** alpha; None leaves the corpus alone."""
 
     relabel_at: tuple[float, ...] = ()
     """Fractions of the budget, rising, at which ``remake_targets`` is called; each begins a stage."""
 
     restarts: bool = False
     """Whether each stage begins with fresh weights, a fresh optimizer and a learning-rate schedule of its own."""
+
+    stage_fractions: tuple[float, ...] = ()
+    """Fractions of the budget at which a later stage begins whose steps cost something else (a teacher's)."""
+
+    stage: int = 0
+    """The stage the model stands in. Where there are several it is set from outside too, to count each one's costs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    # -- targets ----------------------------------------------------------------------------------------------------
+
+    def make_targets(self, data: PretrainData, *, seed: int, device: torch.device, progress: Progress) -> None:
+        """Make what the loss needs before training (k-means labels, …). Booked as phase ``targets``.
+
+        ``progress(text, fraction)`` reports. The default needs nothing.
+        """
+
+    def make_stand_in_targets(self, data: PretrainData) -> None:
+        """Make targets of the right form and no meaning, so that the loss can be counted and checked.
+
+        ``data`` is a few seconds of noise. By default they are made as those of training.
+        """
+        self.make_targets(data, seed=0, device=torch.device("cpu"), progress=lambda *_: None)
 
     def remake_targets(
         self,
@@ -84,26 +112,38 @@ class Upstream(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} names relabel_at and must implement remake_targets")
 
     def target_features(self, batch: Batch) -> Tensor:
-        """Return what later stages make their targets from, (B, T, D); the middle of ``hidden_states`` by default."""
+        """Give what later stages make their targets from, (B, T, D); the middle of ``hidden_states`` by default."""
         states = self.hidden_states(batch)
         return states[len(states) // 2]
 
     def targets_state(self) -> dict[str, np.ndarray]:
-        """Return what ``make_targets`` made, as arrays, so that a resumed trial does not pay for it again."""
+        """Give what ``make_targets`` made, as arrays, so that a resumed trial does not pay for it again."""
         return {}
 
     def load_targets_state(self, state: dict[str, np.ndarray]) -> None:
-        """Take back what ``targets_state`` returned."""
+        """Take back what ``targets_state`` gave."""
 
-    def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:  # noqa: ARG002
-        """Return the scalar loss and further figures for the log."""
-        raise TypeError(f"{type(self).__name__} has no loss: it is evaluated, not trained")
+    def extra_flops(self) -> float:
+        """Sum the FLOPs of target making done so far outside ``loss`` (k-means, teacher passes)."""
+        return 0.0
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
+        """Compute the scalar loss, and further figures for the log."""
+        raise NotImplementedError(f"{type(self).__name__} has no loss: it is evaluated, not trained")
 
     def after_step(self, info: StepInfo) -> None:
         """Run after each optimizer update (EMA teacher, codebooks, …)."""
 
+    def pretraining_parameters(self) -> list[nn.Parameter]:
+        """List the parameters the optimizer updates."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    # -- representation ---------------------------------------------------------------------------------------------
+
     def hidden_states(self, batch: Batch) -> list[Tensor]:
-        """Return the representation layer by layer, each (B, T, D) at ``frame_hz``, the front end's output first.
+        """Compute the representation layer by layer, each (B, T, D) at ``frame_hz``, the front end's output first.
 
         T is within one frame of ``num_samples / 16000 * frame_hz``. Called without gradients in evaluation, with
         gradients when fine-tuned. Layers may differ in D.
@@ -111,17 +151,29 @@ class Upstream(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must implement hidden_states")
 
     def trunk_layers(self) -> list[nn.Module]:
-        """Return the encoder layers in order, for adapters, activation checkpointing and per-layer costs."""
+        """List the encoder layers in order, for adapters, activation checkpointing and per-layer costs."""
         return []
 
-    def pretraining_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters the optimizer updates."""
-        return [p for p in self.parameters() if p.requires_grad]
+    def analytic_macs(self, num_samples: int) -> float | None:
+        """Work out the multiply-accumulates of ``hidden_states`` for one crop by hand, to check the counter against.
 
-    def extra_flops(self) -> float:
-        """Return FLOPs of target making done so far outside ``loss`` (k-means, teacher passes)."""
-        return 0.0
+        :mod:`greenbench.models.macs` has the bricks. None: this architecture has no formula.
+        """
 
     def export_config(self) -> dict[str, Any]:
-        """Return further facts for the manifest."""
+        """Give further facts for the manifest."""
         return {}
+
+    # -- input ------------------------------------------------------------------------------------------------------
+
+    def waveform_of(self, batch: Batch) -> Tensor:
+        """Take the waveform (B, S) out of a batch; ``ValueError`` names the model where there is none."""
+        if batch.waveform is None:
+            raise ValueError(f"{type(self).__name__} needs the waveform")
+        return batch.waveform
+
+    def features_of(self, batch: Batch) -> Tensor:
+        """Take the features (B, T, F) out of a batch; ``ValueError`` names the model where there are none."""
+        if batch.features is None:
+            raise ValueError(f"{type(self).__name__} needs features")
+        return batch.features

@@ -6,6 +6,9 @@ random codewords is the label. The Conformer is the one of ``transformers``, at 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,11 +18,58 @@ from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import W
 from greenbench.features.spec import LOGMEL_80
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.capture import layer_outputs
+from greenbench.models.frames import stack_frames
 from greenbench.models.macs import conformer_macs
-from greenbench.models.masking import masked_cross_entropy, span_mask
+from greenbench.models.masking import WeightedMasking, masked_cross_entropy
 
 STACK = 4
 """Log-mel frames of 10 ms to a frame of the encoder."""
+
+
+@dataclass(frozen=True)
+class ConformerShape:
+    """Conformer layers with a depthwise convolution of ``depthwise_kernel`` frames."""
+
+    layers: int = 12
+    width: int = 576
+    heads: int = 8
+    feed_forward: int = 2048
+    depthwise_kernel: int = 31
+    dropout: float = 0.1
+
+    def config(self) -> Wav2Vec2ConformerConfig:
+        """Build the configuration of ``transformers``, with rotary positions."""
+        options: dict[str, Any] = {"attn_implementation": "eager"}
+        return Wav2Vec2ConformerConfig(
+            hidden_size=self.width,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            intermediate_size=self.feed_forward,
+            conv_depthwise_kernel_size=self.depthwise_kernel,
+            position_embeddings_type="rotary",
+            hidden_act="swish",
+            hidden_dropout=self.dropout,
+            attention_dropout=self.dropout,
+            activation_dropout=self.dropout,
+            conformer_conv_dropout=self.dropout,
+            layerdrop=0.0,
+            rotary_embedding_base=10_000,
+            **options,
+        )
+
+
+@dataclass(frozen=True)
+class RandomCodebooks:
+    """``books`` of ``codewords`` random directions of ``codeword_width`` dimensions; the loss has a head for each."""
+
+    codewords: int = 8192
+    codeword_width: int = 16
+    books: int = 1
+
+
+ENCODER = ConformerShape()
+QUANTIZER = RandomCodebooks()
+MASKING = WeightedMasking(probability=0.5, span=10)
 
 
 class RandomProjectionQuantizer(nn.Module):
@@ -28,8 +78,9 @@ class RandomProjectionQuantizer(nn.Module):
     Frames are normalised over time per crop first, as the method requires: else few codewords are used.
     """
 
-    def __init__(self, width: int, *, codeword_width: int, codewords: int, books: int) -> None:
+    def __init__(self, width: int, codebooks: RandomCodebooks) -> None:
         super().__init__()
+        books, codewords, codeword_width = codebooks.books, codebooks.codewords, codebooks.codeword_width
         projection = torch.empty(books, width, codeword_width)
         bound = (6 / (width + codeword_width)) ** 0.5
         self.projection: Tensor
@@ -39,7 +90,7 @@ class RandomProjectionQuantizer(nn.Module):
 
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:
-        """Return the labels; the norm of a projected frame does not change which codeword is nearest."""
+        """Find the labels; the norm of a projected frame does not change which codeword is nearest."""
         frames = frames.float()
         frames = (frames - frames.mean(dim=1, keepdim=True)) / (frames.std(dim=1, keepdim=True) + 1e-5)
         projected = torch.einsum("btf,kfd->kbtd", frames, self.projection).flatten(1, 2)
@@ -56,90 +107,59 @@ class BestRq(Upstream):
     def __init__(
         self,
         *,
-        layers: int = 12,
-        width: int = 576,
-        heads: int = 8,
-        feed_forward: int = 2048,
-        depthwise_kernel: int = 31,
-        dropout: float = 0.1,
-        codewords: int = 8192,
-        codeword_width: int = 16,
-        books: int = 1,
-        mask_prob: float = 0.5,
-        mask_span: int = 10,
-        unmasked_weight: float = 0.0,
+        encoder: ConformerShape = ENCODER,
+        quantizer: RandomCodebooks = QUANTIZER,
+        masking: WeightedMasking = MASKING,
     ) -> None:
         super().__init__()
-        config = Wav2Vec2ConformerConfig(
-            hidden_size=width,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            intermediate_size=feed_forward,
-            conv_depthwise_kernel_size=depthwise_kernel,
-            position_embeddings_type="rotary",
-            hidden_act="swish",
-            hidden_dropout=dropout,
-            attention_dropout=dropout,
-            activation_dropout=dropout,
-            conformer_conv_dropout=dropout,
-            layerdrop=0.0,
-            rotary_embedding_base=10_000,
-        )
-        bins = LOGMEL_80.n_mels
+        bins, width = LOGMEL_80.n_mels, encoder.width
         self.front = nn.ModuleList(
             [nn.Conv1d(bins, width, 3, stride=2, padding=1), nn.Conv1d(width, width, 3, stride=2, padding=1)]
         )
-        config._attn_implementation = "eager"
-        self.encoder = Wav2Vec2ConformerEncoder(config)
+        self.encoder = Wav2Vec2ConformerEncoder(encoder.config())
         # transformers builds a positional convolution that rotary positions leave unused.
         del self.encoder.pos_conv_embed
-        self.heads = nn.ModuleList(nn.Linear(width, codewords) for _ in range(books))
-        self.quantizer = RandomProjectionQuantizer(
-            STACK * bins, codeword_width=codeword_width, codewords=codewords, books=books
-        )
-        self.mask_prob, self.mask_span, self.unmasked_weight = mask_prob, mask_span, unmasked_weight
+        self.heads = nn.ModuleList(nn.Linear(width, quantizer.codewords) for _ in range(quantizer.books))
+        self.quantizer = RandomProjectionQuantizer(STACK * bins, quantizer)
+        self.masking = masking
 
     def _subsample(self, features: Tensor) -> Tensor:
-        """Return the encoder's input at 25 Hz, (B, T, F) -> (B, T // 4, D)."""
+        """Compute the encoder's input at 25 Hz, (B, T, F) -> (B, T // 4, D)."""
         hidden = features.transpose(1, 2)
         for conv in self.front:
             hidden = F.gelu(conv(hidden))
         return hidden.transpose(1, 2)
 
-    @staticmethod
-    def _whole(batch: Batch) -> Tensor:
-        if batch.features is None:
-            raise ValueError("BestRq needs features")
-        return batch.features[:, : batch.features.shape[1] // STACK * STACK]
+    def _whole(self, batch: Batch) -> Tensor:
+        features = self.features_of(batch)
+        return features[:, : features.shape[1] // STACK * STACK]
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy of the labels of masked frames; masked input is replaced by noise of deviation 0.1."""
         features = self._whole(batch)
-        rows, length, bins = features.shape
-        frames = length // STACK
-        mask = span_mask(rows, frames, prob=self.mask_prob, span=self.mask_span, generator=info.generator)
+        mask = self.masking.draw(len(features), features.shape[1] // STACK, info.generator)
         noise = 0.1 * torch.randn(features.shape, generator=info.generator)
         hide = mask.repeat_interleave(STACK, dim=1).unsqueeze(-1).to(features.device)
-        targets = self.quantizer(features.reshape(rows, frames, STACK * bins))
+        targets = self.quantizer(stack_frames(features, STACK))
         hidden = self.encoder(self._subsample(torch.where(hide, noise.to(features), features)))[0]
         mask = mask.to(hidden.device)
         found = [
-            masked_cross_entropy(head, hidden, targets[..., k], mask, unmasked_weight=self.unmasked_weight)
+            masked_cross_entropy(head, hidden, targets[..., k], mask, unmasked_weight=self.masking.unmasked_weight)
             for k, head in enumerate(self.heads)
         ]
         return torch.stack([loss for loss, _ in found]).mean(), {"accuracy": found[0][1]}
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
-        """Return the encoder's input and each layer's output."""
+        """Compute the encoder's input and each layer's output."""
         frames = self._subsample(self._whole(batch))
         return layer_outputs(self.trunk_layers(), lambda: self.encoder(frames))
 
     def trunk_layers(self) -> list[nn.Module]:
-        """Return the Conformer layers."""
+        """List the Conformer layers."""
         return list(self.encoder.layers)
 
     def analytic_macs(self, num_samples: int) -> float:
-        """Return MACs of the representation of one crop, by formula."""
+        """Work out the MACs of the representation of one crop by formula."""
         config, frames = self.encoder.config, LOGMEL_80.num_frames(num_samples) // STACK
         width = config.hidden_size
         front = 2.0 * frames * LOGMEL_80.n_mels * 3 * width + float(frames) * width * 3 * width

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from greenbench.models.waveform import full_precision
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The true frame among ``negatives`` others by cosine of ``projection`` channels, divided by ``temperature``."""
+
+    projection: int = 256
+    negatives: int = 100
+    temperature: float = 0.1
 
 
 def masked_positions(mask: Tensor) -> tuple[Tensor, Tensor]:

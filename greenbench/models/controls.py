@@ -6,6 +6,7 @@ from torch import Tensor
 
 from greenbench.features.spec import LOGMEL_80, FeatureSpec
 from greenbench.models.base import Batch, Upstream
+from greenbench.models.frames import stack_frames
 
 STACK = 2
 
@@ -22,7 +23,4 @@ class LogMel(Upstream):
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
         """Return the one layer there is."""
-        if batch.features is None:
-            raise ValueError("LogMel needs features")
-        rows, frames, bins = batch.features.shape
-        return [batch.features[:, : frames // STACK * STACK].reshape(rows, frames // STACK, STACK * bins)]
+        return [stack_frames(self.features_of(batch), STACK)]

@@ -6,6 +6,8 @@ head for each of the next frames must tell them from other frames of the same cr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,6 +19,28 @@ from greenbench.models.waveform import full_precision, normalise
 KERNELS, STRIDES, PADDING = (10, 8, 4, 4, 4), (5, 4, 2, 2, 2), (3, 2, 1, 1, 1)
 
 
+@dataclass(frozen=True)
+class CpcShape:
+    """Channels of the latents and the context, and the shape of the one Transformer layer behind them."""
+
+    width: int = 256
+    heads: int = 8
+    feed_forward: int = 1024
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class FutureContrast:
+    """Each of the next ``steps`` frames is told from ``negatives`` others of its crop."""
+
+    steps: int = 12
+    negatives: int = 128
+
+
+ENCODER = CpcShape()
+CONTRAST = FutureContrast()
+
+
 class ChannelNorm(nn.Module):
     """Layer norm over the channels of (B, C, T), which batch statistics and long silences do not upset."""
 
@@ -25,7 +49,7 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return (B, C, T)."""
+        """Normalise (B, C, T)."""
         return self.norm(frames.transpose(1, 2)).transpose(1, 2)
 
 
@@ -34,17 +58,9 @@ class Cpc(Upstream):
 
     frame_hz = 100.0
 
-    def __init__(
-        self,
-        *,
-        width: int = 256,
-        heads: int = 8,
-        feed_forward: int = 1024,
-        steps: int = 12,
-        negatives: int = 128,
-        dropout: float = 0.1,
-    ) -> None:
+    def __init__(self, *, encoder: CpcShape = ENCODER, contrast: FutureContrast = CONTRAST) -> None:
         super().__init__()
+        width = encoder.width
         blocks: list[nn.Module] = []
         channels = 1
         for kernel, stride, padding in zip(KERNELS, STRIDES, PADDING, strict=True):
@@ -57,19 +73,23 @@ class Cpc(Upstream):
         self.encoder = nn.Sequential(*blocks)
         self.context = nn.LSTM(width, width, batch_first=True)
         self.predictor = nn.TransformerEncoderLayer(
-            width, heads, feed_forward, dropout=dropout, activation="gelu", batch_first=True, norm_first=True
+            width,
+            encoder.heads,
+            encoder.feed_forward,
+            dropout=encoder.dropout,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
         )
         # Started near the identity: a random layer would drown the still faint context, and the latents collapse. Not
         # at it, or no gradient would reach the layers behind these two in the first step.
         for branch in (self.predictor.self_attn.out_proj, self.predictor.linear2):
             nn.init.normal_(branch.weight, std=1e-3)
-        self.steps = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(steps))
-        self.negatives = negatives
+        self.steps = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(contrast.steps))
+        self.negatives = contrast.negatives
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        if batch.waveform is None:
-            raise ValueError("Cpc needs the waveform")
-        latent = self.encoder(normalise(batch.waveform).unsqueeze(1)).transpose(1, 2)
+        latent = self.encoder(normalise(self.waveform_of(batch)).unsqueeze(1)).transpose(1, 2)
         return latent, self.context(latent)[0]
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
@@ -90,15 +110,15 @@ class Cpc(Upstream):
         return torch.stack(losses).mean(), {"accuracy": torch.stack(won).mean().detach()}
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
-        """Return the latents and the context."""
+        """Compute the latents and the context."""
         return list(self._encode(batch))
 
     def trunk_layers(self) -> list[nn.Module]:
-        """Return the recurrent layer."""
+        """List the recurrent layer."""
         return [self.context]
 
     def analytic_macs(self, num_samples: int) -> float:
-        """Return MACs of the representation of one crop, by formula."""
+        """Work out the MACs of the representation of one crop by formula."""
         width, length, channels, total = self.context.hidden_size, num_samples, 1, 0.0
         for kernel, stride, padding in zip(KERNELS, STRIDES, PADDING, strict=True):
             length = conv_length(length, kernel, stride, padding)
@@ -108,7 +128,7 @@ class Cpc(Upstream):
 
 
 def _info_nce(predicted: Tensor, target: Tensor, distractors: Tensor) -> tuple[Tensor, Tensor]:
-    """Return loss and accuracy; (B, T, D), (B, T, D) and distractors (B, N, D) shared by all frames of a crop."""
+    """Compute loss and accuracy; (B, T, D), (B, T, D) and distractors (B, N, D) shared by all frames of a crop."""
     with full_precision(predicted):
         predicted, target, distractors = predicted.float(), target.float(), distractors.float()
         scale = predicted.shape[-1] ** -0.5

@@ -12,25 +12,83 @@ and other crops of the batch stand in.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import HubertConfig
 from transformers.models.hubert.modeling_hubert import HubertEncoder
 
 from greenbench.features.extract import extract
 from greenbench.features.spec import FeatureSpec
-from greenbench.models.attention import use_attend
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.capture import layer_outputs
-from greenbench.models.contrastive import contrastive_loss, sample_negatives
+from greenbench.models.contrastive import Contrast, contrastive_loss, sample_negatives
 from greenbench.models.ema import cosine_decay, follow, make_teacher
-from greenbench.models.macs import attention_macs, feed_forward_macs, grouped_conv_macs
+from greenbench.models.encoders import TransformerShape
+from greenbench.models.macs import attention_macs, feed_forward_macs, positions_macs
 
 LOGMEL_128 = FeatureSpec(n_mels=128, window_ms=20.0, hop_ms=10.0, n_fft=320)
 REDUCTION = 8
 """10 ms frames to a frame of the second stage."""
+
+
+@dataclass(frozen=True)
+class EsslShape:
+    """Two stages: ``channels`` of the convolution that opens each, then its layers, their width and heads."""
+
+    channels: tuple[int, ...] = (384, 1536)
+    layers: tuple[int, ...] = (2, 10)
+    widths: tuple[int, ...] = (512, 768)
+    heads: tuple[int, ...] = (8, 12)
+    conv_pos_kernel: int = 128
+    conv_pos_groups: int = 16
+    dropout: float = 0.1
+    layerdrop: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "layers", "widths", "heads"):
+            if len(getattr(self, name)) != 2:
+                raise ValueError(f"{name} = {list(getattr(self, name))} must be two numbers, one a stage")
+
+    def stack(self, stage: int) -> HubertEncoder:
+        """Build the layers of a stage."""
+        width = self.widths[stage]
+        shape = TransformerShape(
+            layers=self.layers[stage],
+            width=width,
+            heads=self.heads[stage],
+            feed_forward=4 * width,
+            conv_pos_kernel=self.conv_pos_kernel,
+            conv_pos_groups=self.conv_pos_groups,
+            dropout=self.dropout,
+        )
+        return HubertEncoder(shape.hubert_config(layerdrop=self.layerdrop))
+
+
+@dataclass(frozen=True)
+class ShiftedTeacher:
+    """A moving average that keeps ``ema_start`` of itself in a step, rising to 1 over the budget along a cosine.
+
+    It hears the crop up to ``max_shift`` frames of 10 ms later.
+    """
+
+    ema_start: float = 0.995
+    max_shift: int = 16
+
+
+@dataclass(frozen=True)
+class AddedNoise:
+    """With ``probability`` a crop gets noise at a ratio within ``snr_db`` (lowest, highest)."""
+
+    probability: float = 0.5
+    snr_db: tuple[float, ...] = (0.0, 30.0)
+
+
+ENCODER = EsslShape()
+CONTRAST = Contrast(temperature=0.3)
+TEACHER = ShiftedTeacher()
+NOISE = AddedNoise()
 
 
 class _Conv(nn.Module):
@@ -48,47 +106,19 @@ class _Conv(nn.Module):
 class EsslEncoder(nn.Module):
     """Two stages of convolutions and layers: log-mel (B, T, 128) at 100 Hz to (B, T / 8, D) at 12.5 Hz."""
 
-    def __init__(
-        self,
-        channels: Sequence[int],
-        layers: Sequence[int],
-        widths: Sequence[int],
-        heads: Sequence[int],
-        *,
-        conv_pos_kernel: int,
-        conv_pos_groups: int,
-        dropout: float,
-        layerdrop: float,
-    ) -> None:
+    def __init__(self, shape: EsslShape) -> None:
         super().__init__()
-
-        def stack(stage: int) -> HubertEncoder:
-            width = widths[stage]
-            config = HubertConfig(
-                hidden_size=width,
-                num_hidden_layers=layers[stage],
-                num_attention_heads=heads[stage],
-                intermediate_size=4 * width,
-                hidden_dropout=dropout,
-                attention_dropout=dropout,
-                activation_dropout=dropout,
-                layerdrop=layerdrop,
-                num_conv_pos_embeddings=conv_pos_kernel,
-                num_conv_pos_embedding_groups=conv_pos_groups,
-            )
-            use_attend(config)
-            return HubertEncoder(config)
-
-        first, middle = channels
+        first, middle = shape.channels
+        lower, upper = shape.widths
         self.front = nn.Sequential(
-            _Conv(LOGMEL_128.n_mels, first, 5, 2), _Conv(first, widths[0], 5, 2), _Conv(widths[0], widths[0], 1)
+            _Conv(LOGMEL_128.n_mels, first, 5, 2), _Conv(first, lower, 5, 2), _Conv(lower, lower, 1)
         )
-        self.lower = stack(0)
-        self.reduce = nn.Sequential(_Conv(widths[0], middle, 5, 2), _Conv(middle, widths[1], 1))
-        self.upper = stack(1)
+        self.lower = shape.stack(0)
+        self.reduce = nn.Sequential(_Conv(lower, middle, 5, 2), _Conv(middle, upper, 1))
+        self.upper = shape.stack(1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the last layer's output."""
+        """Compute the last layer's output."""
         return self.upper(self.reduce(self.lower(self.front(features))[0]))[0]
 
 
@@ -100,70 +130,44 @@ class Essl(Upstream):
     def __init__(
         self,
         *,
-        channels: Sequence[int] = (384, 1536),
-        layers: Sequence[int] = (2, 10),
-        widths: Sequence[int] = (512, 768),
-        heads: Sequence[int] = (8, 12),
-        projection: int = 256,
-        conv_pos_kernel: int = 128,
-        conv_pos_groups: int = 16,
-        dropout: float = 0.1,
-        layerdrop: float = 0.05,
-        negatives: int = 100,
-        temperature: float = 0.3,
-        ema_start: float = 0.995,
-        noise_prob: float = 0.5,
-        snr_db: Sequence[float] = (0.0, 30.0),
-        max_shift: int = 16,
+        encoder: EsslShape = ENCODER,
+        contrast: Contrast = CONTRAST,
+        teacher: ShiftedTeacher = TEACHER,
+        noise: AddedNoise = NOISE,
     ) -> None:
         super().__init__()
-        self.encoder = EsslEncoder(
-            channels,
-            layers,
-            widths,
-            heads,
-            conv_pos_kernel=conv_pos_kernel,
-            conv_pos_groups=conv_pos_groups,
-            dropout=dropout,
-            layerdrop=layerdrop,
-        )
-        self.project = nn.Linear(widths[1], projection)
+        projection = contrast.projection
+        self.encoder = EsslEncoder(encoder)
+        self.project = nn.Linear(encoder.widths[1], projection)
         self.predict = nn.Sequential(
             _Conv(projection, projection, 5), _Conv(projection, projection, 5), nn.Linear(projection, projection)
         )
         self.teacher = make_teacher(nn.Sequential(self.encoder, self.project))
-        self.negatives, self.temperature, self.ema_start = negatives, temperature, ema_start
-        self.noise_prob, self.snr_db, self.max_shift = noise_prob, tuple(snr_db), max_shift
-
-    def train(self, mode: bool = True) -> Essl:  # noqa: FBT001, FBT002 - torch's signature
-        """Set the mode; the teacher stays without dropout."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
+        self.contrast, self.teaching, self.noise = contrast, teacher, noise
 
     @staticmethod
     def _features(waveform: Tensor) -> Tensor:
-        """Return log-mel bands normalised per crop, (B, S) -> (B, T, 128)."""
+        """Compute log-mel bands normalised per crop, (B, S) -> (B, T, 128)."""
         bands = extract(waveform, LOGMEL_128)
         return (bands - bands.mean(dim=1, keepdim=True)) / (bands.std(dim=1, keepdim=True) + 1e-2)
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """InfoNCE between the student's prediction and the teacher's projection of the same frame."""
-        if batch.waveform is None:
-            raise ValueError("Essl needs the waveform")
-        noisy = add_noise(batch.waveform, info.generator, prob=self.noise_prob, snr_db=self.snr_db)
+        waveform = self.waveform_of(batch)
+        noisy = add_noise(waveform, info.generator, prob=self.noise.probability, snr_db=self.noise.snr_db)
         heard = spec_augment(self._features(noisy), info.generator)
         predicted = self.predict(self.project(self.encoder(heard)))
-        targets = self._teach(self._features(batch.waveform), info.generator)[:, : predicted.shape[1]]
+        targets = self._teach(self._features(waveform), info.generator)[:, : predicted.shape[1]]
         valid = torch.ones(predicted.shape[:2], dtype=torch.bool, device="cpu")
-        negatives = sample_negatives(valid, self.negatives, info.generator)
-        loss, won = contrastive_loss(predicted, targets, negatives, valid, temperature=self.temperature)
+        negatives = sample_negatives(valid, self.contrast.negatives, info.generator)
+        loss, won = contrastive_loss(predicted, targets, negatives, valid, temperature=self.contrast.temperature)
         return loss, {"accuracy": won}
 
     @torch.no_grad()
     def _teach(self, features: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the teacher's frames; it hears the crop later by a random number of whole frames of silence."""
-        steps = self.max_shift // REDUCTION
+        """Compute the teacher's frames; it hears the crop later by a random number of whole frames of silence."""
+        self.teacher.eval()  # no dropout, whatever mode the student is in
+        steps = self.teaching.max_shift // REDUCTION
         before = int(torch.randint(steps + 1, (1,), generator=generator))
         shifted = F.pad(features, (0, 0, before * REDUCTION, (steps - before) * REDUCTION))
         return self.teacher(shifted)[:, before:]
@@ -171,13 +175,11 @@ class Essl(Upstream):
     def after_step(self, info: StepInfo) -> None:
         """Let the teacher follow."""
         student = nn.Sequential(self.encoder, self.project)
-        follow(self.teacher, student, cosine_decay(info.fraction, self.ema_start))
+        follow(self.teacher, student, cosine_decay(info.fraction, self.teaching.ema_start))
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
-        """Return both stages' inputs and layers at 25 Hz; frames of the second stage stand twice."""
-        if batch.waveform is None:
-            raise ValueError("Essl needs the waveform")
-        features = self._features(batch.waveform)
+        """Compute both stages' inputs and layers at 25 Hz; frames of the second stage stand twice."""
+        features = self._features(self.waveform_of(batch))
         first: list[Tensor] = []
 
         def run() -> None:
@@ -187,11 +189,11 @@ class Essl(Upstream):
         return [*first, *(frames.repeat_interleave(2, dim=1)[:, : first[0].shape[1]] for frames in upper)]
 
     def trunk_layers(self) -> list[nn.Module]:
-        """Return the layers of both stages."""
+        """List the layers of both stages."""
         return [*self.encoder.lower.layers, *self.encoder.upper.layers]
 
     def analytic_macs(self, num_samples: int) -> float:
-        """Return MACs of the representation of one crop, features included, by formula."""
+        """Work out the MACs of the representation of one crop by formula, features included."""
         half = -(-LOGMEL_128.num_frames(num_samples) // 2)
         quarter = -(-half // 2)
         eighth = -(-quarter // 2)
@@ -203,7 +205,7 @@ class Essl(Upstream):
         for stack, frames in ((self.encoder.lower, quarter), (self.encoder.upper, eighth)):
             config, kernel = stack.config, stack.config.num_conv_pos_embeddings
             width, groups = config.hidden_size, config.num_conv_pos_embedding_groups
-            total += grouped_conv_macs(frames + 1 - kernel % 2, width, kernel, groups)
+            total += positions_macs(frames, width, kernel, groups)
             layer = attention_macs(frames, width) + feed_forward_macs(frames, width, config.intermediate_size)
             total += config.num_hidden_layers * layer
         spectrum = 2.5 * 320 * 8.32 / 2 + 161.0 * LOGMEL_128.n_mels
@@ -239,7 +241,7 @@ def spec_augment(features: Tensor, generator: torch.Generator, *, width: int = 2
 
 
 def _stripes(rows: int, length: int, count: int, width: int, generator: torch.Generator) -> Tensor:
-    """Return (B, L) with ``count`` stripes of up to ``width`` places marked."""
+    """Draw (B, L) with ``count`` stripes of up to ``width`` places marked."""
     size = torch.rand(2, rows, count, 1, generator=generator)
     extent = (size[0] * (min(width, length) + 1)).long()
     begin = (size[1] * (length - extent + 1)).long()

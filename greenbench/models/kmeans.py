@@ -63,12 +63,16 @@ def fit_units(frames: np.ndarray, k: int, *, seed: int, passes: int = 8, batch: 
 
 
 class UnitLabels:
-    """Unit labels of all utterances, flat, cut to a batch's crops by frame offset."""
+    """Unit labels of all utterances, flat, cut to a batch's crops by frame offset. Copies of a model share them."""
 
     def __init__(self, labels: np.ndarray, offsets: np.ndarray, hop_samples: int) -> None:
         self.labels = labels.astype(np.int16)
         self.offsets = offsets
         self.hop_samples = hop_samples
+
+    def __deepcopy__(self, memo: dict[int, object]) -> UnitLabels:
+        memo[id(self)] = self
+        return self
 
     @classmethod
     def build(cls, parts: Iterable[np.ndarray], hop_samples: int) -> UnitLabels:

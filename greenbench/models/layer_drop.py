@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from greenbench.errors import ConfigError
 from greenbench.models.base import Upstream
+from greenbench.models.wrap import wrap_layers
 
 
 def drop_layers(model: Upstream, rate: float) -> None:
@@ -18,33 +20,31 @@ def drop_layers(model: Upstream, rate: float) -> None:
     ``trunk_layers``, which must map a tensor to one of the same shape, passes its input on when skipped. Draws come
     from torch's generator, which checkpoints keep.
 
-    Raises :class:`ConfigError` for a model that has neither.
+    Raises:
+        ConfigError: the model has neither.
     """
-    owners: list[Any] = [o for m in model.modules() for o in (getattr(m, "config", None), m) if _has_own_rate(o)]
+    owners = list(layerdrop_owners(model))
     for owner in owners:
         owner.layerdrop = rate
     if owners:
         return
-    layers = model.trunk_layers()
+    layers: list[Any] = list(model.trunk_layers())
     if not layers:
         raise ConfigError(f"[train] layer_drop: {type(model).__name__} names no trunk_layers(); set it to 0")
+    wrap_layers(layers, _skip_at_random)
     for layer in layers:
-        # A subclass, not a patched method: copies of the model skip their own layers, and names and types stay.
-        layer.__class__ = type(type(layer).__name__, (_Skipped, type(layer)), {})
-        layer.layerdrop = rate  # type: ignore[assignment]
+        layer.layerdrop = rate
 
 
-def _has_own_rate(owner: Any) -> bool:
-    return isinstance(getattr(owner, "layerdrop", None), float)
+def layerdrop_owners(model: nn.Module) -> Iterator[Any]:
+    """Find the modules and configurations that hold a probability of skipping as ``layerdrop``."""
+    for module in model.modules():
+        for owner in (getattr(module, "config", None), module):
+            if isinstance(getattr(owner, "layerdrop", None), float):
+                yield owner
 
 
-class _Skipped(nn.Module):
-    """A layer that training skips at random."""
-
-    layerdrop: float
-
-    def forward(self, frames: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Return the layer's output, or its input."""
-        if self.training and self.layerdrop and float(torch.rand(())) < self.layerdrop:
-            return frames
-        return super().forward(frames, *args, **kwargs)
+def _skip_at_random(layer: Any, forward: Callable[..., Any], frames: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    if layer.training and layer.layerdrop and float(torch.rand(())) < layer.layerdrop:
+        return frames
+    return forward(frames, *args, **kwargs)

@@ -37,6 +37,14 @@ def grouped_conv_macs(frames: int, width: int, kernel: int, groups: int) -> floa
     return float(frames) * width * (width // groups) * kernel
 
 
+def positions_macs(frames: int, width: int, kernel: int, groups: int) -> float:
+    """Work out the convolution that gives positions in wav2vec 2.0's encoder.
+
+    The published even kernel (128) is padded on both sides: one frame more is computed, then cut.
+    """
+    return grouped_conv_macs(frames + 1 - kernel % 2, width, kernel, groups)
+
+
 def conformer_macs(frames: int, width: int, inner: int, kernel: int) -> float:
     """Return MACs of a Conformer layer without its positions: attention, two networks, and the convolution module."""
     # Pointwise to twice the width for the gate, depthwise, pointwise.

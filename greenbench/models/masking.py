@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Masking:
+    """What is hidden: spans of ``span`` frames that cover about ``probability`` of a crop (see :func:`span_mask`)."""
+
+    probability: float = 0.65
+    span: int = 10
+
+    def draw(self, batch: int, frames: int, generator: torch.Generator) -> Tensor:
+        """Draw a boolean mask (B, T) on the CPU."""
+        return span_mask(batch, frames, prob=self.probability, span=self.span, generator=generator)
+
+
+@dataclass(frozen=True)
+class WeightedMasking(Masking):
+    """Masking for a loss that may count visible frames too: each as ``unmasked_weight`` of a masked one."""
+
+    unmasked_weight: float = 0.0
 
 
 def span_mask(batch: int, frames: int, *, prob: float, span: int, generator: torch.Generator) -> Tensor:

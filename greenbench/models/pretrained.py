@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from greenbench.models.base import Batch, Upstream
+from greenbench.models.transformers_macs import transformers_macs
 from greenbench.models.waveform import normalise
 from greenbench.units import SAMPLE_RATE
 
@@ -51,9 +52,7 @@ class Pretrained(Upstream):
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
         """Return the encoder's input and each layer's output, cut to the crop's length."""
-        if batch.waveform is None:
-            raise ValueError("Pretrained needs the waveform")
-        output = self.model(self._inputs(batch.waveform), output_hidden_states=True)
+        output = self.model(self._inputs(self.waveform_of(batch)), output_hidden_states=True)
         frames = math.ceil(batch.num_samples * self.frame_hz / SAMPLE_RATE)
         return [states[:, :frames] for states in output.hidden_states]
 
@@ -79,6 +78,10 @@ class Pretrained(Upstream):
         """Return the encoder layers, where the model keeps them as all encoders of the field do."""
         holder = getattr(self.model, "encoder", self.model)
         return list(getattr(holder, "layers", []))
+
+    def analytic_macs(self, num_samples: int) -> float | None:
+        """Work out the MACs by formula; None for an encoder of a kind that has none."""
+        return transformers_macs(num_samples, self.model.config)
 
     def pretraining_parameters(self) -> list[nn.Parameter]:
         """Return all parameters: they were trained, though not here."""

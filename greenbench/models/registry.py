@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenbench.errors import ConfigError, did_you_mean
+from greenbench.models.options import arguments
 
 if TYPE_CHECKING:
     from greenbench.cards import ModelSpec
@@ -43,23 +44,17 @@ def locate(code: str) -> type[Upstream]:
     return found
 
 
-def check_options(spec: ModelSpec) -> type[Upstream]:
-    """Return the class of a contestant; raises :class:`ConfigError` for an option that it does not take."""
-    kind = locate(spec.code)
-    allowed = inspect.signature(kind.__init__).parameters
-    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in allowed.values())
-    for key in spec.architecture:
-        if key not in allowed and not open_ended:
-            names = [n for n in allowed if n != "self"]
-            raise ConfigError(f"[models.{spec.label}]: unknown option {key!r}{did_you_mean(key, names)}")
-    return kind
+def check_options(spec: ModelSpec) -> None:
+    """Raise :class:`ConfigError` where a contestant's code is missing or does not take its options."""
+    arguments(locate(spec.code), spec.architecture, spec.label)
 
 
 def build(spec: ModelSpec) -> Upstream:
     """Build the module of a contestant with fresh weights from torch's current generator."""
-    kind = check_options(spec)
+    kind = locate(spec.code)
+    options = arguments(kind, spec.architecture, spec.label)
     try:
-        return kind(**spec.architecture)
+        return kind(**options)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"[models.{spec.label}]: {error}") from error
 

@@ -6,7 +6,7 @@ hand when the units are known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -34,29 +34,36 @@ _SPREAD = 0.02
 class Relabelling:
     """When a model's targets are made anew, and how.
 
-    ``at`` are fractions of the budget in rising order, ``units`` the number of clusters, ``layer`` the encoder layer
-    that is clustered (0: the middle one), ``seconds`` the audio that k-means is fitted on. With ``restart`` each stage
-    begins with fresh weights, optimizer and schedule.
+    ``at`` are fractions of the budget in rising order, none by default; ``units`` is the number of clusters (0: as many
+    as before), ``layer`` the encoder layer that is clustered (0: the middle one), ``fit_seconds`` the audio for
+    k-means.
     """
 
-    at: tuple[float, ...]
-    units: int
+    at: tuple[float, ...] = ()
+    units: int = 0
     layer: int = 0
-    seconds: float = 1200.0
-    restart: bool = True
+    fit_seconds: float = 1200.0
 
     def __post_init__(self) -> None:
         if not all(a < b for a, b in pairwise((0.0, *self.at, 1.0))):
-            raise ValueError(f"relabel_at = {list(self.at)} must rise and lie between 0 and 1")
+            raise ValueError(f"at = {list(self.at)} must rise and lie between 0 and 1")
 
-    @classmethod
-    def of_stages(cls, name: str, count: int, at: Sequence[float], **options: float) -> Relabelling:
-        """Build from an option ``name`` that gives the number of stages; ``at`` says where the later ones begin."""
-        if count < 1:
-            raise ValueError(f"{name} = {count} must be 1 or more")
-        if count > 1 and len(at) != count - 1:
-            raise ValueError(f"{name} = {count} needs {count - 1} value(s) in relabel_at, found {list(at)}")
-        return cls(at=tuple(at) if count > 1 else (), **options)  # type: ignore[arg-type]
+    @property
+    def starts_afresh(self) -> bool:
+        """Whether each stage begins with fresh weights, optimizer and schedule."""
+        return False
+
+
+@dataclass(frozen=True)
+class FreshRelabelling(Relabelling):
+    """Stages that begin with fresh weights, optimizer and schedule, unless ``restart`` is off."""
+
+    restart: bool = True
+
+    @property
+    def starts_afresh(self) -> bool:
+        """Whether there are later stages and they begin afresh."""
+        return self.restart and bool(self.at)
 
 
 def plan_pieces(num_samples: np.ndarray, utterances: np.ndarray) -> list[BatchPlan]:

@@ -7,55 +7,76 @@ own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from greenbench.models.base import PretrainData, Upstream
-from greenbench.models.kmeans import UnitLabels
+from greenbench.models.kmeans import UnitLabels, cluster
 from greenbench.models.relabel import Relabelling, relabel
 from greenbench.progress import Progress
 
 HOP_SAMPLES = 320
 
 
+@dataclass(frozen=True)
+class UnitTargets:
+    """``units`` clusters, found by k-means on ``fit_seconds`` of random utterances; all speech is labelled."""
+
+    units: int = 100
+    fit_seconds: float = 1200.0
+
+
 class UnitModel(Upstream):
     """An upstream whose ``make_targets`` sets ``labels`` and ``target_flops``.
 
-    ``stage`` counts how often targets were made anew. A subclass that does so sets ``relabelling`` and picks its head
-    by ``stage``.
+    ``stage`` counts how often targets were made anew; a subclass picks its head by it. A subclass says what is
+    clustered first by ``frames_to_cluster``. ``depth`` is the number of its encoder layers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, targets: UnitTargets, relabelling: Relabelling, *, depth: int) -> None:
         super().__init__()
+        if not 0 <= relabelling.layer <= depth:
+            raise ValueError(
+                f"relabelling.layer = {relabelling.layer} must lie between 1 and {depth}, or be 0 for the middle one"
+            )
+        self.targets, self.relabelling = targets, relabelling
         self.labels: UnitLabels | None = None
         self.target_flops = 0.0
-        self.stage = 0
-        self.relabelling: Relabelling | None = None
+        self.relabel_at = self.stage_fractions = relabelling.at
+        self.restarts = relabelling.starts_afresh
+        self.relabelled_layer = relabelling.layer or max(1, depth // 2)
+        self.later_units = relabelling.units or targets.units
 
-    @property
-    def relabel_at(self) -> tuple[float, ...]:  # type: ignore[override]
-        """Return the fractions of the budget at which later stages begin."""
-        return self.relabelling.at if self.relabelling else ()
+    def frames_to_cluster(self, data: PretrainData) -> Callable[[int], np.ndarray]:
+        """Give the reader of one utterance's frames as k-means takes them, (T, D) float32 at 50 Hz."""
+        raise NotImplementedError(f"{type(self).__name__} must implement frames_to_cluster")
 
-    @property
-    def restarts(self) -> bool:  # type: ignore[override]
-        """Return whether later stages begin with fresh weights."""
-        return bool(self.relabel_at and self.relabelling and self.relabelling.restart)
+    def make_targets(
+        self,
+        data: PretrainData,
+        *,
+        seed: int,
+        device: torch.device,  # noqa: ARG002 - scikit-learn clusters on the CPU
+        progress: Progress,
+    ) -> None:
+        """Cluster the frames and keep the label of each."""
+        self.labels, self.target_flops = cluster(
+            self.frames_to_cluster(data),
+            data.num_samples,
+            k=self.targets.units,
+            hop_samples=HOP_SAMPLES,
+            seed=seed,
+            fit_seconds=self.targets.fit_seconds,
+            progress=progress,
+        )
 
-    @property
-    def stage_fractions(self) -> tuple[float, ...]:
-        """Return where stages begin, for those that count costs: heads may differ in size."""
-        return self.relabel_at
-
-    def relabelled_layer(self) -> int:
-        """Return the number of the encoder layer whose output is clustered, 1 for the first."""
-        depth = len(self.trunk_layers())
-        layer = self.relabelling.layer if self.relabelling else 0
-        if not 0 <= layer <= depth:
-            raise ValueError(f"relabel_layer = {layer} must lie between 1 and {depth}, or be 0 for the middle one")
-        return layer or max(1, depth // 2)
+    def make_stand_in_targets(self, data: PretrainData) -> None:  # noqa: ARG002 - labels need no audio
+        """Label all frames alike where there are no labels yet."""
+        if self.labels is None:
+            self.labels = UnitLabels(np.zeros(8), np.array([0, 8]), HOP_SAMPLES)
 
     def remake_targets(
         self,
@@ -67,14 +88,12 @@ class UnitModel(Upstream):
         flops_of_pass: Callable[[int, int], float],
     ) -> None:
         """Put units of the own hidden states in the labels' place and go to the next stage's head."""
-        if self.relabelling is None:
-            raise ValueError(f"{type(self).__name__} was built without later stages")
         # Another draw of utterances and centroids than the stage before.
         self.labels, flops = relabel(
             self,
             data,
-            k=self.relabelling.units,
-            fit_seconds=self.relabelling.seconds,
+            k=self.later_units,
+            fit_seconds=self.relabelling.fit_seconds,
             hop_samples=HOP_SAMPLES,
             seed=seed + self.stage + 1,
             device=device,
@@ -85,7 +104,7 @@ class UnitModel(Upstream):
         self.stage += 1
 
     def targets_state(self) -> dict[str, np.ndarray]:
-        """Return the unit labels and the stage they belong to."""
+        """Give the unit labels and the stage they belong to."""
         return {**self.labels.state(), "stage": np.array(self.stage)} if self.labels else {}
 
     def load_targets_state(self, state: dict[str, np.ndarray]) -> None:
@@ -94,17 +113,17 @@ class UnitModel(Upstream):
         self.stage = int(state["stage"].item()) if "stage" in state else 0
 
     def extra_flops(self) -> float:
-        """Return the FLOPs of finding and assigning the units."""
+        """Sum the FLOPs of finding and assigning the units."""
         return self.target_flops
 
     def export_config(self) -> dict[str, Any]:
-        """Return when and how targets are made anew."""
-        if not self.relabel_at or self.relabelling is None:
+        """Say when and how targets are made anew."""
+        if not self.relabel_at:
             return super().export_config()
         return {
             **super().export_config(),
             "relabel_at": list(self.relabel_at),
-            "relabel_units": self.relabelling.units,
-            "relabel_layer": self.relabelled_layer(),
+            "relabel_units": self.later_units,
+            "relabel_layer": self.relabelled_layer,
             "restarts": self.restarts,
         }

@@ -7,62 +7,65 @@ units to predict are those of the clean crop. The encoder adds a gated relative 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from transformers import WavLMConfig, WavLMModel
 
 from greenbench.models.base import Batch, StepInfo
-from greenbench.models.hubert import Hubert
-from greenbench.models.waveform import encoder_config, takes_options_of
+from greenbench.models.encoders import WaveformShape
+from greenbench.models.hubert import HEAD, MASKING, TARGETS, CosineHead, Hubert
+from greenbench.models.masking import WeightedMasking
+from greenbench.models.unit_model import UnitTargets
+
+
+@dataclass(frozen=True)
+class WavLmShape(WaveformShape):
+    """Attention with a bias for distances up to ``max_distance`` frames in ``buckets``."""
+
+    buckets: int = 320
+    max_distance: int = 800
+
+
+@dataclass(frozen=True)
+class Interference:
+    """With ``probability`` a crop is mixed with something: in ``noise_share`` of the cases noise, else another crop."""
+
+    probability: float = 0.2
+    noise_share: float = 0.5
+
+
+ENCODER = WavLmShape()
+MIXED = Interference()
+_PLACEHOLDER = WaveformShape(layers=1, heads=1, feed_forward=1, conv_channels=1, conv_pos_kernel=1, conv_pos_groups=1)
+"""HuBERT's encoder is built this small, to be replaced by WavLM's."""
 
 
 class WavLm(Hubert):
     """Masked prediction of units of the main speaker from mixed waveforms at 50 Hz."""
 
-    @takes_options_of(encoder_config)
     def __init__(
         self,
         *,
-        units: int = 100,
-        projection: int = 256,
-        temperature: float = 0.1,
-        mask_prob: float = 0.8,
-        mask_span: int = 10,
-        unmasked_weight: float = 0.0,
-        target_seconds: float = 1200.0,
-        mix_prob: float = 0.2,
-        noise_share: float = 0.5,
-        buckets: int = 320,
-        max_distance: int = 800,
-        **encoder: Any,
+        encoder: WavLmShape = ENCODER,
+        head: CosineHead = HEAD,
+        targets: UnitTargets = TARGETS,
+        masking: WeightedMasking = MASKING,
+        mixed: Interference = MIXED,
     ) -> None:
-        config = encoder_config(WavLMConfig, **encoder, num_buckets=buckets, max_bucket_distance=max_distance)
-        super().__init__(
-            layers=1,
-            width=config.hidden_size,
-            heads=1,
-            feed_forward=1,
-            conv_channels=1,
-            conv_pos_kernel=1,
-            conv_pos_groups=1,
-            units=units,
-            projection=projection,
-            temperature=temperature,
-            mask_prob=mask_prob,
-            mask_span=mask_span,
-            unmasked_weight=unmasked_weight,
-            target_seconds=target_seconds,
+        placeholder = dataclasses.replace(_PLACEHOLDER, width=encoder.width)
+        super().__init__(encoder=placeholder, head=head, targets=targets, masking=masking)
+        config = encoder.config(
+            WavLMConfig, num_buckets=encoder.buckets, max_bucket_distance=encoder.max_distance, attn_implementation=None
         )
-        self.model = WavLMModel(config)  # type: ignore[assignment]
-        self.mix_prob, self.noise_share = mix_prob, noise_share
+        self.add_module("model", WavLMModel(config))
+        self.mixed = mixed
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy over units at masked frames of the mixed waveforms."""
-        if batch.waveform is None:
-            raise ValueError("WavLm needs the waveform")
-        mixed = mix(batch.waveform, info.generator, prob=self.mix_prob, noise_share=self.noise_share)
+        options = self.mixed
+        mixed = mix(self.waveform_of(batch), info.generator, prob=options.probability, noise_share=options.noise_share)
         return super().loss(dataclasses.replace(batch, waveform=mixed), info)
 
 

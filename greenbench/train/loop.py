@@ -197,18 +197,11 @@ class Pretraining:
         self._log(factor=factor, extras=extras)
 
     def _update(self, factor: float) -> None:
+        clip = self.recipe.grad_clip
         if self.scaler.is_enabled():
-            for optimizer in self.optimizer.optimizers:
-                self.scaler.unscale_(optimizer)
-            found = sum(
-                float(v) for o in self.optimizer.optimizers for v in self.scaler._found_inf_per_device(o).values()
-            )
-            if not found:
-                self.optimizer.step(factor, grad_clip=self.recipe.grad_clip)
-            self.optimizer.zero_grad()
-            self.scaler.update()
+            self.optimizer.scaled_step(factor, grad_clip=clip, scaler=self.scaler)
         else:
-            self.optimizer.step(factor, grad_clip=self.recipe.grad_clip)
+            self.optimizer.step(factor, grad_clip=clip)
 
     def _bound_queue(self) -> None:
         """Let the GPU run at most two steps ahead, so that the ledger's clock is the work's clock."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -9,29 +10,24 @@ from torch.utils.checkpoint import checkpoint
 
 from greenbench.errors import ConfigError
 from greenbench.models.base import Upstream
+from greenbench.models.wrap import wrap_layers
 
 
 def checkpoint_activations(model: Upstream) -> None:
     """Make every layer of ``trunk_layers`` compute its activations again in the backward pass.
 
     Less memory for about a third more computation; gradients stay the same, dropout included.
-    Raises :class:`ConfigError` for a model that names no layers.
+
+    Raises:
+        ConfigError: the model names no layers.
     """
     layers = model.trunk_layers()
     if not layers:
         raise ConfigError(
             f"[train] activation_checkpointing: {type(model).__name__} names no trunk_layers(); set it to false"
         )
-    for layer in layers:
-        # A subclass, not a patched method: a deep copy of the model runs its own layers, not the original's.
-        layer.__class__ = type(type(layer).__name__, (_Recomputed, type(layer)), {})
+    wrap_layers(layers, _recompute)
 
 
-class _Recomputed(nn.Module):
-    """A layer of which training keeps the input alone."""
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what the layer returns."""
-        if not self.training:
-            return super().forward(*args, **kwargs)
-        return checkpoint(super().forward, *args, use_reentrant=False, **kwargs)
+def _recompute(layer: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return checkpoint(forward, *args, use_reentrant=False, **kwargs) if layer.training else forward(*args, **kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -22,11 +24,27 @@ class OptimizerSet:
         """Clip, update at ``factor`` of the peak rates and clear the gradients."""
         if grad_clip > 0:
             torch.nn.utils.clip_grad_norm_(self.parameters, grad_clip)
+        self._update(factor)
+        self.zero_grad()
+
+    def scaled_step(self, factor: float, *, grad_clip: float, scaler: torch.amp.GradScaler) -> None:
+        """Do the same with gradients of a scaled loss; an update whose gradients overflowed is left out.
+
+        The scale is then lowered, else raised from time to time.
+        """
+        for optimizer in self.optimizers:
+            scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, grad_clip if grad_clip > 0 else math.inf)
+        if math.isfinite(float(norm)):
+            self._update(factor)
+        self.zero_grad()
+        scaler.update()
+
+    def _update(self, factor: float) -> None:
         for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = peak * factor
             optimizer.step()
-        self.zero_grad()
 
     def zero_grad(self) -> None:
         """Clear all gradients."""

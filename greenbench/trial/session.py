@@ -247,7 +247,7 @@ def _loader(worker: Worker, setup: Setup, features: Features | None) -> BatchLoa
         batch_seconds=train.batch_seconds,
         crop_seconds=train.crop_seconds,
         device=setup.device,
-        language_alpha=getattr(setup.model, "language_alpha", None),
+        language_alpha=setup.model.language_alpha,
         augment=Augmenter(train.augment, seed=worker.seed) if train.augment.is_active else None,
     )
 

@@ -1,8 +1,9 @@
-"""The ladder from MelHuBERT to eco: every rung trains, and differs from the one below in one group of keys."""
+"""The ladder from MelHuBERT to eco: every step trains, and differs from the one below in one group of keys."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,9 +15,9 @@ from greenbench.cards import ModelSpec, Recipe, load_card, resolve
 from greenbench.config import load_suite
 from greenbench.cost.subject import NoiseData, give_targets, make_batch, step_info
 from greenbench.models.kmeans import UnitLabels, cluster
-from greenbench.models.masking import span_mask
-from greenbench.models.melhubert import MelHubert
-from greenbench.models.registry import build
+from greenbench.models.options import defaults
+from greenbench.models.registry import build, locate
+from greenbench.schema import overlay
 
 SUITE = load_suite("ladder")
 SPECS = [resolve(e, SUITE.suite.size, SUITE.models.get(e.partition("=")[0])) for e in SUITE.suite.models]
@@ -25,24 +26,32 @@ RECIPE = set(asdict(Recipe()))
 GROUPS = {
     "tuned": RECIPE,
     "recipe": RECIPE,
-    "targets": {"targets", "units", "target_context", "target_dims", "target_seconds"},
-    "all-frames": {"unmasked_weight"},
-    "light-mask": {"mask_prob", "mask_span"},
-    "warp": {"warp"},
-    "25hz": {"trunk_hz"},
-    "fine-path": {"fine_path", "head_pattern"},
-    "convolution": {"pattern", "kernel"},
-    "wide": {"width", "pattern"},
-    "tracts": {"target_warps"},
-    "utterance": {"normalise_utterance"},
-    "eco": {"normalise_tract"},
+    "targets": {"targets.kind", "targets.units"},
+    "all-frames": {"masking.unmasked_weight"},
+    "light-mask": {"masking.probability", "masking.span"},
+    "warp": {"inputs.warp"},
+    "25hz": {"encoder.trunk_hz"},
+    "fine-path": {"encoder.fine_path"},
+    "convolution": {"encoder.pattern"},
+    "wide": {"encoder.width", "encoder.pattern"},
+    "tracts": {"targets.context.warps"},
+    "utterance": {"inputs.normalise_utterance"},
+    "eco": {"inputs.normalise_tract"},
 }
 
 
 def keys_of(spec: ModelSpec) -> dict[str, object]:
     """Return everything that decides what is trained; an option that is not given has the class's default."""
-    defaults = build(spec).__init__.__kwdefaults__ or {}
-    return {"code": spec.code, **defaults, **spec.architecture, **asdict(spec.recipe)}
+    options = overlay(defaults(locate(spec.code)), spec.architecture)
+    return {"code": spec.code, **dict(paths(options)), **asdict(spec.recipe)}
+
+
+def paths(table: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from paths(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 @pytest.mark.parametrize(("below", "rung"), list(pairwise(SPECS)), ids=LABELS[1:])
@@ -65,10 +74,10 @@ def test_the_ladder_begins_as_published_and_ends_with_the_cards() -> None:
     assert (tuned.architecture, tuned.recipe) == (published.architecture, resolve("melhubert", "tiny").recipe)
     assert asdict(SPECS[-1]) == asdict(resolve("eco", "tiny"))
     old, new = keys_of(tuned), keys_of(rebuilt)
-    for same in ("units", "mask_prob", "mask_span", "width", "heads"):
+    for same in ("targets.units", "masking.probability", "masking.span", "encoder.width", "encoder.heads"):
         assert old[same] == new[same]
-    assert len(str(new["pattern"])) == old["layers"]
-    assert float(str(new["expansion"])) * int(str(new["width"])) == old["feed_forward"]
+    assert len(str(new["encoder.pattern"])) == old["encoder.layers"]
+    assert float(str(new["encoder.expansion"])) * int(str(new["encoder.width"])) == old["encoder.feed_forward"]
     assert build(rebuilt).frame_hz == build(tuned).frame_hz
     assert len(SUITE.suite.seeds) == 5
 
@@ -101,7 +110,7 @@ def test_the_shape_of_a_rung_is_counted_by_its_formula(label: str) -> None:
 def test_a_masked_only_loss_does_not_see_what_is_visible() -> None:
     model = build(spec_of("rebuilt")).eval()
     batch = make_batch(model, 2, 32_000, "cpu")
-    mask = span_mask(2, 100, prob=model.mask_prob, span=model.mask_span, generator=step_info().generator)
+    mask = model.masking.draw(2, 100, step_info().generator)
     visible_in_both = ~mask.any(0).numpy()
 
     def loss_with(unit: int) -> float:
@@ -110,7 +119,7 @@ def test_a_masked_only_loss_does_not_see_what_is_visible() -> None:
 
     assert visible_in_both.any()
     assert loss_with(0) == loss_with(1)
-    model.unmasked_weight = 1.0
+    model.masking = replace(model.masking, unmasked_weight=1.0)
     assert loss_with(0) != loss_with(1)
 
 
@@ -119,7 +128,8 @@ def test_units_of_plain_frames_are_melhuberts_on_the_same_features() -> None:
     model = build(spec_of("rebuilt"))
     data = NoiseData(model, 10.0)
     model.make_targets(data, seed=0, device=torch.device("cpu"), progress=lambda *_: None)
-    pairs = MelHubert._stack(torch.from_numpy(data.features(0).astype(np.float32))[None])[0].numpy()
+    frames = data.features(0).astype(np.float32)
+    pairs = np.concatenate([frames[0::2][: len(frames) // 2], frames[1::2]], axis=1)
     expected, _ = cluster(
         lambda _: pairs, data.num_samples, k=128, hop_samples=320, seed=0, fit_seconds=900.0, progress=lambda *_: None
     )

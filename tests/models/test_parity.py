@@ -14,10 +14,9 @@ from torch import nn
 from greenbench.cards import resolve
 from greenbench.cost.subject import make_batch, step_info
 from greenbench.models import contrastive
-from greenbench.models.bestrq import RandomProjectionQuantizer
+from greenbench.models.bestrq import RandomCodebooks, RandomProjectionQuantizer
 from greenbench.models.cpc import _info_nce
 from greenbench.models.ema import cosine_decay, follow, linear_decay, make_teacher
-from greenbench.models.masking import span_mask
 from greenbench.models.mixers import FourierMixing, SummaryMixing
 from greenbench.models.registry import build
 from greenbench.models.waveform import normalise
@@ -25,13 +24,15 @@ from greenbench.models.waveform import normalise
 
 def test_wav2vec2_loss_is_that_of_transformers() -> None:
     torch.manual_seed(0)
-    model = build(resolve("wav2vec2", "tiny", {"negatives": 20, "quantized": True})).eval()  # eval: no Gumbel noise
+    model = build(
+        resolve("wav2vec2", "tiny", {"contrast": {"negatives": 20}, "quantizer": {"enabled": True}})
+    ).eval()  # eval: no Gumbel noise
     batch = make_batch(model, 3, 40_000, "cpu")
     loss, _ = model.loss(batch, step_info())
 
     again = step_info().generator
     frames = int(model.model._get_feat_extract_output_lengths(40_000))
-    mask = span_mask(3, frames, prob=model.mask_prob, span=model.mask_span, generator=again)
+    mask = model.masking.draw(3, frames, again)
     index, valid = contrastive.masked_positions(mask)
     local = contrastive.sample_negatives(valid, 20, again)
     flat = torch.zeros(3, frames, 20, dtype=torch.long)
@@ -44,13 +45,13 @@ def test_wav2vec2_loss_is_that_of_transformers() -> None:
 
 def test_wav2vec2_with_continuous_targets_compares_with_the_latent_frames_themselves() -> None:
     torch.manual_seed(0)
-    model = build(resolve("wav2vec2", "tiny", {"negatives": 7, "quantized": False})).eval()
+    model = build(resolve("wav2vec2", "tiny", {"contrast": {"negatives": 7}, "quantizer": {"enabled": False}})).eval()
     batch = make_batch(model, 2, 20_000, "cpu")
     loss, figures = model.loss(batch, step_info())
 
     again = step_info().generator
     frames = int(model.model._get_feat_extract_output_lengths(20_000))
-    mask = span_mask(2, frames, prob=model.mask_prob, span=model.mask_span, generator=again)
+    mask = model.masking.draw(2, frames, again)
     _, valid = contrastive.masked_positions(mask)
     negatives = contrastive.sample_negatives(valid, 7, again)
     output = model.model.wav2vec2(normalise(batch.waveform), mask_time_indices=mask)
@@ -85,9 +86,10 @@ def test_data2vec_targets_are_the_normalised_mean_of_feed_forward_outputs() -> N
         for parameter in model.teacher.parameters():
             parameter.add_(0.01 * torch.randn_like(parameter))
     model.train()
-    assert not model.teacher.training
     frames = torch.randn(2, 37, 192)
+    found = model._targets(frames)
     teacher = model.teacher
+    assert not teacher.training, "no dropout in the teacher"
     with torch.no_grad():
         hidden = teacher.dropout(teacher.layer_norm(frames + teacher.pos_conv_embed(frames)))
         outputs = []
@@ -99,14 +101,15 @@ def test_data2vec_targets_are_the_normalised_mean_of_feed_forward_outputs() -> N
         for output in outputs[-2:]:
             mean, variance = output.mean(1, keepdim=True), output.var(1, keepdim=True, unbiased=False)
             total += (output - mean) / (variance + 1e-5).sqrt()
-    assert torch.allclose(model._targets(frames), total / 2, atol=1e-5)
+    assert torch.allclose(found, total / 2, atol=1e-5)
 
 
 def test_several_masks_cost_one_teacher_pass_and_one_front_end() -> None:
-    from greenbench.cost.analytic import encoder_macs
     from greenbench.cost.measure import count_training
+    from greenbench.models.transformers_macs import encoder_macs
 
-    one, four = (count_training(build(resolve("data2vec", "tiny", {"masks": m})), 1, 64_000).flops for m in (1, 4))
+    several = ({"masking": {"per_clip": masks}} for masks in (1, 4))
+    one, four = (count_training(build(resolve("data2vec", "tiny", o)), 1, 64_000).flops for o in several)
     student = 3 * 2 * encoder_macs(199, build(resolve("data2vec", "tiny")).model.config)
     assert four - one == pytest.approx(3 * student, rel=0.03)
     assert one > 1.5 * student
@@ -114,7 +117,7 @@ def test_several_masks_cost_one_teacher_pass_and_one_front_end() -> None:
 
 def test_random_projection_labels_are_the_nearest_codewords() -> None:
     torch.manual_seed(1)
-    quantizer = RandomProjectionQuantizer(12, codeword_width=5, codewords=30, books=2)
+    quantizer = RandomProjectionQuantizer(12, RandomCodebooks(codeword_width=5, codewords=30, books=2))
     frames = torch.randn(2, 9, 12) * 3 + 1
     labels = quantizer(frames)
     for row in range(2):
@@ -187,7 +190,7 @@ def test_masked_positions_are_those_of_the_mask() -> None:
 def test_fourier_mixing_is_the_real_part_of_the_double_sum() -> None:
     torch.manual_seed(4)
     x = torch.randn(1, 5, 4)
-    mixed, weights = FourierMixing()(x)
+    mixed, weights = FourierMixing(4)(x)
     assert weights is None
     for u in range(5):
         for v in range(4):
@@ -210,7 +213,7 @@ def test_summary_mixing_joins_each_frame_with_the_mean_of_all() -> None:
 
 @pytest.mark.parametrize("name", ["fnet", "summarymixing"])
 def test_a_mixer_has_no_attention_unless_asked(name: str) -> None:
-    mixed = build(resolve(name, "tiny", {"attention_layers": 2}))
+    mixed = build(resolve(name, "tiny", {"mixing": {"attention_layers": 2}}))
     kinds = [type(layer.attention).__name__ for layer in mixed.trunk_layers()]
     assert kinds[:4] == [kinds[0]] * 4
     assert kinds[4:] == ["HubertAttention"] * 2

@@ -19,6 +19,7 @@ from greenbench.errors import ConfigError
 from greenbench.models import essl, wavlm
 from greenbench.models.base import Batch, StepInfo
 from greenbench.models.registry import build
+from greenbench.models.unit_model import UnitModel
 
 SPEECH = Path(os.environ.get("GREENBENCH_TEST_SPEECH", Path(__file__).resolve().parents[3] / "shared" / "speech"))
 TRAINS = [
@@ -217,7 +218,7 @@ def tiny_folder(folder: Path) -> Path:
 
 
 def test_a_given_teacher_is_loaded_frozen_and_distilled_from_the_start(tmp_path: Path) -> None:
-    options = {"teacher": str(tiny_folder(tmp_path)), "predicted_layers": [1, 3]}
+    options = {"teacher": {"source": str(tiny_folder(tmp_path))}, "distillation": {"predicted_layers": [1, 3]}}
     model = build(resolve("distilhubert", "tiny", options)).train()
     assert model.stage_fractions == ()
     loss, figures = model.loss(make_batch(model, 2, 16_000, "cpu"), step_info(0.0))
@@ -225,10 +226,10 @@ def test_a_given_teacher_is_loaded_frozen_and_distilled_from_the_start(tmp_path:
     assert figures["distilling"] == 1.0
     assert not any(p.requires_grad for p in model.given_teacher.parameters())
     assert model.export_config()["teacher"] == str(tmp_path)
-    with pytest.raises(ConfigError, match=r"teacher = '/no/such' cannot be loaded"):
-        build(resolve("distilhubert", "tiny", {"teacher": "/no/such"}))
+    with pytest.raises(ConfigError, match=r"teacher.source = '/no/such' cannot be loaded"):
+        build(resolve("distilhubert", "tiny", {"teacher": {"source": "/no/such"}}))
     with pytest.raises(ConfigError, match="between 1 and 3"):
-        build(resolve("distilhubert", "tiny", {**options, "predicted_layers": [4]}))
+        build(resolve("distilhubert", "tiny", {**options, "distillation": {"predicted_layers": [4]}}))
 
 
 # -- pretrained -----------------------------------------------------------------------------------------------------
@@ -327,8 +328,12 @@ def test_an_epoch_of_a_multilingual_model_is_balanced_and_repeatable() -> None:
 
 @pytest.mark.parametrize("name", ["wav2vec2", "xlsr", "mhubert", "fnet", "data2vec"])
 def test_a_misspelt_option_is_answered_with_the_nearest(name: str) -> None:
-    with pytest.raises(ConfigError, match="did you mean 'mask_prob'"):
-        build(resolve(name, "tiny", {"mask_prop": 0.5}))
+    with pytest.raises(
+        ConfigError, match=r"\[models.*\]: unknown option 'mask_prob'; did you mean 'masking.probability'"
+    ):
+        build(resolve(name, "tiny", {"mask_prob": 0.5}))
+    with pytest.raises(ConfigError, match=r"\[models.*masking\]: unknown key 'probabilty'; did you mean 'probability'"):
+        build(resolve(name, "tiny", {"masking": {"probabilty": 0.5}}))
 
 
 @pytest.mark.parametrize("name", TRAINS)
@@ -354,11 +359,11 @@ def test_the_loss_falls_on_speech(name: str) -> None:
     from greenbench.features.extract import extract
 
     torch.manual_seed(0)
-    model = build(resolve(name, "tiny", {"teacher_fraction": 0.01} if name == "distilhubert" else {})).train()
+    model = build(resolve(name, "tiny", {"teacher": {"fraction": 0.01}} if name == "distilhubert" else {})).train()
     give_targets(model)
-    labels = getattr(model, "labels", None)
-    if labels is not None:
-        labels.labels = np.random.default_rng(0).integers(0, 4, size=8).astype(np.int16)
+    labelled = model.trained_teacher if name == "distilhubert" else model
+    if isinstance(labelled, UnitModel):
+        labelled.labels.labels = np.random.default_rng(0).integers(0, 4, size=8).astype(np.int16)
     wave = crops()
     features = None if model.feature_spec is None else extract(wave, model.feature_spec)
     if features is not None:

@@ -20,7 +20,7 @@ from greenbench.train.memory import checkpoint_activations
 def gradients(*, checkpointed: bool) -> tuple[dict[str, torch.Tensor], int]:
     """Return the gradients of one step of eco, and the bytes that autograd kept for it."""
     torch.manual_seed(0)
-    model = build(resolve("eco", "tiny", {"width": 32}))
+    model = build(resolve("eco", "tiny", {"encoder": {"width": 32}}))
     model.labels = UnitLabels(np.arange(400) % 7, np.array([0, 400]), hop_samples=320)
     if checkpointed:
         checkpoint_activations(model)
@@ -53,7 +53,7 @@ def test_a_model_without_layers_is_refused() -> None:
 
 def test_a_copy_of_a_checkpointed_model_computes_with_its_own_weights_and_stays_checkpointed() -> None:
     torch.manual_seed(0)
-    model = build(resolve("eco", "tiny", {"width": 32}))
+    model = build(resolve("eco", "tiny", {"encoder": {"width": 32}}))
     checkpoint_activations(model)
     teacher = make_teacher(model)
     with torch.no_grad():
@@ -71,7 +71,7 @@ def test_a_copy_of_a_checkpointed_model_computes_with_its_own_weights_and_stays_
 
 def test_fine_tuning_a_copy_moves_the_copy_alone() -> None:
     torch.manual_seed(0)
-    model = build(resolve("eco", "tiny", {"width": 32}))
+    model = build(resolve("eco", "tiny", {"encoder": {"width": 32}}))
     checkpoint_activations(model)
     copied = copy.deepcopy(model).train()
     batch = Batch(None, torch.randn(2, 200, 80), 32_000, np.zeros(2, int), np.zeros(2, int))

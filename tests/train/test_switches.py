@@ -30,9 +30,9 @@ from greenbench.train.optimizer import build_optimizer
 from greenbench.train.precision import check_attention
 
 
-def make(card: str = "eco", **options: object) -> Upstream:
+def make(card: str = "eco", masking: dict[str, object] | None = None, **encoder: object) -> Upstream:
     torch.manual_seed(0)
-    small = {"width": 32, "units": 7, **options}
+    small = {"encoder": {"width": 32, **encoder}, "targets": {"units": 7}, "masking": masking or {}}
     model = build(resolve(card, "tiny", small))
     model.labels = UnitLabels(np.arange(400) % 7, np.array([0, 400]), hop_samples=320)  # type: ignore[assignment]
     return model
@@ -92,7 +92,9 @@ def test_an_average_continues_from_its_checkpoint() -> None:
 @pytest.mark.parametrize("card", ["eco", "melhubert", "hubert", "best-rq"])
 def test_layers_are_skipped_in_training_and_never_in_evaluation(card: str) -> None:
     torch.manual_seed(0)
-    model = build(resolve(card, "tiny", {"dropout": 0.0, "layers": 6} if card in ("hubert", "best-rq") else None))
+    model = build(
+        resolve(card, "tiny", {"encoder": {"dropout": 0.0, "layers": 6}} if card in ("hubert", "best-rq") else None)
+    )
     plain = copy.deepcopy(model).eval()
     drop_layers(model, 0.3)  # of six layers hardly ever all
     spec = model.feature_spec
@@ -156,7 +158,7 @@ def test_layer_drop_of_a_model_without_layers_is_refused() -> None:
 
 
 def test_the_encoder_sees_visible_frames_only_and_gradients_reach_every_weight() -> None:
-    model = make("melhubert", heads=4, drop_masked=True)
+    model = make("melhubert", heads=4, masking={"drop_masked": True})
     seen: list[int] = []
     for layer in model.trunk_layers():
         layer.register_forward_hook(lambda _module, args, _out: seen.append(args[0].shape[1]))
@@ -169,7 +171,8 @@ def test_the_encoder_sees_visible_frames_only_and_gradients_reach_every_weight()
 
 
 def test_without_masked_frames_the_encoder_costs_less_and_the_representation_as_much() -> None:
-    whole, visible = (count(resolve("melhubert", "tiny", {"drop_masked": d}), seconds=4, fvcore=False) for d in (0, 1))
+    options = ({"masking": {"drop_masked": drop}} for drop in (False, True))
+    whole, visible = (count(resolve("melhubert", "tiny", o), seconds=4, fvcore=False) for o in options)
     assert whole.flops_train_per_audio_s is not None
     assert visible.flops_train_per_audio_s is not None
     assert visible.flops_train_per_audio_s < 0.85 * whole.flops_train_per_audio_s

@@ -29,9 +29,9 @@ SMALL = [
 PAUSING = Path(__file__).with_name("pausing.py")
 SMALL_ECO = [
     f"suite.models=eco={PAUSING}:PausingEco",
-    "models.eco.width=32",
-    "models.eco.pattern=ca",
-    "models.eco.units=16",
+    "models.eco.encoder.width=32",
+    "models.eco.encoder.pattern=ca",
+    "models.eco.targets.units=16",
 ]
 
 

@@ -20,19 +20,17 @@ Stoppable = Callable[[list[str], str], StoppableRun]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 STEPS = 24
+ENCODER = ["encoder.layers=2", "encoder.width=32", "encoder.heads=2", "encoder.feed_forward=64"]
 MODELS = {
-    "melhubert": ["stages=2", "layers=2", "width=32", "heads=2", "feed_forward=64", "units=16"],
+    "melhubert": ["relabelling.at=[0.5]", *ENCODER, "targets.units=16"],
     "hubert": [
-        "iterations=2",
-        "layers=2",
-        "width=32",
-        "heads=2",
-        "feed_forward=64",
-        "conv_channels=16",
-        "units=16",
-        "relabel_units=24",
+        "relabelling.at=[0.385]",
+        *ENCODER,
+        "encoder.conv_channels=16",
+        "targets.units=16",
+        "relabelling.units=24",
     ],
-    "eco": ["relabel_at=[0.5]", "width=32", "pattern=ca", "units=16"],
+    "eco": ["relabelling.at=[0.5]", "encoder.width=32", "encoder.pattern=ca", "targets.units=16"],
 }
 CLASSES = {"melhubert": "PausingMelHubert", "hubert": "PausingHubert", "eco": "PausingEco"}
 OPTIONS = [
