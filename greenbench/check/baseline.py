@@ -11,7 +11,8 @@ from typing import Any
 from greenbench.errors import DataError, IncomparableError
 from greenbench.metrics import METRICS
 from greenbench.records import read_json, write_json
-from greenbench.report.arms import Arm, Setting, collect
+from greenbench.report.arms import Arm, Setting
+from greenbench.report.collect import collect
 
 BASELINE_VERSION = 1
 
@@ -76,18 +77,12 @@ def series_of(run_dirs: Iterable[Path]) -> list[Series]:
 
 
 def _series(setting: Setting, arm: Arm) -> Series:
-    manifest = arm.trials[0].manifest
+    trial = arm.trials[0]
     # A uuid tells two equal cards of one machine apart; joules of the same model and limit may be held together.
     machine = {key: value for key, value in setting.machine.items() if key != "gpu uuid"}
     keys = {**machine, **setting.keys, "energy kind": arm.energy_kind}
     values = {name: arm.values(name) for name in METRICS}
-    return Series(
-        str(manifest.get("suite") or ""),
-        arm.label,
-        str(manifest.get("size") or ""),
-        keys,
-        {name: seeds for name, seeds in values.items() if seeds},
-    )
+    return Series(trial.suite, arm.label, trial.size, keys, {name: seeds for name, seeds in values.items() if seeds})
 
 
 def load_baseline(path: Path) -> Baseline:

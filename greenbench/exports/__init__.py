@@ -21,7 +21,8 @@ from greenbench.errors import ConfigError, did_you_mean
 from greenbench.exports.boamps import boamps
 from greenbench.exports.codecarbon import codecarbon_csv
 from greenbench.exports.trackers import bencher, github_action_benchmark
-from greenbench.report.arms import Setting, collect
+from greenbench.report.arms import Setting
+from greenbench.report.collect import collect
 
 Files = dict[str, str]
 

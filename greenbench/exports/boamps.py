@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from greenbench.records import Trial
-from greenbench.report.arms import Setting, energy_kind, number, status
+from greenbench.report.arms import Setting
 from greenbench.units import joules_to_kwh
 
 SCHEMA = "0.1"
@@ -14,19 +14,17 @@ SCHEMA = "0.1"
 
 def boamps(settings: Sequence[Setting]) -> dict[str, dict[str, Any]]:
     """Return one report per finished trial, by file name; absent figures are absent keys."""
-    trials = [t for s in settings for t in s.trials if status(t) == "ok"]
+    trials = [t for s in settings for t in s.trials if t.status == "ok"]
     return {f"{trial.path.name}.json": _prune(_report(trial)) for trial in trials}
 
 
 def _report(trial: Trial) -> dict[str, Any]:
-    manifest, row = trial.manifest, trial.row
-    host, packages, data = (manifest.get(k) or {} for k in ("host", "packages", "data"))
-    energy_j, wall_s, params = (number(row.get(k)) for k in ("energy_total_j", "wall_s", "params"))
+    energy_j = trial.figure("energy_total_j")
     return {
         "header": {
             "formatVersion": SCHEMA,
             "reportId": trial.path.name,
-            "reportDatetime": manifest.get("created"),
+            "reportDatetime": trial.asked.created,
             "reportStatus": "final",
         },
         "task": {
@@ -36,44 +34,41 @@ def _report(trial: Trial) -> dict[str, Any]:
             "algorithms": [
                 {
                     "algorithmType": "selfSupervisedLearning",
-                    "algorithmName": manifest.get("label"),
+                    "algorithmName": trial.label,
                     "framework": "torch",
-                    "frameworkVersion": packages.get("torch"),
-                    "parametersNumber": params,
+                    "frameworkVersion": trial.packages.get("torch"),
+                    "parametersNumber": trial.figure("params"),
                 }
             ],
             "dataset": [
                 {
                     "dataUsage": "input",
                     "dataType": "audio",
-                    "dataQuantity": number(data.get("hours")),
-                    "sourceUri": data.get("spec"),
+                    "dataQuantity": trial.data.hours,
+                    "sourceUri": trial.data.spec,
                 }
             ],
         },
         "measures": [
             {
-                "measurementMethod": f"greenbench ({energy_kind(trial) or 'unknown'})",
-                "version": packages.get("greenbench"),
+                "measurementMethod": f"greenbench ({trial.energy_kind or 'unknown'})",
+                "version": trial.packages.get("greenbench"),
                 "powerConsumption": None if energy_j is None else joules_to_kwh(energy_j),
-                "measurementDuration": wall_s,
-                "measurementDateTime": manifest.get("created"),
+                "measurementDuration": trial.figure("wall_s"),
+                "measurementDateTime": trial.asked.created,
             }
         ],
-        "system": {"os": host.get("os")},
-        "software": {"language": "python", "version": host.get("python")},
+        "system": {"os": trial.host.os},
+        "software": {"language": "python", "version": trial.host.python},
         "infrastructure": {
             "components": [
-                {"componentName": host.get("cpu"), "componentType": "cpu", "nbComponent": 1},
-                *(
-                    {"componentName": g.get("name"), "componentType": "gpu", "nbComponent": 1}
-                    for g in manifest.get("gpu") or []
-                ),
+                {"componentName": trial.host.cpu, "componentType": "cpu", "nbComponent": 1},
+                *({"componentName": gpu.name, "componentType": "gpu", "nbComponent": 1} for gpu in trial.gpus),
             ]
         },
         "environment": {
-            "country": ((manifest.get("config") or {}).get("carbon") or {}).get("region"),
-            "powerSourceCarbonIntensity": number(row.get("carbon_intensity_g_per_kwh")),
+            "country": trial.config.carbon.region if trial.config else None,
+            "powerSourceCarbonIntensity": trial.figure("carbon_intensity_g_per_kwh"),
         },
     }
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenbench.errors import OutputError
-from greenbench.report.arms import Setting, collect
+from greenbench.report.arms import Setting
+from greenbench.report.collect import collect
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from greenbench.metrics import METRICS
 from greenbench.records import Trial
-from greenbench.report.arms import Setting, number
+from greenbench.report.arms import Setting
 from greenbench.report.ranking import ENERGY
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ def energy_to(trial: Trial, name: str, target: float) -> tuple[float, bool] | No
     """Return the joules at which a trial first reached ``target`` and whether only its end was probed."""
     from greenbench.stats import energy_to_target
 
-    final, energy = number(trial.row.get(name)), number(trial.row.get(ENERGY))
+    final, energy = trial.figure(name), trial.figure(ENERGY)
     if final is None or energy is None:
         return None
     sign = -1 if METRICS[name].direction == "higher" else 1
     probed = [
         (joules, sign * error)
-        for record in trial.curve
-        if (joules := number(record.get("joules"))) is not None and (error := number(record.get(name))) is not None
+        for point in trial.learning_curve
+        if (joules := point.figure("joules")) is not None and (error := point.figure(name)) is not None
     ]
     return energy_to_target([*probed, (energy, sign * final)], sign * target), not probed

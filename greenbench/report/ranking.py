@@ -45,5 +45,5 @@ def control_name(arm: Arm) -> str:
     if arm.control == "logmel":
         return "log-mel, no model"
     kind, _, of = arm.control.partition(":")
-    of = of or str(arm.trials[0].manifest.get("card") or "")
+    of = of or arm.trials[0].card
     return f"{of}, random weights" if kind == "random" and of else arm.label

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from greenbench.report import ReportPaths, write_report
-from greenbench.report.arms import Setting, collect
+from greenbench.report.arms import Setting
 from greenbench.report.claims import claims_of
+from greenbench.report.collect import collect
 from greenbench.report.figures.landscape import MAX_NAMED
 from greenbench.report.figures.tradeoff import tradeoffs
 from greenbench.report.landscape import build_landscape

@@ -9,8 +9,8 @@ import pytest
 
 from greenbench.records import RESULT
 from greenbench.report import ReportPaths, write_report
-from greenbench.report.arms import collect
 from greenbench.report.claims import claims_of
+from greenbench.report.collect import collect
 from greenbench.report.text.provenance import provenance
 from greenbench.report.text.verdict import verdict_sentence
 from tests.report.folders import ARMS, ECO, MELHUBERT, Arm, write_run

@@ -9,7 +9,7 @@ import pytest
 from greenbench.errors import ConfigError, DataError, IncomparableError
 from greenbench.records import MANIFEST, RESULT
 from greenbench.report import write_report
-from greenbench.report.arms import collect
+from greenbench.report.collect import collect
 from tests.report.folders import ECO, HUBERT, LOGMEL, MELHUBERT, RANDOM, write_run
 
 GPU = {"name": "Example GPU", "uuid": "GPU-1", "driver": "999.1", "power_limit_w": 300.0, "mig": None}

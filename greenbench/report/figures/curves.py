@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from greenbench.report.arms import Arm, Setting, number
+from greenbench.report.arms import Arm, Setting
 from greenbench.report.figures.canvas import Figure, Table, canvas, finish
 from greenbench.report.figures.labels import place_legend, short
 from greenbench.report.figures.palette import Look
@@ -51,8 +51,8 @@ def arm_curve(arm: Arm, axis: Axis) -> tuple[Any, Any, Any, Any] | None:
     for trial in arm.counted:
         pairs = [
             (x * axis.scale, loss)
-            for record in trial.curve
-            if (x := number(record.get(axis.key))) is not None and (loss := number(record.get("loss"))) is not None
+            for point in trial.learning_curve
+            if (x := point.figure(axis.key)) is not None and (loss := point.figure("loss")) is not None
         ]
         if len(pairs) >= 2 and pairs[0][1] > 0:
             seeds.append(np.asarray(pairs))

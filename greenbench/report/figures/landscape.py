@@ -50,7 +50,7 @@ def flops_against_error(entries: Sequence[Entry], settings: Sequence[Setting]) -
         for arm in setting.contestants if quality == "phones_per_pct" else ():
             flops, error = arm.mean("pretrain_flops"), arm.mean(quality or "")
             if flops and error is not None:
-                family = str(arm.trials[0].manifest.get("family") or "")
+                family = arm.trials[0].family
                 tip = f"{arm.label}: {format_si(flops, 'FLOP')}, {error:.1f} % phone error, measured here"
                 points.append(Point(arm.label, family, flops, error, tip, "these runs", measured=True))
     points = _few_named(points)

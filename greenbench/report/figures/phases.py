@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from greenbench.records import PHASES
-from greenbench.report.arms import Arm, Setting, number
+from greenbench.report.arms import Arm, Setting
 from greenbench.report.figures.canvas import Figure, Table, canvas, finish
 from greenbench.report.figures.labels import phase_legend, short
 from greenbench.report.figures.palette import OTHER_PHASE, PHASE_COLOURS
@@ -19,12 +19,10 @@ def phase_means(arm: Arm) -> dict[str, tuple[float | None, float]]:
     for trial in arm.counted:
         energy: dict[str, float] = {}
         duration: dict[str, float] = {}
-        for phase in (trial.result or {}).get("phases") or []:
-            name = str(phase.get("phase"))
-            duration[name] = duration.get(name, 0.0) + (number(phase.get("duration_s")) or 0.0)
-            value = number(phase.get("energy_j"))
-            if value is not None:
-                energy[name] = energy.get(name, 0.0) + value
+        for part in trial.phases:
+            duration[part.phase] = duration.get(part.phase, 0.0) + part.duration_s
+            if part.energy_j is not None:
+                energy[part.phase] = energy.get(part.phase, 0.0) + part.energy_j
         for name, value in energy.items():
             joules.setdefault(name, []).append(value)
         for name, value in duration.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from greenbench.records import POWER, PhaseSpan, Trial, phase_spans
+from greenbench.records import POWER, PhaseSpan, Trial
 from greenbench.report.arms import Arm, Setting
 from greenbench.report.figures.canvas import Figure, Table, canvas, finish
 from greenbench.report.figures.labels import phase_legend
@@ -28,7 +28,7 @@ def timelines(setting: Setting) -> list[Figure]:
 def _draw(setting: Setting, arm: Arm, trial: Trial) -> Figure | None:
     from greenbench.power.journal.trace import read_journal
 
-    spans = phase_spans(trial.events)
+    spans = trial.spans
     path = trial.path / POWER
     if not spans or not path.exists():
         return None
@@ -57,7 +57,7 @@ def _draw(setting: Setting, arm: Arm, trial: Trial) -> Figure | None:
             figure,
             f"{setting.prefix}power-{arm.index}",
             f"{arm.label}: power by phase",
-            f"Power of seed {trial.manifest.get('seed', 0)} over time ({total.kind or 'kind not recorded'}), sum of "
+            f"Power of seed {trial.seed} over time ({total.kind or 'kind not recorded'}), sum of "
             f"{devices}; the coloured bands are phases.",
             _table(spans, begin, trace),
             tips=tips,

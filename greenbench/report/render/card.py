@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from greenbench.metrics import METRICS, format_value
+from greenbench.records import Trial
 from greenbench.report.arms import Arm, Setting
 from greenbench.report.ranking import quality_metrics
 from greenbench.report.render.markdown import escape_markdown
@@ -33,8 +33,7 @@ def model_card(setting: Setting, arm: Arm) -> str:
     head = ["---", "tags:", "- speech", "- self-supervised-learning", "- greenbench"]
     grams = arm.mean("co2e_g")
     if grams is not None:
-        manifest = arm.counted[0].manifest
-        region = _region(manifest)
+        region = _region(arm.counted[0])
         hardware = setting.machine["gpu"] or setting.machine["cpu"]
         head += [
             "co2_eq_emissions:",
@@ -74,12 +73,11 @@ def model_card(setting: Setting, arm: Arm) -> str:
     return "\n".join([*head, *body, "", *facts, ""])
 
 
-def _region(manifest: Mapping[str, Any]) -> str:
-    carbon = manifest.get("carbon") or {}
-    configured = ((manifest.get("config") or {}).get("carbon") or {}).get("region")
-    return str((carbon.get("factor") or carbon).get("region") or configured or "")
+def _region(trial: Trial) -> str:
+    configured = trial.config.carbon.region if trial.config else None
+    return (trial.factor.region if trial.factor else "") or configured or ""
 
 
 def _source(arm: Arm) -> str:
-    factor = arm.counted[0].row.get("carbon_source") or "factor not recorded"
+    factor = arm.counted[0].text("carbon_source") or "factor not recorded"
     return f"greenbench, {arm.energy_kind or 'unknown'} energy of the whole trial, {factor}"

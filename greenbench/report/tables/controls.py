@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from greenbench.metrics import format_value
+from greenbench.records.result import ShuffledScore
 from greenbench.report.arms import Setting
 from greenbench.report.ranking import quality_metrics, ranked, with_controls
 from greenbench.report.tables.cells import Cell, Head, Row, TableView, arm_cell, metric_cell, metric_head
@@ -42,16 +41,15 @@ def shuffled(setting: Setting) -> TableView:
     """
     rows = []
     for arm in with_controls(setting):
-        found: dict[str, list[Mapping[str, Any]]] = {}
+        found: dict[str, list[ShuffledScore]] = {}
         for trial in arm.counted:
-            tasks = (((trial.result or {}).get("tasks") or {}).get("shuffled") or {}).get("tasks") or {}
-            for task, entry in tasks.items():
-                found.setdefault(task, []).append(entry)
-        for task, entries in found.items():
-            worst = min(entries, key=lambda e: float(e["error_pct"]) - float(e["guess_error_pct"]))
-            texts = [f"{worst[key]:.1f} %" for key in ("error_pct", "guess_error_pct", "majority_error_pct")]
-            span = f"{worst['low_pct']:.1f} to {worst['high_pct']:.1f} %"
-            verdict = "yes" if all(e["at_chance"] for e in entries) else "no"
+            for task, score in trial.shuffled.items():
+                found.setdefault(task, []).append(score)
+        for task, scores in found.items():
+            worst = min(scores, key=lambda score: score.error_pct - score.guess_error_pct)
+            texts = [f"{value:.1f} %" for value in (worst.error_pct, worst.guess_error_pct, worst.majority_error_pct)]
+            span = f"{worst.low_pct:.1f} to {worst.high_pct:.1f} %"
+            verdict = "yes" if all(score.at_chance for score in scores) else "no"
             rows.append(Row((arm_cell(arm), Cell(task), *(Cell(t) for t in (*texts, span, verdict)))))
     heads = ("Representation", "Task", "Error", "Chance", "Commonest label", "99 % about chance", "At chance")
     return TableView("Shuffled labels", tuple(Head(text) for text in heads), tuple(rows), text=(0, 1))

@@ -9,7 +9,8 @@ from typing import IO, Any
 
 from greenbench.metrics import IDENTITY_COLUMNS, METRICS
 from greenbench.records import SCHEMA_VERSION, Trial
-from greenbench.report.arms import budget_of, energy_kind, number, status
+from greenbench.records.files import number
+from greenbench.units import hours
 
 RESULT_COLUMNS = (*IDENTITY_COLUMNS, *METRICS)
 _KEY = ("suite", "model", "control", "size", "seed")
@@ -67,56 +68,50 @@ def cell(value: Any) -> Any:
 
 def result_row(trial: Trial) -> dict[str, Any]:
     """Return a trial's row of ``results.csv``; a trial without a result still has its identity."""
-    manifest = trial.manifest
-    gpus = " + ".join(str(g.get("name") or "") for g in manifest.get("gpu") or [])
-    kind, limit = budget_of(trial)
-    identity = {
-        "schema_version": manifest.get("schema_version", SCHEMA_VERSION),
-        "suite": manifest.get("suite"),
-        "model": manifest.get("label"),
-        "family": manifest.get("family"),
-        "size": manifest.get("size"),
-        "seed": manifest.get("seed"),
-        "control": manifest.get("control"),
-        "device": manifest.get("device"),
-        "gpu": gpus or None,
-        "dtype": manifest.get("dtype"),
-        "budget_kind": kind or None,
+    kind, limit = trial.budget
+    identity: dict[str, object] = {
+        **_key(trial),
+        "schema_version": trial.asked.schema_version or SCHEMA_VERSION,
+        "family": trial.family,
+        "device": trial.device,
+        "gpu": " + ".join(gpu.name or "" for gpu in trial.gpus),
+        "dtype": trial.dtype,
+        "budget_kind": kind,
         "budget_limit": limit,
-        "data": (manifest.get("data") or {}).get("spec"),
-        "data_fingerprint": (manifest.get("data") or {}).get("fingerprint"),
+        "data": trial.data.spec,
+        "data_fingerprint": trial.data.fingerprint,
         "run_dir": trial.path.name,
     }
-    row = {key: value for key, value in identity.items() if value is not None}
+    row = {key: value for key, value in identity.items() if value not in (None, "")}
     row.update({key: value for key, value in trial.row.items() if value is not None})
-    row["status"] = status(trial)
-    if trial.result is not None:
-        row.setdefault("valid", trial.result.get("valid"))
-        row.setdefault("resumed", trial.result.get("resumed"))
+    row["status"] = trial.status
+    if trial.found is not None:
+        row.setdefault("valid", trial.valid)
+        row.setdefault("resumed", trial.found.resumed)
     return row
 
 
 def phase_rows(trial: Trial) -> Iterator[dict[str, Any]]:
     """Yield a trial's rows of ``phases.csv``."""
     key = _key(trial)
-    for phase in (trial.result or {}).get("phases") or []:
-        yield {**key, **phase}
+    for phase in trial.phases:
+        yield {**key, **vars(phase)}
 
 
 def curve_rows(trial: Trial) -> Iterator[dict[str, Any]]:
     """Yield a trial's rows of ``curves.csv``: what the journal logged, in the report's units."""
     key = _key(trial)
-    for record in trial.curve:
-        audio_s = number(record.get("audio_s"))
-        yield {**key, **record, "audio_h": None if audio_s is None else audio_s / 3600, "co2e_g": record.get("grams")}
+    for point in trial.learning_curve:
+        audio_s = point.figure("audio_s")
+        audio_h = None if audio_s is None else hours(audio_s)
+        yield {**key, **point.figures, "step": point.step, "audio_h": audio_h, "co2e_g": point.figure("grams")}
 
 
 def transfer_rows(trial: Trial) -> Iterator[dict[str, Any]]:
     """Yield a trial's rows of ``transfer.csv``: one a task and strategy. A kind stands only where there are joules."""
     key = _key(trial)
-    for entry in (trial.result or {}).get("transfer") or []:
-        known = number(entry.get("energy_j")) is not None
-        yield {**key, **entry, "energy_kind": energy_kind(trial) if known else None}
+    for score in trial.transfer:
+        yield {**key, **vars(score), "energy_kind": None if score.energy_j is None else trial.energy_kind}
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -134,11 +129,10 @@ def write_rows(file: IO[str], columns: Sequence[str], rows: Iterable[Mapping[str
 
 
 def _key(trial: Trial) -> dict[str, Any]:
-    manifest = trial.manifest
     return {
-        "suite": manifest.get("suite"),
-        "model": manifest.get("label"),
-        "control": manifest.get("control"),
-        "size": manifest.get("size"),
-        "seed": manifest.get("seed"),
+        "suite": trial.suite,
+        "model": trial.label,
+        "control": trial.control,
+        "size": trial.size,
+        "seed": trial.seed,
     }

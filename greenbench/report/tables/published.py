@@ -53,7 +53,7 @@ def cost_table(entries: Sequence[Entry], settings: Sequence[Setting]) -> tuple[T
 
 
 def _size(arm: Arm) -> str:
-    return str(arm.trials[0].manifest.get("size") or "unknown")
+    return arm.trials[0].size or "unknown"
 
 
 def _measured(arm: Arm) -> dict[str, float]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-from greenbench.report.arms import Arm, Setting, number
+from greenbench.records.result import TransferScore
+from greenbench.report.arms import Arm, Setting
 from greenbench.report.ranking import with_controls
 from greenbench.report.tables.cells import Cell, Head, Row, TableView, arm_cell, metric_cell
 
@@ -24,26 +24,25 @@ def transfer(setting: Setting) -> TableView:
 
     Within a model and a task the strategy with the lowest error comes first.
     """
-    found: dict[tuple[int, str, str], list[Mapping[str, Any]]] = {}
+    found: dict[tuple[int, str, str], list[TransferScore]] = {}
     for arm in setting.arms:
         for trial in arm.counted:
-            for entry in (trial.result or {}).get("transfer") or []:
-                key = (setting.arms.index(arm), str(entry.get("task", "")), str(entry.get("strategy", "")))
-                found.setdefault(key, []).append(entry)
-    means = {key: _mean([number(entry.get("error_pct")) for entry in entries]) for key, entries in found.items()}
+            for score in trial.transfer:
+                found.setdefault((setting.arms.index(arm), score.task, score.strategy), []).append(score)
+    means = {key: _mean([score.error_pct for score in scores]) for key, scores in found.items()}
     order = sorted(found, key=lambda key: (key[0], key[1], math.inf if means[key] is None else means[key], key[2]))
     rows = []
     for key in order:
-        (index, task, strategy), entries, error = key, found[key], means[key]
-        costs = [metric_cell(shown, _mean([number(e.get(name)) for e in entries])) for name, _, shown in _TRANSFER]
-        factor = _mean([number(entry.get("memory_factor")) for entry in entries])
+        (index, task, strategy), scores, error = key, found[key], means[key]
+        costs = [metric_cell(shown, _mean([getattr(s, name) for s in scores])) for name, _, shown in _TRANSFER]
+        factor = _mean([score.memory_factor for score in scores])
         rows.append(
             Row(
                 (
                     arm_cell(setting.arms[index]),
                     Cell(task),
                     Cell(strategy),
-                    Cell(str(len(entries)), len(entries)),
+                    Cell(str(len(scores)), len(scores)),
                     Cell("" if error is None else f"{error:.1f} %", error),
                     *costs,
                     Cell("" if factor is None else f"{factor:.2f} ×", factor),
@@ -65,17 +64,14 @@ def languages(setting: Setting) -> TableView:
     found: dict[Arm, dict[str, list[float]]] = {}
     for arm in setting.arms:
         for trial in arm.counted:
-            kind, _, measure = name.removesuffix("_pct").partition("_")
-            task = ((trial.result or {}).get("tasks") or {}).get(kind) or {}
-            for language, value in (task.get(f"{measure}_by_language_pct") or {}).items():
-                figure = number(value)
-                if figure is not None:
-                    found.setdefault(arm, {}).setdefault(str(language), []).append(figure)
+            task, _, measure = name.removesuffix("_pct").partition("_")
+            for language, value in trial.by_language(task, measure).items():
+                found.setdefault(arm, {}).setdefault(language, []).append(value)
     tongues = sorted({language for values in found.values() for language in values})
     rows = []
     for arm in with_controls(setting):
         if arm in found:
-            means = [_mean(list(found[arm].get(language, []))) for language in tongues]
+            means = [_mean(found[arm].get(language, [])) for language in tongues]
             css = "control" if arm.control else ""
             rows.append(Row((arm_cell(arm), *(metric_cell(name, mean) for mean in means)), css))
     return TableView(
@@ -83,6 +79,6 @@ def languages(setting: Setting) -> TableView:
     )
 
 
-def _mean(values: list[float | None] | list[float]) -> float | None:
+def _mean(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return sum(known) / len(known) if known else None

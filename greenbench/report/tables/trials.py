@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from greenbench.metrics import format_value
-from greenbench.report.arms import Setting, number, status
-from greenbench.report.tables.cells import Cell, Head, Row, TableView, arm_swatch, metric_head
+from greenbench.report.arms import Setting
+from greenbench.report.tables.cells import Cell, Head, Row, TableView, arm_swatch, metric_cell, metric_head
 from greenbench.report.text.titles import setting_name
 
 _TRIAL_METRICS = (
@@ -31,15 +30,10 @@ def trials_table(settings: Sequence[Setting]) -> TableView:
     for setting in settings:
         for arm in setting.arms:
             for trial in arm.trials:
-                seed = int(trial.manifest.get("seed", 0))
-                state = status(trial) if (trial.result or {}).get("valid", True) else "invalid"
-                cells = [_trial_cell(name, number(trial.row.get(name))) for name in names]
+                state = trial.status if trial.valid else "invalid"
+                cells = [metric_cell(name, trial.figure(name)) for name in names]
                 where = (setting_name(setting, settings),) if several else ()
                 label = Cell(arm.label, notes=where, look=arm_swatch(arm))
-                rows.append(Row((label, Cell(str(seed), seed), Cell(state), *cells)))
+                rows.append(Row((label, Cell(str(trial.seed), trial.seed), Cell(state), *cells)))
     heads = (Head("Model"), Head("Seed"), Head("Status"), *(metric_head(name) for name in names))
     return TableView("All trials", heads, tuple(rows), text=(0, 2))
-
-
-def _trial_cell(name: str, value: float | None) -> Cell:
-    return Cell("" if value is None else format_value(name, value), value)

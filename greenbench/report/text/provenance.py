@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from greenbench.records import Trial
-from greenbench.report.arms import Setting, energy_kind, number
+from greenbench.records.files import number
+from greenbench.records.manifest import DataSummary
+from greenbench.records.sensors import Gpu
+from greenbench.report.arms import Setting
 from greenbench.report.text.amounts import budget_words
 from greenbench.units import format_bytes
 
@@ -17,109 +19,97 @@ _LEFT_OUT_NAMED = 10
 
 def provenance(setting: Setting) -> list[tuple[str, str]]:
     """Return what was used, as pairs of name and text; absent facts are left out."""
-    trial = next((t for t in setting.trials if t.result is not None), setting.trials[0])
-    m = trial.manifest
-    host, data, git = m.get("host") or {}, m.get("data") or {}, m.get("git") or {}
-    memory = format_bytes(number(host.get("memory_bytes")))
+    trial = next((t for t in setting.trials if t.complete), setting.trials[0])
+    host, data = trial.host, trial.data
     facts = [
-        ("Processor", _join([host.get("cpu"), f"{host['cores']} cores" if host.get("cores") else "", memory])),
-        ("System", _join([host.get("os"), f"Python {host['python']}" if host.get("python") else ""])),
-        *[("GPU", _gpu(g)) for g in m.get("gpu") or []],
+        (
+            "Processor",
+            _join([host.cpu, f"{host.cores} cores" if host.cores else "", format_bytes(number(host.memory_bytes))]),
+        ),
+        ("System", _join([host.os, f"Python {host.python}" if host.python else ""])),
+        *[("GPU", _gpu(gpu)) for gpu in trial.gpus],
         ("Trained on", _join([setting.keys["device"], setting.keys["dtype"]])),
         ("Budget", budget_words(setting)),
-        (
-            "Data",
-            _join(
-                [
-                    data.get("spec"),
-                    f"{data['hours']:.2f} h" if number(data.get("hours")) else "",
-                    f"fingerprint {data.get('fingerprint')}",
-                ]
-            ),
-        ),
+        ("Data", _join([data.spec, f"{data.hours:.2f} h" if data.hours else "", f"fingerprint {data.fingerprint}"])),
         ("Left out", _left_out(data)),
         ("Energy", _energy_sources(setting)),
         ("Emissions", _carbon(trial)),
         ("Hardware's carbon", _per_model(setting, "embodied_source")),
         ("SCI", _sci(setting)),
+        ("Code", _code(trial)),
+        ("Packages", _join([f"{name} {version}" for name, version in trial.packages.items() if name != "greenbench"])),
         (
-            "Code",
-            _join(
-                [
-                    f"greenbench {(m.get('packages') or {}).get('greenbench', '')}",
-                    git.get("commit") and f"commit {str(git['commit'])[:12]}",
-                    "with uncommitted changes" if git.get("dirty") else "",
-                ]
-            ),
+            "Suite",
+            _join([*setting.suites, f"configuration {trial.asked.config_hash}", f"{len(setting.trials)} trials"]),
         ),
-        ("Packages", _join([f"{k} {v}" for k, v in (m.get("packages") or {}).items() if k != "greenbench"])),
-        ("Suite", _join([*setting.suites, f"configuration {m.get('config_hash')}", f"{len(setting.trials)} trials"])),
-        ("Run", _join(sorted({str(t.manifest.get("created", ""))[:10] for t in setting.trials} - {""}))),
+        ("Run", _join(sorted({t.asked.created[:10] for t in setting.trials} - {""}))),
     ]
     return [(name, text) for name, text in facts if text]
 
 
-def _join(parts: Iterable[Any]) -> str:
-    return ", ".join(str(p) for p in parts if p)
+def _join(parts: Iterable[str | None]) -> str:
+    return ", ".join(part for part in parts if part)
 
 
-def _left_out(data: dict[str, Any]) -> str:
-    items = data.get("left_out") or []
-    named = [f"{Path(str(item.get('path'))).name} ({item.get('reason')})" for item in items[:_LEFT_OUT_NAMED]]
+def _left_out(data: DataSummary) -> str:
+    items = data.left_out
+    named = [f"{Path(item.path).name} ({item.reason})" for item in items[:_LEFT_OUT_NAMED]]
     more = f" and {len(items) - len(named)} more, listed in manifest.json" if len(items) > len(named) else ""
     return f"{len(items)} of the data's files: {'; '.join(named)}{more}" if items else ""
 
 
-def _gpu(gpu: dict[str, Any]) -> str:
-    limit = number(gpu.get("power_limit_w"))
+def _gpu(gpu: Gpu) -> str:
+    limit = number(gpu.power_limit_w)
     return _join(
         [
-            gpu.get("name"),
-            gpu.get("uuid"),
-            f"driver {gpu['driver']}" if gpu.get("driver") else "",
+            gpu.name,
+            gpu.uuid,
+            f"driver {gpu.driver}" if gpu.driver else "",
             f"power limit {limit:g} W" if limit else "",
-            f"MIG {gpu['mig']}" if gpu.get("mig") else "",
+            f"MIG {gpu.mig}" if gpu.mig else "",
         ]
     )
 
 
 def _energy_sources(setting: Setting) -> str:
-    kinds = {energy_kind(t) for t in setting.trials} - {""}
-    sources = {
-        str(s) for t in setting.trials if (s := ((t.result or {}).get("energy") or {}).get("total", {}).get("source"))
-    }
+    kinds = {trial.energy_kind for trial in setting.trials} - {""}
+    sources = {trial.energy.total.source or "" for trial in setting.trials} - {""}
     return _join([" and ".join(sorted(kinds)), " and ".join(sorted(sources))])
 
 
-def _carbon(trial: Trial) -> str:
-    manifest = trial.manifest
-    table = manifest.get("carbon")
-    if not table:
-        return "no figure: the suite names neither a region nor an intensity"
-    # The factor that the result was counted with; hours are known only when a trial has ended.
-    counted = (trial.result or {}).get("carbon")
-    factor = counted.get("factor") or {} if counted else {**table, **(table.get("factor") or {})}
-    if number(factor.get("g_per_kwh")) is None:
-        return f"no figure: {'; '.join(table.get('warnings') or []) or 'the hourly CSV lacks the hours of the run'}"
-    value, low, high = (number(factor.get(k)) for k in ("g_per_kwh", "low_g_per_kwh", "high_g_per_kwh"))
-    bounds = f" ({low:g}–{high:g})" if low is not None and high is not None else ""
-    own_hours = "every trial by its own hours" if table.get("hours") else ""
-    pue = number(table.get("pue")) or number(((manifest.get("config") or {}).get("carbon") or {}).get("pue")) or 1.0
+def _code(trial: Trial) -> str:
     return _join(
         [
-            f"{value:g} g/kWh{bounds}" if value is not None else "",
-            factor.get("region"),
-            factor.get("source"),
-            factor.get("date"),
-            own_hours,
-            f"PUE {pue:g}",
+            f"greenbench {trial.packages.get('greenbench', '')}",
+            f"commit {trial.git.commit[:12]}" if trial.git.commit else "",
+            "with uncommitted changes" if trial.git.dirty else "",
+        ]
+    )
+
+
+def _carbon(trial: Trial) -> str:
+    plan, factor = trial.carbon_plan, trial.factor
+    if plan is None:
+        return "no figure: the suite names neither a region nor an intensity"
+    if factor is None:
+        return f"no figure: {'; '.join(plan.warnings) or 'the hourly CSV lacks the hours of the run'}"
+    low, high = factor.low_g_per_kwh, factor.high_g_per_kwh
+    bounds = f" ({low:g}–{high:g})" if low is not None and high is not None else ""
+    return _join(
+        [
+            f"{factor.g_per_kwh:g} g/kWh{bounds}",
+            factor.region,
+            factor.source,
+            factor.date,
+            "every trial by its own hours" if trial.hours else "",
+            f"PUE {plan.pue:g}",
         ]
     )
 
 
 def _per_model(setting: Setting, column: str) -> str:
     """Return the texts of an identity column; several where trials differ."""
-    return "; ".join(sorted({str(t.row[column]) for t in setting.trials if t.row.get(column)}))
+    return "; ".join(sorted({trial.text(column) for trial in setting.trials} - {""}))
 
 
 def _sci(setting: Setting) -> str:
@@ -130,8 +120,8 @@ def _sci(setting: Setting) -> str:
 def unmeasured(settings: Iterable[Setting]) -> list[str]:
     """Say what the energy figures leave out."""
     trials = [t for s in settings for t in s.trials]
-    kinds = {energy_kind(t) for t in trials} - {""}
-    has_embodied = any(number(t.row.get("embodied_g")) is not None for t in trials)
+    kinds = {trial.energy_kind for trial in trials} - {""}
+    has_embodied = any(trial.figure("embodied_g") is not None for trial in trials)
     lines = []
     if "modelled" in kinds:
         lines.append(
@@ -150,5 +140,5 @@ def unmeasured(settings: Iterable[Setting]) -> list[str]:
 
 def command(settings: Iterable[Setting]) -> str:
     """Return the commands that made these runs, ready to paste."""
-    lines = {shlex.join(str(a) for a in argv) for s in settings for t in s.trials if (argv := t.manifest.get("argv"))}
+    lines = {shlex.join(argv) for setting in settings for t in setting.trials if (argv := t.asked.argv)}
     return "\n".join(sorted(lines)[:8]) or "not recorded"

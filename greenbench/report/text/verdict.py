@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from greenbench.metrics import METRICS
-from greenbench.report.arms import Arm, Setting, status
+from greenbench.report.arms import Arm, Setting
 from greenbench.report.claims import Claims
 from greenbench.report.ranking import ENERGY, ranked, ratio
 from greenbench.report.text.amounts import budget_words, floor, interval, mean_and_spread
@@ -17,7 +17,7 @@ def verdict_sentence(setting: Setting, claims: Claims) -> str:
     name = setting.headline
     arms = [arm for arm in ranked(setting) if name and arm.mean(name) is not None]
     if name is None or not arms:
-        done = sum(1 for t in setting.trials if status(t) == "ok")
+        done = sum(1 for t in setting.trials if t.status == "ok")
         return f"No verdict: {done} of {len(setting.trials)} trials finished, and none has a quality figure yet."
     best, base = arms[0], setting.baseline
     budget = budget_words(setting)

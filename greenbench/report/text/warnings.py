@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from greenbench.records import Trial
-from greenbench.report.arms import Setting, energy_kind, number, status
+from greenbench.report.arms import Setting
 
 
 @dataclass(frozen=True)
@@ -30,37 +30,37 @@ def warnings_of(settings: Iterable[Setting]) -> list[Warn]:
 
 
 def _trial_warnings(trial: Trial) -> Iterable[tuple[str, bool]]:
-    result = trial.result
+    result = trial.found
     if result is None:
         yield "Not finished: run the same command again to continue. It is in no mean and no comparison.", True
         return
-    if status(trial) != "ok":
-        yield f"Failed: {result.get('error') or 'no reason recorded'}", True
-    if not result.get("valid", True):
+    if trial.status != "ok":
+        yield f"Failed: {trial.error or 'no reason recorded'}", True
+    if not trial.valid:
         yield "Marked invalid: its figures are in results.csv, but in no mean and no comparison.", True
-    kind = energy_kind(trial)
+    kind = trial.energy_kind
     if kind in ("modelled", "mixed"):
         yield (
             f"Energy is {kind}, not measured: it follows a model of load and rated power, and the range is wide.",
             False,
         )
-    elif not kind and status(trial) == "ok":
+    elif not kind and trial.status == "ok":
         yield "No energy figure: no power source was readable (greenbench doctor says why).", True
-    if result.get("resumed"):
+    if result.resumed:
         yield "Resumed after an interruption; what the crash threw away is in energy_wasted_j.", False
-    if (result.get("energy") or {}).get("charged"):
+    if trial.energy.charged:
         yield (
             "Features were reused from the disk; what computing them took is charged to the budget and is part of its "
             "energy (energy_charged_j), not of the total.",
             False,
         )
-    overshoot = number(trial.row.get("budget_overshoot_pct"))
+    overshoot = trial.figure("budget_overshoot_pct")
     if overshoot is not None and abs(overshoot) > 2:
         yield "Missed its budget by more than 2 %; compare with care.", True
-    for text in result.get("warnings") or []:
-        if not str(text).startswith("resumed "):
-            yield _sentence(str(text)), False
-    for task, reason in (result.get("left_out") or {}).items():
+    for text in trial.warnings:
+        if not text.startswith("resumed "):
+            yield _sentence(text), False
+    for task, reason in result.left_out.items():
         yield f"Task {task} was left out: {reason}", False
 
 

@@ -1,0 +1,146 @@
+"""From run folders to settings: which trials belong together, and which must never be pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from greenbench.errors import ConfigError, IncomparableError, did_you_mean
+from greenbench.records import Trial, find_trials
+from greenbench.report.arms import Arm, Setting
+
+
+def collect(run_dirs: Iterable[Path], *, across_machines: bool = False, baseline: str | None = None) -> list[Setting]:
+    """Load run folders and group their trials into settings; each setting may be compared within itself only.
+
+    Raises:
+        IncomparableError: the folders come from different hardware and ``across_machines`` is off.
+        ConfigError: ``baseline`` is none of the models.
+        DataError: a folder is missing, empty or damaged.
+    """
+    trials = find_trials(run_dirs)
+    _same_machine(trials, across_machines=across_machines)
+    groups = _grouped(trials)
+    names = arm_names(trials)
+    order = _order(trials, names)
+    labels = {arm for arm, control in order if not control}
+    if baseline is not None and baseline not in labels:
+        raise ConfigError(f"--baseline {baseline!r} is no model of these runs{did_you_mean(baseline, labels)}")
+    return [_setting(group, names, order, baseline, f"s{i}-" if i else "") for i, group in enumerate(groups)]
+
+
+def _grouped(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Group trials by machine and setting. What a trial does not say (yet) keeps it apart from nobody."""
+    keys = {t.path: (*t.machine.values(), *_setting_keys(t).values()) for t in trials}
+    groups: list[tuple[list[str], list[Trial]]] = []
+    for trial in sorted(trials, key=lambda t: keys[t.path].count("")):
+        mine = keys[trial.path]
+        fitting = (g for g in groups if all(a == b or not a or not b for a, b in zip(mine, g[0], strict=True)))
+        group = next(fitting, None)
+        if group is None:
+            groups.append((list(mine), [trial]))
+        else:
+            group[0][:] = [a or b for a, b in zip(group[0], mine, strict=True)]
+            group[1].append(trial)
+    place = {t.path: i for i, t in enumerate(trials)}
+    found = [sorted(group, key=lambda t: place[t.path]) for _, group in groups]
+    return sorted(found, key=lambda group: place[group[0].path])
+
+
+def _same_machine(trials: Sequence[Trial], *, across_machines: bool) -> None:
+    first = trials[0]
+    for trial in trials[1:]:
+        for (key, mine), other in zip(first.machine.items(), trial.machine.values(), strict=True):
+            if mine != other and not across_machines:
+                raise IncomparableError(
+                    f"{first.path} and {trial.path} come from different hardware: {key} is {mine or 'none'!r} and "
+                    f"{other or 'none'!r}; report them apart, or side by side with --across-machines"
+                )
+
+
+def _setting_keys(trial: Trial) -> dict[str, str]:
+    kind, limit = trial.budget
+    evaluate = trial.config.evaluate if trial.config else None
+    limits = ("max_train_seconds", "max_test_seconds")
+    # A control trains nothing, so the precision of training does not set it apart.
+    return {
+        "device": trial.text("device") or trial.device,
+        "dtype": "" if trial.control else trial.text("dtype") or trial.dtype,
+        "data_fingerprint": trial.data.fingerprint,
+        "budget_kind": kind,
+        "budget_limit": "" if limit is None else f"{limit:g}",
+        "evaluate": ", ".join(f"{name} {getattr(evaluate, name):g}" for name in limits) if evaluate else "",
+    }
+
+
+def arm_names(trials: Sequence[Trial]) -> dict[Path, tuple[str, str]]:
+    """Name each trial's arm: ``(label, control)``.
+
+    The label carries the size where one label comes in several, and the run folder where the same label and seed
+    were run twice (before and after a change): such trials are different arms and are never pooled.
+    """
+    plain = {t.path: (t.label or t.control or "?", t.control) for t in trials}
+    sizes: dict[tuple[str, str], set[str]] = {}
+    for trial in trials:
+        sizes.setdefault(plain[trial.path], set()).add(trial.size)
+    sized = {}
+    for trial in trials:
+        label, control = plain[trial.path]
+        sized[trial.path] = (f"{label} ({trial.size})" if len(sizes[label, control]) > 1 else label, control)
+    seen: dict[tuple[str, ...], int] = {}
+    for trial in trials:
+        key = (*sized[trial.path], str(trial.seed), *_setting_keys(trial).values())
+        seen[key] = seen.get(key, 0) + 1
+    twice = {key[:2] for key, count in seen.items() if count > 1}
+    return {
+        t.path: (f"{sized[t.path][0]} @ {t.path.parent.name}", sized[t.path][1])
+        if sized[t.path] in twice
+        else sized[t.path]
+        for t in trials
+    }
+
+
+def _order(trials: Sequence[Trial], names: dict[Path, tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Give every arm one place, so that it keeps its colour in all figures: contestants first, then controls."""
+    listed = [label for trial in trials for label in trial.listed_models]
+    place = {label: i for i, label in reversed(list(enumerate(listed)))}
+    base = {names[trial.path]: trial.label for trial in trials}
+    ranked = sorted(base, key=lambda arm: (bool(arm[1]), place.get(base[arm], len(listed)), arm))
+    return {arm: i for i, arm in enumerate(ranked)}
+
+
+def _setting(
+    trials: list[Trial],
+    names: dict[Path, tuple[str, str]],
+    order: dict[tuple[str, str], int],
+    baseline: str | None,
+    prefix: str,
+) -> Setting:
+    arms: dict[tuple[str, str], list[Trial]] = {}
+    for trial in trials:
+        arms.setdefault(names[trial.path], []).append(trial)
+    contestants = sum(1 for _, control in order if not control)
+    built = tuple(
+        Arm(
+            label,
+            control,
+            order[label, control] - (contestants if control else 0),
+            tuple(sorted(arms[label, control], key=lambda trial: trial.seed)),
+        )
+        for label, control in sorted(arms, key=order.__getitem__)
+    )
+    keys = dict(_setting_keys(trials[0]))
+    for trial in trials:
+        keys.update({key: text for key, text in _setting_keys(trial).items() if text})
+    suites = tuple(dict.fromkeys(trial.suite for trial in trials))
+    return Setting(trials[0].machine, keys, suites, built, _baseline(built, trials, baseline), tuple(trials), prefix)
+
+
+def _baseline(arms: Sequence[Arm], trials: Sequence[Trial], wanted: str | None) -> Arm | None:
+    contestants = {arm.label: arm for arm in arms if not arm.control}
+    configured = [trial.config.suite.baseline for trial in trials if trial.config]
+    for name in (wanted, *dict.fromkeys(configured), "melhubert"):
+        if name and name in contestants:
+            return contestants[name]
+    # Without a stated baseline the last of the suite's list is the reference that the others are held against.
+    return list(contestants.values())[-1] if contestants else None
