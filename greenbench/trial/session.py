@@ -29,6 +29,7 @@ from greenbench.models.registry import build, source_fingerprint
 from greenbench.records import CHECKPOINTS, OUTCOME, write_json
 from greenbench.train.checkpoint import CheckpointStore
 from greenbench.train.compiling import compile_ahead
+from greenbench.train.convolutions import correct_convolutions
 from greenbench.train.loop import Diverged, Pretraining
 from greenbench.train.precision import autocast, check_attention, pick_device, pick_dtype
 from greenbench.trial.booking import Worker
@@ -124,6 +125,7 @@ def _set_up(worker: Worker) -> Setup:
     model = build(worker.spec).to(device)
     if settings.layer_drop and not worker.control:
         drop_layers(model, settings.layer_drop)
+    corrected = correct_convolutions(model, device, dtype)
     worker.outcome |= {
         "device": str(device),
         "dtype": dtype,
@@ -131,7 +133,7 @@ def _set_up(worker: Worker) -> Setup:
         "params": sum(p.numel() for p in model.pretraining_parameters()),
         "frame_hz": model.frame_hz,
         "code": source_fingerprint(worker.spec),
-        "model_facts": model.export_config(),
+        "model_facts": model.export_config() | ({"corrected_convolutions": corrected} if corrected else {}),
     }
     _note_card(worker, device)
     counters = _count_costs(worker, model)

@@ -14,6 +14,7 @@ from greenbench.cards import resolve
 from greenbench.models.attention import attend
 from greenbench.models.layers import AttentionBlock
 from greenbench.models.registry import build
+from greenbench.train.convolutions import correct_convolutions
 
 
 def _inputs(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> list[torch.Tensor]:
@@ -75,7 +76,9 @@ def test_dropout_drops_weights():
 
 @pytest.mark.parametrize("name", ["melhubert", "hubert", "essl", "data2vec"])
 def test_a_transformers_encoder_attends_alike(name):
+    torch.manual_seed(0)
     model = build(resolve(name, "tiny")).eval()
+    correct_convolutions(model, torch.device("cpu"), "bfloat16")
     encoder = next(m for m in model.modules() if hasattr(m, "pos_conv_embed"))
     hidden = torch.randn(2, 30, encoder.config.hidden_size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
