@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -49,7 +50,9 @@ def speech() -> Path:
 def write_audio() -> Callable[..., Path]:
     """Write a tone to a file of any format that soundfile knows."""
 
-    def write(path: Path, seconds: float = 1.0, rate: int = 16_000, *, subtype: str | None = None, **options) -> Path:
+    def write(
+        path: Path, seconds: float = 1.0, rate: int = 16_000, *, subtype: str | None = None, **options: Any
+    ) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, tone(seconds, rate, **options), rate, subtype=subtype)
         return path

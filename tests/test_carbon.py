@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,14 +48,14 @@ from greenbench.schema import build
         ("aws:eu-west-3", 56.039),
     ],
 )
-def test_regions_give_the_tables_figure_with_source_and_range(region, grams):
+def test_regions_give_the_tables_figure_with_source_and_range(region: str, grams: float) -> None:
     factor = factor_for(region)
     assert factor.g_per_kwh == pytest.approx(grams)
     assert factor.low_g_per_kwh < factor.g_per_kwh < factor.high_g_per_kwh
     assert factor.source
 
 
-def test_every_known_region_resolves_to_a_sane_range():
+def test_every_known_region_resolves_to_a_sane_range() -> None:
     regions = known_regions()
     assert len(regions) > 250
     for region in regions:
@@ -60,19 +63,19 @@ def test_every_known_region_resolves_to_a_sane_range():
         assert 0 <= factor.low_g_per_kwh <= factor.g_per_kwh <= factor.high_g_per_kwh < 2000, region
 
 
-def test_no_region_means_no_figure():
+def test_no_region_means_no_figure() -> None:
     assert factor_for(None) is None
     assert factor_for("  ") is None
 
 
 @pytest.mark.parametrize("region", ["FRX", "USA-XX", "gcp:europe-west99", "FRA-75", "ZZ", "CAN-XX", "aws:"])
-def test_an_unknown_region_is_refused_in_one_line(region):
+def test_an_unknown_region_is_refused_in_one_line(region: str) -> None:
     with pytest.raises(ConfigError, match=r"carbon\.region") as caught:
         factor_for(region)
     assert "\n" not in str(caught.value)
 
 
-def test_the_users_own_figure_wins_over_the_tables():
+def test_the_users_own_figure_wins_over_the_tables() -> None:
     assert factor_for("FRA", 52.0).g_per_kwh == 52.0
     assert factor_for(None, 0.0).g_per_kwh == 0.0
     for wrong in (-1.0, float("nan"), float("inf")):
@@ -81,14 +84,14 @@ def test_the_users_own_figure_wins_over_the_tables():
 
 
 @given(st.floats(0, 1e12), st.floats(0, 2000))
-def test_a_kilowatt_hour_is_worth_the_factor(energy_j, grams):
+def test_a_kilowatt_hour_is_worth_the_factor(energy_j: float, grams: float) -> None:
     factor = Factor(grams, grams / 2, grams * 2, "", "", "")
     middle, low, high = emissions_g(energy_j, factor)
     assert middle == pytest.approx(energy_j / 3_600_000 * grams)
     assert low <= middle <= high
 
 
-def test_an_hourly_file_is_weighted_by_the_time_of_use(tmp_path):
+def test_an_hourly_file_is_weighted_by_the_time_of_use(tmp_path: Path) -> None:
     path = tmp_path / "grid.csv"
     path.write_text("datetime,g_per_kwh\n2025-01-01T00:00Z,100\n2025-01-01T01:00Z,300\n2025-01-01T02:00Z,50\n")
     hours = read_hourly(path, "X")
@@ -104,7 +107,7 @@ def test_an_hourly_file_is_weighted_by_the_time_of_use(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "datetime,g_per_kwh\n", "2025-01-01T00:00Z,abc\n", "2025-01-01T00:00Z\n", "2025-01-01T00:00Z,-4\n"]
 )
-def test_a_wrong_hourly_file_is_named_with_its_line(tmp_path, text):
+def test_a_wrong_hourly_file_is_named_with_its_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "grid.csv"
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"grid\.csv"):
@@ -113,8 +116,19 @@ def test_a_wrong_hourly_file_is_named_with_its_line(tmp_path, text):
         read_hourly(tmp_path / "none.csv")
 
 
+class MapsServer(ThreadingHTTPServer):
+    """The service, with the answer that a test wants."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Maps)
+        self.asked: list[tuple[str, str | None]] = []
+        self.code, self.value = 200, 47
+
+
 class _Maps(BaseHTTPRequestHandler):
-    def do_GET(self):
+    server: MapsServer
+
+    def do_GET(self) -> None:
         self.server.asked.append((self.path, self.headers.get("auth-token")))
         code = self.server.code
         body = {
@@ -127,14 +141,13 @@ class _Maps(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
 
 @pytest.fixture
-def maps(monkeypatch):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Maps)
-    server.asked, server.code, server.value = [], 200, 47
+def maps(monkeypatch: pytest.MonkeyPatch) -> Iterator[MapsServer]:
+    server = MapsServer()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     monkeypatch.setenv("GREENBENCH_ELECTRICITYMAPS_URL", f"http://127.0.0.1:{server.server_port}")
@@ -145,7 +158,7 @@ def maps(monkeypatch):
     server.server_close()
 
 
-def test_electricity_maps_is_asked_once_an_hour(maps, tmp_path):
+def test_electricity_maps_is_asked_once_an_hour(maps: MapsServer, tmp_path: Path) -> None:
     first = live_factor("FR", cache_dir=tmp_path, now_s=1000.0)
     assert first.g_per_kwh == 47
     assert "estimated" in first.source
@@ -156,7 +169,7 @@ def test_electricity_maps_is_asked_once_an_hour(maps, tmp_path):
     assert live_factor("FR", cache_dir=tmp_path, now_s=5000.0).g_per_kwh == 99
 
 
-def test_a_service_that_fails_leaves_the_cached_answer_with_a_remark(maps, tmp_path):
+def test_a_service_that_fails_leaves_the_cached_answer_with_a_remark(maps: MapsServer, tmp_path: Path) -> None:
     live_factor("FR", cache_dir=tmp_path, now_s=0.0)
     maps.code = 500
     again = live_factor("FR", cache_dir=tmp_path, now_s=9000.0)
@@ -166,7 +179,9 @@ def test_a_service_that_fails_leaves_the_cached_answer_with_a_remark(maps, tmp_p
         live_factor("DE", cache_dir=tmp_path)
 
 
-def test_a_refused_token_and_a_missing_one_are_told_apart(maps, tmp_path, monkeypatch):
+def test_a_refused_token_and_a_missing_one_are_told_apart(
+    maps: MapsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     maps.code = 401
     with pytest.raises(ConfigError, match="HTTP 401"):
         live_factor("FR", cache_dir=tmp_path)
@@ -175,7 +190,7 @@ def test_a_refused_token_and_a_missing_one_are_told_apart(maps, tmp_path, monkey
         live_factor("FR", cache_dir=tmp_path)
 
 
-def test_embodied_carbon_is_spread_over_the_service_life():
+def test_embodied_carbon_is_spread_over_the_service_life() -> None:
     gpu = embodied_for("gpu")
     year_s = 365.25 * 86400
     assert embodied_g(gpu, 3 * year_s) == pytest.approx(164_000)
@@ -184,14 +199,14 @@ def test_embodied_carbon_is_spread_over_the_service_life():
         embodied_for("gpv")
 
 
-def test_pue_is_applied_afterwards_and_never_below_one():
+def test_pue_is_applied_afterwards_and_never_below_one() -> None:
     assert with_pue(100.0, 1.58) == pytest.approx(158)
     for wrong in (0.9, float("nan"), 0.0):
         with pytest.raises(ConfigError, match="pue"):
             with_pue(100.0, wrong)
 
 
-def test_an_hourly_file_is_weighted_by_the_energy_of_each_hour(tmp_path):
+def test_an_hourly_file_is_weighted_by_the_energy_of_each_hour(tmp_path: Path) -> None:
     path = tmp_path / "grid.csv"
     path.write_text("2025-01-01T00:00Z,100\n2025-01-01T01:00Z,300\n")
     hours = read_hourly(path)
@@ -208,7 +223,7 @@ def test_an_hourly_file_is_weighted_by_the_energy_of_each_hour(tmp_path):
     assert hours.spent(apart).g_per_kwh == pytest.approx(200)
 
 
-def test_rows_of_half_an_hour_hold_until_the_next(tmp_path):
+def test_rows_of_half_an_hour_hold_until_the_next(tmp_path: Path) -> None:
     path = tmp_path / "grid.csv"
     path.write_text("2025-01-01T00:00Z,100\n2025-01-01T00:30Z,200\n2025-01-01T01:00Z,300\n")
     hours = read_hourly(path)
@@ -220,7 +235,7 @@ def test_rows_of_half_an_hour_hold_until_the_next(tmp_path):
         read_hourly(path)
 
 
-def test_where_the_hours_do_not_reach_the_region_steps_in_or_there_is_no_figure(tmp_path):
+def test_where_the_hours_do_not_reach_the_region_steps_in_or_there_is_no_figure(tmp_path: Path) -> None:
     path = tmp_path / "grid.csv"
     path.write_text("2025-01-01T00:00Z,100\n")
     run = [Stretch(2e9, 2e9 + 60, lambda begin, end: 1.0)]
@@ -234,7 +249,9 @@ def test_where_the_hours_do_not_reach_the_region_steps_in_or_there_is_no_figure(
     assert "stands in" in warnings[0]
 
 
-def test_a_live_zone_that_does_not_answer_is_a_warning_and_the_region_steps_in(maps, tmp_path):
+def test_a_live_zone_that_does_not_answer_is_a_warning_and_the_region_steps_in(
+    maps: MapsServer, tmp_path: Path
+) -> None:
     found = find_grid(CarbonSection(live_zone="FR"), cache_dir=tmp_path, now_s=0.0)
     assert (found.factor.g_per_kwh, found.warnings) == (47, ())
     maps.code = 503
@@ -250,7 +267,7 @@ def test_a_live_zone_that_does_not_answer_is_a_warning_and_the_region_steps_in(m
     assert "name a region" in without.warnings[0]
 
 
-def test_without_a_region_there_is_no_figure_and_no_zero():
+def test_without_a_region_there_is_no_figure_and_no_zero() -> None:
     grid = find_grid(CarbonSection())
     assert not grid.known
     assert "no region" in HINT
@@ -262,7 +279,9 @@ _amount = st.floats(1e-3, 1e6)
 
 
 @given(energy_kwh=_amount, grams=_amount, pue=st.floats(1, 3), kg=st.floats(0, 1e4), hours=_amount, units=_amount)
-def test_sci_is_energy_times_intensity_plus_embodied_per_unit(energy_kwh, grams, pue, kg, hours, units):
+def test_sci_is_energy_times_intensity_plus_embodied_per_unit(
+    energy_kwh: float, grams: float, pue: float, kg: float, hours: float, units: float
+) -> None:
     settings = CarbonSection(
         pue=pue, embodied_kg=kg, embodied_years=4.0, embodied_count=2.0, sci_unit="user", sci_units=units
     )
@@ -276,7 +295,7 @@ def test_sci_is_energy_times_intensity_plus_embodied_per_unit(energy_kwh, grams,
     assert (found["sci_unit"], found["sci_units"], found["pue"]) == ("user", units, pue)
 
 
-def test_gpus_are_known_by_name_and_others_are_not_guessed():
+def test_gpus_are_known_by_name_and_others_are_not_guessed() -> None:
     auto = CarbonSection(embodied="auto")
     cards = ["NVIDIA H100 80GB HBM3"] * 2
     two = account(auto, None, energy_j=None, duration_s=3600.0, gpus=cards)
@@ -288,7 +307,7 @@ def test_gpus_are_known_by_name_and_others_are_not_guessed():
         assert "rack-server" in none.warnings[0]
 
 
-def test_every_device_of_the_table_can_be_named_and_has_a_source():
+def test_every_device_of_the_table_can_be_named_and_has_a_source() -> None:
     for name, device in DEVICES.items():
         assert build(CarbonSection, {"embodied": name}, "x").embodied == name
         assert device.source
@@ -310,19 +329,19 @@ def test_every_device_of_the_table_can_be_named_and_has_a_source():
         ({"live_zome": "FR"}, ["live_zome", "live_zone"]),
     ],
 )
-def test_a_wrong_key_is_named_with_what_was_found_and_what_is_allowed(table, parts):
+def test_a_wrong_key_is_named_with_what_was_found_and_what_is_allowed(table: dict[str, Any], parts: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"suite\.toml \[carbon\]") as caught:
         build(CarbonSection, table, "suite.toml [carbon]")
     assert all(part in str(caught.value) for part in parts), caught.value
 
 
-def test_sci_is_operational_plus_embodied_per_unit():
+def test_sci_is_operational_plus_embodied_per_unit() -> None:
     assert sci(30.0, 10.0, 4) == 10.0
     with pytest.raises(ConfigError, match="functional units"):
         sci(1.0, 1.0, 0)
 
 
-def test_the_tables_are_read_without_importing_codecarbon():
+def test_the_tables_are_read_without_importing_codecarbon() -> None:
     code = (
         "import sys; from greenbench.carbon import factor_for; factor_for('FRA'); "
         "print('codecarbon' in sys.modules, 'pandas' in sys.modules)"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ CONTRACT = {
 }
 
 
-def flops_of(run, *, virtual: bool = False) -> float:
+def flops_of(run: Callable[[], object], *, virtual: bool = False) -> float:
     with counting(virtual=virtual) as counter:
         run()
     return counter.flops
@@ -56,7 +57,9 @@ def test_a_plain_network_counts_as_torch_counts_it() -> None:
 @given(
     groups=st.sampled_from([1, 2, 4, 16]), kernel=st.integers(1, 9), stride=st.integers(1, 3), batch=st.integers(1, 3)
 )
-def test_backward_of_a_grouped_convolution_is_twice_its_forward(groups, kernel, stride, batch) -> None:
+def test_backward_of_a_grouped_convolution_is_twice_its_forward(
+    groups: int, kernel: int, stride: int, batch: int
+) -> None:
     conv = nn.Conv1d(16, 32, kernel, stride=stride, groups=groups, bias=False)
     x = torch.randn(batch, 16, 40, requires_grad=True)
     frames = (40 - kernel) // stride + 1
@@ -97,7 +100,7 @@ def test_fourier_transforms_count_five_n_log_n() -> None:
 
 @pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3)])
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_recurrent_layers_count_their_matrix_products(kind, gates: int, device: str) -> None:
+def test_recurrent_layers_count_their_matrix_products(kind: type[nn.Module], gates: int, device: str) -> None:
     layer = kind(6, 10, batch_first=True, device=device)
     x = torch.randn(2, 7, 6, device=device, requires_grad=True)
     forward = 2 * 2 * 7 * gates * 10 * (6 + 10)
@@ -303,7 +306,7 @@ def test_encoders_of_transformers_cost_what_their_formula_says(kind: str, config
     assert abs(states[-1].shape[1] - samples / 16_000 * model.frame_hz) <= 1
 
 
-def test_a_local_folder_is_counted_from_its_configuration_alone(tmp_path) -> None:
+def test_a_local_folder_is_counted_from_its_configuration_alone(tmp_path: Path) -> None:
     from transformers import Wav2Vec2BertConfig
 
     from greenbench.config import model_options

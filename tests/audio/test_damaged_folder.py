@@ -189,7 +189,7 @@ def test_a_file_damaged_after_the_scan_is_named(folder: Path, cache: Path) -> No
     assert not list((cache / "audio").glob("*.tmp"))
 
 
-def test_header_and_content_agree_on_good_files(tmp_path: Path, write_audio) -> None:
+def test_header_and_content_agree_on_good_files(tmp_path: Path, write_audio: Callable[..., Path]) -> None:
     for name in ("a.wav", "a.flac", "a.ogg", "a.aiff"):
         path = str(write_audio(tmp_path / name, 1.3, 22_050))
         assert probe_file(path) == probe_header(path)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Generator
 
 import pytest
 
@@ -36,7 +37,7 @@ def refuse(x: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("function", [square, say_and_square])
-def test_results_come_in_order(workers: int, function) -> None:
+def test_results_come_in_order(workers: int, function: Callable[[int], int]) -> None:
     assert list(run_jobs(function, list(range(40)), workers)) == [x * x for x in range(40)]
 
 
@@ -55,6 +56,7 @@ def test_an_exception_arrives_as_it_was(workers: int) -> None:
 
 def test_leaving_early_ends_the_workers() -> None:
     results = run_jobs(square, list(range(1000)), 2)
+    assert isinstance(results, Generator)
     assert next(results) == 0
     results.close()
 

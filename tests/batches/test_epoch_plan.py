@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ from tests.tones import tone
 LENGTHS = st.lists(st.integers(1_600, 400_000), min_size=1, max_size=200).map(lambda x: np.array(x, dtype=np.int64))
 
 
-def make(num_samples: np.ndarray, **options) -> EpochPlan:
-    settings_ = {"seed": 0, "epoch": 0, "fingerprint": "abc", **options}
+def make(num_samples: np.ndarray, **options: Any) -> EpochPlan:
+    settings_: dict[str, Any] = {"seed": 0, "epoch": 0, "fingerprint": "abc", **options}
     return EpochPlan.make(num_samples, **settings_)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def features(store: WaveformStore) -> FeatureStore:
     return FeatureStore.compute(store, LOGMEL_80)
 
 
-def make(store: WaveformStore, features: FeatureStore | None = None, **options) -> BatchLoader:
+def make(store: WaveformStore, features: FeatureStore | None = None, **options: Any) -> BatchLoader:
     return BatchLoader(
         store, features, **{"seed": 0, "fingerprint": "x", "batch_seconds": 8.0, "crop_seconds": 2.0, **options}
     )

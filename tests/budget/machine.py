@@ -56,7 +56,8 @@ def new_ledger(machine: Machine, kind: str, limit: float, carried: Any = None) -
 
 def train(ledger: Ledger, machine: Machine, job: Job, *, seed: int = 0, stop_after: int | None = None) -> list[float]:
     """Train as a loop does; return the fractions that the schedule saw."""
-    generator, fractions = random.Random(seed), []
+    generator = random.Random(seed)
+    fractions: list[float] = []
     with ledger.phase("pretrain"):
         while (share := ledger.next_step_share(audio_s=AUDIO_S, flops=job.flops)) > 0:
             if stop_after is not None and len(fractions) >= stop_after:

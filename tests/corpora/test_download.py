@@ -7,7 +7,7 @@ import hashlib
 import io
 import tarfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -37,6 +37,11 @@ CONTENT = {f"Corpus/part/{i}.txt": bytes([i]) * 5000 + hashlib.sha256(bytes([i])
 GOOD = tarball(CONTENT)
 
 
+def refuse(handler: BaseHTTPRequestHandler, status: int) -> bool:
+    handler.send_error(status)
+    return True
+
+
 class Server:
     """A file server whose answers a test decides: ``behave(request number, handler)`` returns True if it answered."""
 
@@ -60,18 +65,18 @@ class Server:
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
 
-    def answer(self, handler: BaseHTTPRequestHandler, *, cut: int | None = None, ranges: bool = True) -> None:
+    def answer(self, handler: BaseHTTPRequestHandler, *, cut: int | None = None, ranges: bool = True) -> bool:
         wanted = handler.headers.get("Range")
         begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and ranges else 0
         if begin >= len(self.body):
-            handler.send_error(416)
-            return
+            return refuse(handler, 416)
         handler.send_response(206 if begin else 200)
         if begin:
             handler.send_header("Content-Range", f"bytes {begin}-{len(self.body) - 1}/{len(self.body)}")
         handler.send_header("Content-Length", str(len(self.body) - begin))
         handler.end_headers()
         handler.wfile.write(self.body[begin:] if cut is None else self.body[begin : begin + cut])
+        return True
 
     def archive(self, body: bytes | None = None) -> Archive:
         self.body = GOOD if body is None else body
@@ -81,7 +86,7 @@ class Server:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch):
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(module, "_PAUSE_S", 0.0)
     server = Server()
     yield server
@@ -120,7 +125,7 @@ def test_without_a_yes_nothing_is_fetched(server: Server, tmp_path: Path) -> Non
 def test_a_truncated_answer_is_resumed_where_it_stopped(server: Server, tmp_path: Path) -> None:
     archive = server.archive()
     third = len(GOOD) // 3
-    server.behave = lambda number, handler: number <= 2 and (server.answer(handler, cut=third) or True)
+    server.behave = lambda number, handler: number <= 2 and server.answer(handler, cut=third)
     check(fetch(archive, tmp_path, yes=True))
     assert server.requests == [None, f"bytes={third}-", f"bytes={2 * third}-"]
 
@@ -135,7 +140,7 @@ def test_an_interrupted_download_goes_on_in_the_next_call(server: Server, tmp_pa
 def test_a_server_without_ranges_is_read_from_the_beginning(server: Server, tmp_path: Path) -> None:
     archive = server.archive()
     (tmp_path / "corpus.tar.gz.part").write_bytes(b"x" * 1000)
-    server.behave = lambda number, handler: server.answer(handler, ranges=False) or True
+    server.behave = lambda number, handler: server.answer(handler, ranges=False)
     check(fetch(archive, tmp_path, yes=True))
 
 
@@ -162,16 +167,16 @@ def test_a_wrong_file_on_the_server_is_refused(server: Server, tmp_path: Path) -
 
 
 def test_a_refusal_names_the_status(server: Server, tmp_path: Path) -> None:
-    server.behave = lambda number, handler: handler.send_error(403) or True
+    server.behave = lambda number, handler: refuse(handler, 403)
     with pytest.raises(DataError, match="403 Forbidden"):
         fetch(server.archive(), tmp_path, yes=True)
     assert len(server.requests) == 1
 
 
 def test_a_server_in_trouble_is_asked_again_and_then_given_up(server: Server, tmp_path: Path) -> None:
-    server.behave = lambda number, handler: number <= 2 and (handler.send_error(503) or True)
+    server.behave = lambda number, handler: number <= 2 and refuse(handler, 503)
     check(fetch(server.archive(), tmp_path, yes=True))
-    server.behave = lambda number, handler: handler.send_error(503) or True
+    server.behave = lambda number, handler: refuse(handler, 503)
     with pytest.raises(DataError, match="run the same command again to resume"):
         fetch(server.archive(), tmp_path / "second", yes=True)
 

@@ -62,17 +62,17 @@ def is_clean(entry: dict) -> bool:
     return "snr_db" not in entry and "rir" not in entry
 
 
-def test_whole_data_folder_is_under_20_mib():
+def test_whole_data_folder_is_under_20_mib() -> None:
     files = [p for p in DATA.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     assert sum(p.stat().st_size for p in files) < 20 * MIB
 
 
 @pytest.mark.parametrize(("split", "least"), [("pretrain", 60), ("train", 20), ("test", 10)])
-def test_speech_minutes_reach_the_promise(split: str, least: float):
+def test_speech_minutes_reach_the_promise(split: str, least: float) -> None:
     assert minutes(of_split(split)) >= least
 
 
-def test_there_are_at_least_40_voices_and_6_languages_in_every_split():
+def test_there_are_at_least_40_voices_and_6_languages_in_every_split() -> None:
     assert len({e["speaker"] for e in SPEECH}) >= 40
     for split in ("pretrain", "train", "test"):
         counts = Counter(e["language"] for e in of_split(split))
@@ -80,7 +80,7 @@ def test_there_are_at_least_40_voices_and_6_languages_in_every_split():
         assert max(counts.values()) <= 1.2 * min(counts.values())
 
 
-def test_manifest_lines_keep_the_contract():
+def test_manifest_lines_keep_the_contract() -> None:
     assert len({e["id"] for e in ENTRIES}) == len(ENTRIES)
     for entry in ENTRIES:
         assert set(entry) >= REQUIRED
@@ -91,22 +91,22 @@ def test_manifest_lines_keep_the_contract():
         assert ("speaker_split" in entry) == (entry["split"] == "train" and entry["task"] == "speech")
 
 
-def test_sentences_last_between_one_and_a_half_and_eight_seconds():
+def test_sentences_last_between_one_and_a_half_and_eight_seconds() -> None:
     assert all(1.5 <= e["num_samples"] / RATE <= 8.0 for e in SPEECH)
 
 
-def test_no_two_splits_share_a_speaker_or_a_sentence():
+def test_no_two_splits_share_a_speaker_or_a_sentence() -> None:
     for first, second in (("pretrain", "train"), ("pretrain", "test"), ("train", "test")):
         assert not {e["speaker"] for e in of_split(first, ENTRIES)} & {e["speaker"] for e in of_split(second, ENTRIES)}
         a, b = ({e["text"].casefold() for e in of_split(s)} for s in (first, second))
         assert not a & b
 
 
-def test_no_sentence_is_spoken_twice():
+def test_no_sentence_is_spoken_twice() -> None:
     assert len({e["text"].casefold() for e in SPEECH}) == len(SPEECH)
 
 
-def test_test_voices_come_from_variants_heard_nowhere_else():
+def test_test_voices_come_from_variants_heard_nowhere_else() -> None:
     variants = defaultdict(set)
     for speaker in CARD["speakers"].values():
         variants[speaker["split"]].add(speaker["variant"])
@@ -116,7 +116,7 @@ def test_test_voices_come_from_variants_heard_nowhere_else():
     }
 
 
-def test_every_test_phone_occurs_often_enough_in_train():
+def test_every_test_phone_occurs_often_enough_in_train() -> None:
     train, test = (Counter(p for e in of_split(s) for p, _, _ in e["phones"]) for s in ("train", "test"))
     assert not set(test) - set(train)
     assert min(train.values()) >= 20
@@ -126,7 +126,7 @@ def test_every_test_phone_occurs_often_enough_in_train():
     assert not keyword_phones - set(train)
 
 
-def test_phones_cover_each_utterance_without_gap_or_overlap():
+def test_phones_cover_each_utterance_without_gap_or_overlap() -> None:
     for entry in LABELLED:
         phones = entry["phones"]
         assert phones[0][1] == 0
@@ -137,14 +137,14 @@ def test_phones_cover_each_utterance_without_gap_or_overlap():
         assert all(a[0] != "sil" or b[0] != "sil" for a, b in pairwise(phones))
 
 
-def test_speaker_identification_has_the_same_voices_in_both_parts():
+def test_speaker_identification_has_the_same_voices_in_both_parts() -> None:
     parts = {p: Counter(e["speaker"] for e in of_split("train") if e["speaker_split"] == p) for p in ("train", "test")}
     assert set(parts["train"]) == set(parts["test"])
     assert len(parts["train"]) >= 24
     assert min(parts["train"].values()) >= 10
 
 
-def test_every_voice_says_every_command_in_both_splits():
+def test_every_voice_says_every_command_in_both_splits() -> None:
     assert len(CARD["commands"]) >= 10
     for split in ("train", "test"):
         counts = Counter((e["speaker"], e["keyword"]) for e in of_split(split, KEYWORDS))
@@ -152,7 +152,7 @@ def test_every_voice_says_every_command_in_both_splits():
         assert len(counts) == len({s for s, _ in counts}) * len(CARD["commands"])
 
 
-def test_every_split_is_mostly_noisy_at_all_four_ratios():
+def test_every_split_is_mostly_noisy_at_all_four_ratios() -> None:
     for split in ("pretrain", "train", "test"):
         entries = of_split(split)
         assert {e["snr_db"] for e in entries if "snr_db" in e} == {5, 10, 15, 20}
@@ -160,7 +160,7 @@ def test_every_split_is_mostly_noisy_at_all_four_ratios():
         assert sum("rir" in e for e in entries) > 0.3 * len(entries)
 
 
-def test_hashes_and_sizes_are_those_of_the_card():
+def test_hashes_and_sizes_are_those_of_the_card() -> None:
     for name, expected in CARD["sha256"].items():
         assert hashlib.sha256((MINI / name).read_bytes()).hexdigest() == expected, name
     assert {e["path"] for e in ENTRIES} | {"manifest.jsonl"} == set(CARD["sha256"])
@@ -170,7 +170,7 @@ def test_hashes_and_sizes_are_those_of_the_card():
 
 
 @pytest.mark.slow
-def test_shards_are_nearly_silent_between_utterances():
+def test_shards_are_nearly_silent_between_utterances() -> None:
     gap = round(CARD["gap_s"] * RATE)
     by_path = defaultdict(list)
     for entry in ENTRIES:
@@ -186,7 +186,7 @@ def test_shards_are_nearly_silent_between_utterances():
 
 
 @pytest.mark.slow
-def test_decoded_sound_is_neither_clipped_nor_silent():
+def test_decoded_sound_is_neither_clipped_nor_silent() -> None:
     for entry in ENTRIES:
         samples = audio(entry)
         assert np.abs(samples).max() < 1.0
@@ -194,12 +194,13 @@ def test_decoded_sound_is_neither_clipped_nor_silent():
 
 
 @pytest.mark.slow
-def test_alignment_agrees_with_energy_on_clean_utterances():
+def test_alignment_agrees_with_energy_on_clean_utterances() -> None:
     entries = [e for e in LABELLED if is_clean(e)]
     assert len(entries) > 100
     margins = []
     for entry in entries:
-        samples, levels = audio(entry), {"sil": [], "vowel": []}
+        samples = audio(entry)
+        levels: dict[str, list[np.ndarray]] = {"sil": [], "vowel": []}
         for phone, start, end in entry["phones"]:
             kind = "sil" if phone == "sil" else "vowel" if phone in VOWELS else None
             if kind and end - start > 0.03:
@@ -211,7 +212,7 @@ def test_alignment_agrees_with_energy_on_clean_utterances():
 
 
 @pytest.mark.slow
-def test_first_phone_starts_where_the_sound_starts():
+def test_first_phone_starts_where_the_sound_starts() -> None:
     errors = []
     for entry in (e for e in of_split("test") + of_split("train") if is_clean(e)):
         samples = audio(entry)

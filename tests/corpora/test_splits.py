@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,7 +37,7 @@ def test_no_sentence_is_in_both_splits(texts: list[str]) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(TEXTS, st.randoms())
-def test_the_split_does_not_depend_on_the_order(texts: list[str], random) -> None:
+def test_the_split_does_not_depend_on_the_order(texts: list[str], random: Random) -> None:
     items = [utterance(f"u{i}", text) for i, text in enumerate(texts)]
     shuffled = list(items)
     random.shuffle(shuffled)

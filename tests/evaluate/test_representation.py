@@ -13,7 +13,7 @@ from greenbench.errors import TrialFailed
 from greenbench.evaluate.representation import equal_length_batches, extract, frame_count, to_label_rate
 from greenbench.models.base import Batch, Upstream
 from greenbench.models.controls import LogMel
-from tests.evaluate.conftest import Store
+from tests.evaluate.conftest import Store, ToyCorpus
 
 
 class Clock(Upstream):
@@ -21,7 +21,8 @@ class Clock(Upstream):
 
     def __init__(self, hz: float, drop: int = 0) -> None:
         super().__init__()
-        self.frame_hz, self.drop, self.lengths = hz, drop, []
+        self.frame_hz, self.drop = hz, drop
+        self.lengths: list[int] = []
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
         self.lengths.append(batch.num_samples)
@@ -69,7 +70,7 @@ def test_frames_come_back_in_the_order_asked_for_and_nothing_is_padded() -> None
     assert (frames.layers[1, :, 2] == 0).all()  # the narrower layer is filled up
 
 
-def test_a_batch_gives_the_same_frames_as_one_utterance_at_a_time(toy) -> None:
+def test_a_batch_gives_the_same_frames_as_one_utterance_at_a_time(toy: ToyCorpus) -> None:
     model = LogMel()
     both = extract(model, toy.stores["train"], [0, 1, 2], toy.featurize, device=torch.device("cpu"))
     alone = extract(model, toy.stores["train"], [2], toy.featurize, device=torch.device("cpu"))
@@ -77,7 +78,7 @@ def test_a_batch_gives_the_same_frames_as_one_utterance_at_a_time(toy) -> None:
     assert frame_count(len(toy.stores["train"].waveform(2))) == alone.layers.shape[1]
 
 
-def test_states_that_are_not_finite_end_the_trial_with_a_reason(toy) -> None:
+def test_states_that_are_not_finite_end_the_trial_with_a_reason(toy: ToyCorpus) -> None:
     class Broken(LogMel):
         def hidden_states(self, batch: Batch) -> list[Tensor]:
             return [super().hidden_states(batch)[0] * float("nan")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from greenbench.errors import ConfigError
 from greenbench.evaluate import evaluate
 from greenbench.evaluate.characters import score_texts
 from greenbench.evaluate.controls import ShuffledCorpus
+from greenbench.evaluate.runner import Evaluation, LabelledCorpus
 from greenbench.evaluate.utterances import guess_error_pct
 from greenbench.features.extract import extract
 from greenbench.features.spec import LOGMEL_80
@@ -26,17 +28,17 @@ from tests.evaluate.conftest import ToyCorpus
 CLASSIFIED = ("keywords", "speaker", "language")
 
 
-def run(corpus, toy: ToyCorpus, *, seed: int = 0, **settings):
+def run(corpus: LabelledCorpus, toy: ToyCorpus, *, seed: int = 0, **settings: Any) -> Evaluation:
     return evaluate(LogMel(), corpus, toy.stores, toy.featurize, EvaluateSection(**settings), seed=seed)
 
 
 @pytest.fixture(scope="module")
-def all_tasks(toy: ToyCorpus):
+def all_tasks(toy: ToyCorpus) -> Evaluation:
     tasks = ("phones", *CLASSIFIED, "pnmi", "abx", "effective_rank")
     return run(toy, toy, tasks=tasks)
 
 
-def test_sounds_that_differ_are_told_apart(all_tasks) -> None:
+def test_sounds_that_differ_are_told_apart(all_tasks: Evaluation) -> None:
     metrics = all_tasks.metrics
     assert metrics["phones_per_pct"] < 15
     assert metrics["phones_frame_error_pct"] < 15
@@ -47,7 +49,7 @@ def test_sounds_that_differ_are_told_apart(all_tasks) -> None:
     assert not all_tasks.left_out
 
 
-def test_every_metric_is_registered_and_every_task_explains_itself(all_tasks) -> None:
+def test_every_metric_is_registered_and_every_task_explains_itself(all_tasks: Evaluation) -> None:
     assert set(all_tasks.metrics) <= set(METRICS)
     assert set(all_tasks.tasks) == {"phones", *CLASSIFIED, "pnmi", "abx", "effective_rank"}
     phones = all_tasks.tasks["phones"]
@@ -56,7 +58,7 @@ def test_every_metric_is_registered_and_every_task_explains_itself(all_tasks) ->
     assert phones["evaluate_s"] > 0
 
 
-def test_the_mean_over_languages_is_a_metric_where_there_are_two(toy: ToyCorpus, all_tasks) -> None:
+def test_the_mean_over_languages_is_a_metric_where_there_are_two(toy: ToyCorpus, all_tasks: Evaluation) -> None:
     assert all_tasks.metrics["phones_per_macro_pct"] == all_tasks.tasks["phones"]["per_macro_pct"]
     one = replace(toy, splits={k: tuple(replace(u, language="xx") for u in v) for k, v in toy.splits.items()})
     assert "phones_per_macro_pct" not in run(one, toy, tasks=("phones",)).metrics
@@ -67,13 +69,13 @@ def test_the_mean_over_languages_is_a_metric_where_there_are_two(toy: ToyCorpus,
     assert "characters_cer_macro_pct" not in score_texts(texts, texts, ["xx", "xx"])[0]
 
 
-def test_the_same_seed_gives_the_same_figures(toy: ToyCorpus, all_tasks) -> None:
+def test_the_same_seed_gives_the_same_figures(toy: ToyCorpus, all_tasks: Evaluation) -> None:
     again = run(toy, toy, tasks=("phones", *CLASSIFIED, "pnmi"))
     for name, value in again.metrics.items():
         assert value == all_tasks.metrics[name]
 
 
-def test_shuffled_labels_reach_chance_in_every_classification_task(toy: ToyCorpus, all_tasks) -> None:
+def test_shuffled_labels_reach_chance_in_every_classification_task(toy: ToyCorpus, all_tasks: Evaluation) -> None:
     result = run(toy, toy, tasks=("phones", *CLASSIFIED, "effective_rank"), shuffled=True)
     found = result.tasks["shuffled"]["tasks"]
     assert set(found) == {"phones", *CLASSIFIED}

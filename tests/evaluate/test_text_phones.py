@@ -12,7 +12,7 @@ from greenbench.evaluate import evaluate
 from greenbench.evaluate.characters import Alphabet
 from greenbench.evaluate.controls import ShuffledCorpus
 from greenbench.evaluate.g2p import available_backends, phonemize
-from greenbench.evaluate.runner import check_settings
+from greenbench.evaluate.runner import Evaluation, LabelledCorpus, check_settings
 from greenbench.metrics import METRICS
 from greenbench.models.controls import LogMel
 from tests.evaluate.conftest import ToyCorpus
@@ -29,7 +29,7 @@ def spelled(toy: ToyCorpus, language: str | None) -> ToyCorpus:
     return replace(toy, splits=splits)
 
 
-def run(corpus, toy: ToyCorpus, *tasks: str):
+def run(corpus: LabelledCorpus, toy: ToyCorpus, *tasks: str) -> Evaluation:
     return evaluate(LogMel(), corpus, toy.stores, toy.featurize, EvaluateSection(tasks=tasks), seed=0)
 
 

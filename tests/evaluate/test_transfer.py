@@ -6,6 +6,7 @@ import copy
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch import nn
 from greenbench.config import BudgetSection, EvaluateSection
 from greenbench.cost.model_cost import feature_flops_per_audio_s
 from greenbench.errors import ConfigError
-from greenbench.evaluate import evaluate
+from greenbench.evaluate import Evaluation, evaluate
 from greenbench.evaluate.context import Context, Side
 from greenbench.evaluate.runner import check_settings
 from greenbench.evaluate.transfer import STRATEGIES
@@ -23,11 +24,22 @@ from greenbench.evaluate.transfer.memory import peak_extra_bytes, resident_bytes
 from greenbench.evaluate.transfer.operations import StepFlops
 from greenbench.evaluate.transfer.tasks import Crops
 from greenbench.evaluate.transfer.text import CharactersTask
+from greenbench.models.base import Upstream
 from greenbench.models.controls import LogMel
 from tests.evaluate.conftest import TinyTrunk, ToyCorpus
 
+Table = dict[str, dict[str, Any]]
 
-def transfer(model, toy: ToyCorpus, *, strategies=tuple(STRATEGIES), budget=None, tasks=("phones",), **keywords):
+
+def transfer(
+    model: Upstream,
+    toy: ToyCorpus,
+    *,
+    strategies: tuple[str, ...] = tuple(STRATEGIES),
+    budget: BudgetSection | None = None,
+    tasks: tuple[str, ...] = ("phones",),
+    **keywords: Any,
+) -> tuple[Table, Evaluation]:
     settings = EvaluateSection(
         tasks=("effective_rank",),
         transfer=strategies,
@@ -39,7 +51,7 @@ def transfer(model, toy: ToyCorpus, *, strategies=tuple(STRATEGIES), budget=None
 
 
 @pytest.fixture(scope="module")
-def table(toy: ToyCorpus):
+def table(toy: ToyCorpus) -> Table:
     pytest.importorskip("peft")
     torch.manual_seed(0)
     model = TinyTrunk(width=64, depth=6)
@@ -49,7 +61,7 @@ def table(toy: ToyCorpus):
     return rows
 
 
-def test_every_strategy_learns_the_task(table) -> None:
+def test_every_strategy_learns_the_task(table: Table) -> None:
     assert set(table) == set(STRATEGIES)
     for row in table.values():
         assert row["error_pct"] < 60
@@ -58,7 +70,7 @@ def test_every_strategy_learns_the_task(table) -> None:
         assert row["energy_j"] is None
 
 
-def test_each_strategy_trains_what_it_says(table) -> None:
+def test_each_strategy_trains_what_it_says(table: Table) -> None:
     total = sum(p.numel() for p in TinyTrunk(width=64, depth=6).parameters())
     trained = {name: row["trained_params"] for name, row in table.items()}
     assert trained["frozen"] == 0
@@ -70,7 +82,7 @@ def test_each_strategy_trains_what_it_says(table) -> None:
     assert 0 < trained["adapters"] < trained["full"] / 5
 
 
-def test_read_and_lora_need_less_memory_than_full(table) -> None:
+def test_read_and_lora_need_less_memory_than_full(table: Table) -> None:
     full = table["full"]["peak_memory_bytes"]
     assert table["read"]["peak_memory_bytes"] < 0.75 * full
     assert table["lora"]["peak_memory_bytes"] < full

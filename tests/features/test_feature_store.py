@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,7 +161,7 @@ def test_hours_of_audio_are_computed_by_worker_processes_and_one_thread_needs_no
 ) -> None:
     asked: list[int] = []
 
-    def counting(function, jobs, workers, **options):
+    def counting(function: Any, jobs: Sequence[Any], workers: int, **options: Any) -> Iterator[Any]:
         asked.append(workers)
         return run_jobs(function, jobs, 1, **options)
 

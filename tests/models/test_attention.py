@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -22,10 +24,10 @@ def _inputs(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> list[torch
     return [torch.randn(shape, generator=generator).to(dtype).requires_grad_() for _ in range(3)]
 
 
-def _counted(call: object) -> bool:
+def _counted(call: Callable[[], object]) -> bool:
     """Return whether torch's counter sees products: it knows ``bmm``, not the CPU's fused kernel."""
     with FlopCounterMode(display=False) as counter:
-        call()  # type: ignore[operator]
+        call()
     return any("bmm" in str(op) for ops in counter.get_flop_counts().values() for op in ops)
 
 
@@ -38,7 +40,9 @@ def _counted(call: object) -> bool:
     st.integers(0, 9),
     st.sampled_from([None, 0.3]),
 )
-def test_plain_products_give_the_fused_kernels_values_and_gradients(b, h, t, d, seed, scale):
+def test_plain_products_give_the_fused_kernels_values_and_gradients(
+    b: int, h: int, t: int, d: int, seed: int, scale: float | None
+) -> None:
     low = _inputs((b, h, t, d), torch.bfloat16, seed)
     exact = [x.detach().float().requires_grad_() for x in low]
     found, expected = attend(*low, scale=scale), F.scaled_dot_product_attention(*exact, scale=scale)
@@ -51,21 +55,21 @@ def test_plain_products_give_the_fused_kernels_values_and_gradients(b, h, t, d, 
         )
 
 
-def test_bfloat16_on_the_cpu_takes_plain_products_and_float32_the_fused_kernel():
+def test_bfloat16_on_the_cpu_takes_plain_products_and_float32_the_fused_kernel() -> None:
     assert _counted(lambda: attend(*_inputs((1, 2, 20, 8), torch.bfloat16, 0)))
     assert not _counted(lambda: attend(*_inputs((1, 2, 20, 8), torch.float32, 0)))
 
 
-def test_a_restriction_to_one_kernel_is_obeyed():
+def test_a_restriction_to_one_kernel_is_obeyed() -> None:
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
         assert not _counted(lambda: attend(*_inputs((1, 2, 20, 8), torch.bfloat16, 0)))
 
 
-def test_crops_beyond_the_limit_keep_no_score_matrix():
+def test_crops_beyond_the_limit_keep_no_score_matrix() -> None:
     assert not _counted(lambda: attend(*_inputs((1, 1, 1025, 8), torch.bfloat16, 0)))
 
 
-def test_dropout_drops_weights():
+def test_dropout_drops_weights() -> None:
     torch.manual_seed(0)
     inputs = _inputs((1, 1, 400, 8), torch.bfloat16, 0)
     dropped = torch.stack([attend(*inputs, dropout=0.5).float() for _ in range(40)])
@@ -75,7 +79,7 @@ def test_dropout_drops_weights():
 
 
 @pytest.mark.parametrize("name", ["melhubert", "hubert", "essl", "data2vec"])
-def test_a_transformers_encoder_attends_alike(name):
+def test_a_transformers_encoder_attends_alike(name: str) -> None:
     torch.manual_seed(0)
     model = build(resolve(name, "tiny")).eval()
     correct_convolutions(model, torch.device("cpu"), "bfloat16")
@@ -89,7 +93,7 @@ def test_a_transformers_encoder_attends_alike(name):
     assert F.cosine_similarity(found.flatten(0, 1), expected.flatten(0, 1)).min() > 0.99
 
 
-def test_our_attention_block_attends_alike():
+def test_our_attention_block_attends_alike() -> None:
     torch.manual_seed(0)
     block = AttentionBlock(32, heads=2).eval()
     frames = torch.randn(2, 40, 32)

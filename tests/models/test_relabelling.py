@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,13 +16,14 @@ from greenbench.cost import PassFlops
 from greenbench.cost.measure import count_call
 from greenbench.cost.subject import give_targets, make_batch, step_info
 from greenbench.errors import ConfigError
+from greenbench.models.base import Upstream
 from greenbench.models.kmeans import fit_units, sample_utterances
 from greenbench.models.registry import build
 from greenbench.models.relabel import BATCH_S, LONGEST_PIECE_S, plan_pieces, relabel
 
 CPU = torch.device("cpu")
 TINY = {"layers": 4, "width": 32, "heads": 2, "feed_forward": 64, "conv_pos_kernel": 16, "conv_pos_groups": 4}
-STAGED = {
+STAGED: dict[str, dict[str, Any]] = {
     "melhubert": {"encoder": TINY, "targets": {"units": 12}, "relabelling": {"at": [0.5], "units": 7}},
     "hubert": {
         "encoder": {**TINY, "conv_channels": 16},
@@ -39,7 +42,7 @@ STAGED = {
 class Speech:
     """Utterances of noise with different lengths, as target makers see them."""
 
-    def __init__(self, model, lengths: list[int]) -> None:
+    def __init__(self, model: Upstream, lengths: list[int]) -> None:
         random = np.random.default_rng(3)
         self.num_samples = np.array(lengths)
         self.waves = [(0.1 * random.standard_normal(n)).astype(np.float32) for n in lengths]
@@ -53,12 +56,12 @@ class Speech:
         return self.mels[index].astype(np.float16)
 
 
-def staged(name: str):
+def staged(name: str) -> Upstream:
     torch.manual_seed(0)
     return build(resolve(name, "tiny", STAGED[name])).eval()
 
 
-def remake(model, data: Speech, seed: int = 0) -> None:
+def remake(model: Upstream, data: Speech, seed: int = 0) -> None:
     with torch.no_grad():
         model.remake_targets(data, seed=seed, device=CPU, progress=lambda *_: None, flops_of_pass=lambda b, n: b * n)
 
