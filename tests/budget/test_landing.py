@@ -109,10 +109,14 @@ def test_real_clock_and_a_counter_with_extrapolation_land_too(kind: str, step_s:
         grams_per_joule=GRAMS_PER_JOULE,
     )
     job, generator = Job(step_s, noise=0.05), random.Random(1)
+    stalled_s = 0.0
     with ledger.phase("pretrain"):
         while (share := ledger.next_step_share()) > 0:
+            begin_ns = time.monotonic_ns()
             crops, samples = shrink(CROPS, SAMPLES, share)
-            time.sleep(job.duration(crops * samples / 16_000, generator, first=ledger.steps == 0))
+            asked_s = job.duration(crops * samples / 16_000, generator, first=ledger.steps == 0)
+            time.sleep(asked_s)
             ledger.step_done(audio_s=crops * samples / 16_000)
-    # A stall of the machine may hit the last step; what the ledger aimed at shows in the shortfall.
-    assert -1.0 <= ledger.overshoot_pct() <= 5.0
+            stalled_s = (time.monotonic_ns() - begin_ns) * 1e-9 - asked_s
+    # A busy machine may hold up the last step; nobody can foresee for how long.
+    assert -1.0 <= ledger.overshoot_pct() <= 1.0 + 100 * stalled_s / 3.0
