@@ -205,7 +205,7 @@ def test_summary_mixing_joins_each_frame_with_the_mean_of_all() -> None:
     x = torch.randn(2, 7, 6)
     mixed, _ = mixer(x)
     for row in range(2):
-        summary = sum(F.gelu(mixer.summary(frame)) for frame in x[row]) / 7
+        summary = torch.stack([F.gelu(mixer.summary(frame)) for frame in x[row]]).mean(0)
         for time in range(7):
             joined = torch.cat([F.gelu(mixer.local(x[row, time])), summary])
             assert torch.allclose(mixed[row, time], F.gelu(mixer.combine(joined)), atol=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def test_essl_frames_of_the_second_stage_stand_twice_at_any_length() -> None:
 # -- DistilHuBERT ---------------------------------------------------------------------------------------------------
 
 
-def staged() -> tuple[object, Batch]:
+def staged() -> tuple[Any, Batch]:
     torch.manual_seed(0)
     model = build(resolve("distilhubert", "tiny")).train()
     give_targets(model)
