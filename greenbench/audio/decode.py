@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from greenbench.audio.opening import open_audio
 from greenbench.units import SAMPLE_RATE
 
 _GAP_S = 2.0
@@ -18,21 +19,31 @@ class DamagedAudioError(Exception):
     """The file cannot be decoded to what its header promises; the message says what is wrong."""
 
 
-@dataclass(frozen=True)
-class DecodeJob:
-    """Decode one file and write its parts ``(offset, num_samples, begin in the target)`` to ``target``.
+class DecodePart(NamedTuple):
+    """A stretch at the file's own rate, and where it begins in the target, in int16 samples.
 
-    ``offset`` and ``num_samples`` are at the file's own rate, ``begin`` counts int16 samples of the target file.
+    ``channel`` is one of the file's, counted from 0; -1 averages them all.
     """
 
+    offset: int
+    num_samples: int
+    begin: int
+    channel: int = -1
+
+
+@dataclass(frozen=True)
+class DecodeJob:
+    """Decode one file and write its parts to ``target``; ``gain`` brings its samples to [-1, 1]."""
+
     path: str
-    parts: tuple[tuple[int, int, int], ...]
+    parts: tuple[DecodePart, ...]
     target: str
+    gain: float = 1.0
 
     @cached_property
     def num_samples(self) -> int:
-        """Return the samples of all parts."""
-        return sum(part[1] for part in self.parts)
+        """The samples of all parts, at the file's own rate."""
+        return sum(part.num_samples for part in self.parts)
 
 
 def read_mono(path: str) -> tuple[np.ndarray, int]:
@@ -40,7 +51,7 @@ def read_mono(path: str) -> tuple[np.ndarray, int]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(path) as file:
+        with open_audio(path) as file:
             samples = file.read(dtype="float32", always_2d=True)
             rate = int(file.samplerate)
     except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError) as error:
@@ -89,18 +100,21 @@ def decode_into(job: DecodeJob) -> str | None:
 
     target = os.open(job.target, os.O_WRONLY)
     try:
-        with soundfile.SoundFile(job.path) as file:
+        with open_audio(job.path) as file:
             position = 0
-            for offset, num_samples, begin in sorted(job.parts):
-                _forward(file, position, offset)
-                part = mono(file.read(num_samples, dtype="float32", always_2d=True))
-                position = offset + len(part)
-                if len(part) < num_samples:
-                    return f"ends after {position} samples, {offset + num_samples} expected: it is truncated"
-                if not np.isfinite(part).all():
+            for part in sorted(job.parts):
+                _forward(file, position, part.offset)
+                block = file.read(part.num_samples, dtype="float32", always_2d=True)
+                position = part.offset + len(block)
+                if len(block) < part.num_samples:
+                    return f"ends after {position} samples, {part.offset + part.num_samples} expected: it is truncated"
+                if part.channel >= block.shape[1]:
+                    return f"has {block.shape[1]} channels, one more was there when it was scanned"
+                wave = mono(block) if part.channel < 0 else block[:, part.channel]
+                if not np.isfinite(wave).all():
                     return "holds samples that are not numbers (NaN or infinity)"
-                samples = to_int16(resample(part, file.samplerate))
-                os.pwrite(target, samples.tobytes(), 2 * begin)
+                samples = to_int16(resample(wave * np.float32(job.gain), file.samplerate))
+                os.pwrite(target, samples.tobytes(), 2 * part.begin)
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         return reason_of(error)
     finally:

@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
+import stat
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from greenbench.audio.decode import error_text, reason_of
+from greenbench.audio.finding import Finding
+from greenbench.audio.level import Level
+from greenbench.audio.opening import examine, open_audio
+
+if TYPE_CHECKING:
+    import soundfile
 
 _BLOCK = 1 << 20
 _MP3_SLACK = 4 * 1152
-_OGG_TAIL = 1 << 17
+_LOSSY = ("VORBIS", "OPUS", "MPEG", "MP3", "ADPCM", "GSM", "VOX", "G72", "NMS")
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """A file's rate, length (samples at that rate), channels and encoding; ``problem`` says why it cannot be used."""
+    """A file's rate, length (samples at that rate), channels and encoding; ``problem`` says why it cannot be used.
+
+    ``gain`` brings the samples to [-1, 1]. ``silent`` says of each channel and, with several, last of their mean why
+    nothing would be heard; ``digest`` is a hash over all samples. Both are empty where only the header was read.
+    """
 
     sample_rate: int = 0
     num_samples: int = 0
     channels: int = 0
     subtype: str = ""
     problem: str | None = None
+    gain: float = 1.0
+    silent: tuple[str | None, ...] = ()
+    digest: str = ""
+
+    def problem_of(self, channel: int | None) -> str | None:
+        """Why one channel (None: the mean of all) cannot be used; None where it can."""
+        if self.problem is not None:
+            return self.problem
+        if channel is not None and not 0 <= channel < self.channels:
+            return f"channel {channel} is asked for (counted from 0), the file has {self.channels}"
+        if not self.silent:
+            return None
+        return self.silent[-1 if channel is None else channel]
 
 
 def probe_header(path: str) -> AudioInfo:
@@ -34,30 +58,35 @@ def probe_header(path: str) -> AudioInfo:
 
 
 def probe_file(path: str) -> AudioInfo:
-    """Read a file from begin to end and check that it holds the finite, audible samples that its header promises."""
+    """Read a file from begin to end and check that it holds the finite samples that its header promises."""
     return _probe(path, decode=True)
 
 
 def _probe(path: str, *, decode: bool) -> AudioInfo:
-    import soundfile
-
     try:
-        if Path(path).stat().st_size == 0:
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            return AudioInfo(problem="is not a regular file")  # reading a pipe or a device may never end
+        if status.st_size == 0:
             return AudioInfo(problem="is empty (0 bytes)")
-        if truncation := _truncation(Path(path)):
-            return AudioInfo(problem=truncation)
-        with soundfile.SoundFile(path) as file:
+        finding = examine(path)
+        if finding.problem is not None:
+            return AudioInfo(problem=finding.problem)
+        with open_audio(path, finding) as file:
             info = AudioInfo(
                 int(file.samplerate), int(file.frames), int(file.channels), f"{file.format} {file.subtype}"
             )
-            problem = _header_problem(info)
-            if problem is None and decode:
-                problem, decoded = _decode_problem(file, info)
-                # The header of an MP3 only estimates the length.
-                info = AudioInfo(info.sample_rate, decoded, info.channels, info.subtype)
-    except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError, struct.error) as error:
+            if problem := _header_problem(info):
+                return replace(info, problem=problem)
+            return _decoded(file, info, finding) if decode else info
+    except (_soundfile_error(), OSError, RuntimeError, ValueError, struct.error) as error:
         return AudioInfo(problem=reason_of(error))
-    return AudioInfo(info.sample_rate, info.num_samples, info.channels, info.subtype, problem)
+
+
+def _soundfile_error() -> type[Exception]:
+    import soundfile
+
+    return soundfile.LibsndfileError
 
 
 def _header_problem(info: AudioInfo) -> str | None:
@@ -68,60 +97,34 @@ def _header_problem(info: AudioInfo) -> str | None:
     return "holds no samples" if info.num_samples <= 0 else None
 
 
-def _decode_problem(file: Any, info: AudioInfo) -> tuple[str | None, int]:
-    decoded, loudest = 0, 0.0
-    buffer = np.empty((min(_BLOCK, info.num_samples), info.channels), np.float32)
+def _decoded(file: soundfile.SoundFile, info: AudioInfo, finding: Finding) -> AudioInfo:
+    level, hasher = Level(info.channels), hashlib.blake2b(digest_size=16)
+    buffer = np.empty((max(1, min(_BLOCK // info.channels, info.num_samples)), info.channels), np.float32)
     while True:
         try:
             block = file.read(out=buffer)
         except RuntimeError as error:
-            where = f"after {decoded} of {info.num_samples} samples"
-            return f"is truncated or damaged: decoding stops {where} ({error_text(error)})", decoded
+            where = f"after {level.count} of {info.num_samples} samples"
+            return replace(info, problem=f"is truncated or damaged: decoding stops {where} ({error_text(error)})")
         if not len(block):
             break
-        decoded += len(block)
-        low, high = float(block.min()), float(block.max())
-        if not (np.isfinite(low) and np.isfinite(high)):
-            return "holds samples that are not numbers (NaN or infinity)", decoded
-        loudest = max(loudest, -low, high)
-    slack = _MP3_SLACK if "MPEG" in info.subtype or "MP3" in info.subtype else 0
-    if decoded + slack < info.num_samples:
-        return f"ends after {decoded} of {info.num_samples} samples: it is truncated", decoded
-    return ("holds only silence (every sample is 0)" if loudest == 0 else None), decoded
+        if not level.add(block):
+            return replace(info, problem="holds samples that are not numbers (NaN or infinity)")
+        hasher.update(block)
+    # The header of an MP3 only estimates the length.
+    info = replace(info, num_samples=level.count, digest=f"{info.sample_rate} {info.channels} {hasher.hexdigest()}")
+    if problem := _length_problem(info, int(file.frames), finding):
+        return replace(info, problem=problem)
+    gain = level.gain(lossy=any(name in info.subtype for name in _LOSSY))
+    if gain is None:
+        return replace(info, problem=f"holds samples up to {level.peak:.4g}, where 1 is full scale; rescale it")
+    return replace(info, gain=gain, silent=level.silences(gain))
 
 
-def _truncation(path: Path) -> str | None:
-    """Find what libsndfile passes over: a RIFF or Ogg file that ends in the middle."""
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic == b"RIFF":
-        return _riff_truncation(path)
-    return _ogg_truncation(path) if magic == b"OggS" else None
-
-
-def _riff_truncation(path: Path) -> str | None:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(12)
-        while len(chunk := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", chunk)
-            if name == b"data":
-                # Streaming writers leave 0 or the largest number here, which libsndfile reads as "up to the end".
-                missing = file.tell() + length - size
-                known = 0 < length < 0x7FFFFF00
-                return f"is truncated ({missing} bytes of audio are missing)" if known and missing > 0 else None
-            file.seek(length + length % 2, os.SEEK_CUR)
+def _length_problem(info: AudioInfo, stated: int, finding: Finding) -> str | None:
+    is_mp3 = "MPEG" in info.subtype or "MP3" in info.subtype
+    if info.num_samples + (_MP3_SLACK if is_mp3 else 0) < stated:
+        return f"ends after {info.num_samples} of {stated} samples: it is truncated"
+    if finding.num_samples is not None and info.num_samples + _MP3_SLACK < finding.num_samples:
+        return f"its header ends the audio after {info.num_samples} samples, its frames hold {finding.num_samples}"
     return None
-
-
-def _ogg_truncation(path: Path) -> str | None:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _OGG_TAIL))
-        tail = file.read()
-    begin = tail.rfind(b"OggS")
-    if begin < 0:
-        return None
-    segments = tail[begin + 26] if len(tail) > begin + 26 else 256
-    table = tail[begin + 27 : begin + 27 + segments]
-    whole = len(table) == segments and len(tail) >= begin + 27 + segments + sum(table)
-    return None if whole else "is truncated (its last Ogg page is cut off)"

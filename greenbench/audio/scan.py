@@ -14,7 +14,7 @@ from greenbench.audio.workers import available_cores, run_jobs
 from greenbench.progress import Progress
 from greenbench.resources import cache_dir
 
-_VERSION = 1
+_VERSION = 2
 _MIN_FILES_FOR_WORKERS = 200
 _CHUNK = 32
 
@@ -30,7 +30,7 @@ def probe_all(
     paths = list(dict.fromkeys(paths))
     stamps = {path: stamp for path in paths if (stamp := _stamp(path)) is not None}
     results = {path: AudioInfo(problem="is missing") for path in paths if path not in stamps}
-    with _memory(verify) as memory:
+    with _memory(verify=verify) as memory:
         results.update(memory.recall(stamps))
         todo = [path for path in paths if path not in results]
         chunks = [todo[i : i + _CHUNK] for i in range(0, len(todo), _CHUNK)]
@@ -87,7 +87,7 @@ class _Memory:
             row = self._connection.execute("SELECT size, mtime_ns, info FROM files WHERE path=? AND kind=?", key)
             for known_size, known_time, info in row:
                 if (known_size, known_time) == (size, mtime_ns):
-                    found[path] = AudioInfo(**json.loads(info))
+                    found[path] = _info(info)
         return found
 
     def remember(self, infos: dict[str, tuple[tuple[int, int], AudioInfo]]) -> None:
@@ -101,8 +101,13 @@ class _Memory:
             self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
 
 
+def _info(text: str) -> AudioInfo:
+    values = json.loads(text)
+    return AudioInfo(**{**values, "silent": tuple(values["silent"])})
+
+
 @contextlib.contextmanager
-def _memory(verify: bool) -> Iterator[_Memory]:  # noqa: FBT001 - private, passed on
+def _memory(*, verify: bool) -> Iterator[_Memory]:
     kind = f"{'whole' if verify else 'header'}-{_VERSION}"
     connection = None
     try:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from greenbench.audio.decode import DamagedAudioError, read_mono, resample, to_int16
 from greenbench.config import GENERATED, Augmentation
-from greenbench.corpora.readers.audio import audio_files
+from greenbench.corpora.readers.tree import scan_tree
 from greenbench.errors import DataError
 from greenbench.features.waveforms import to_float
 from greenbench.units import SAMPLE_RATE
@@ -82,7 +82,7 @@ def load_sounds(folder: str, max_seconds: float) -> list[np.ndarray]:
     """Return the recordings of a folder as 16 kHz mono int16, ``max_seconds`` at most; unreadable ones are skipped."""
     sounds: list[np.ndarray] = []
     left_s = max_seconds
-    for path in audio_files(Path(folder).expanduser())[0]:
+    for path in scan_tree(Path(folder).expanduser()).audio:
         if left_s <= 0:
             break
         try:
@@ -90,7 +90,8 @@ def load_sounds(folder: str, max_seconds: float) -> list[np.ndarray]:
         except DamagedAudioError:
             continue
         if len(samples) and np.isfinite(samples).all() and np.abs(samples).max() > 0:
-            sounds.append(to_int16(samples))
+            # Only the shape matters: a sound is brought to a signal-to-noise ratio anyway.
+            sounds.append(to_int16(samples / max(1.0, float(np.abs(samples).max()))))
             left_s -= len(samples) / SAMPLE_RATE
     if not sounds:
         raise DataError(f"{folder}: no readable sound in it; give a folder of audio files, or 'generated'")

@@ -17,7 +17,7 @@ class Corpus:
     """Everything that was found under a ``data = …`` specification.
 
     ``splits`` maps ``pretrain``, ``train`` and ``test`` to utterances; an utterance may be in ``pretrain`` and in
-    ``train``, never in ``test`` and one of those.
+    ``train``, never in ``test`` and one of those. ``notes`` say what was done to recordings that were kept.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Corpus:
     splits: dict[str, tuple[Utterance, ...]] = field(repr=False)
     left_out: tuple[LeftOut, ...] = field(default=(), repr=False)
     extra: dict[str, Any] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     def split(self, name: str) -> tuple[Utterance, ...]:
         """Return one split's utterances; raises :class:`DataError` for an unknown name."""

@@ -101,6 +101,7 @@ def _corpus_text(summary: dict[str, Any]) -> str:
         lines.append(f"resampled    {summary['resampled_hours']:.2f} h to 16 kHz")
     if summary.get("files_cut"):
         lines.append(f"cut          {summary['files_cut']} files longer than 45 s, into pieces of about 20 s")
+    lines += [f"note         {note}" for note in summary["notes"]]
     lines += _left_out_text(summary, _LISTED, "--json lists all")
     return "\n".join(lines)
 
@@ -115,6 +116,7 @@ def as_note(summary: dict[str, Any]) -> str:
         *(f"{name} {part['hours']:.2f} h" for name, part in summary["splits"].items()),
     ]
     lines = [f"data {summary['data']}: " + " · ".join(facts)]
+    lines += [f"note         {note}" for note in summary["notes"]]
     if summary["left_out"]:
         lines += _left_out_text(summary, _NOTED, f"greenbench data {shlex.quote(summary['data'])} lists them")
     return "\n".join(lines)
@@ -134,4 +136,5 @@ def _kind_of(reason: str) -> str:
     """Return a reason without what is particular to one file, so that equal ones can be counted."""
     head = reason.partition(";")[0].partition(":")[0].partition(" (")[0]
     head = re.sub(r"^\S+ (?=is shorter than|asks for)", "", head)
-    return re.sub(r"'[^']*'|\S+\.\w+(?= but missing)|(?<= )\d+ samples.*", "…", head)
+    head = re.sub(r"(?<= can mean ).*", "several files", head)
+    return re.sub(r"'[^']*'|\S+\.\w+(?= but (?:is )?missing)|(?<= )\d+ samples.*", "…", head)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from greenbench.corpora.corpus import Corpus
+from greenbench.corpora.once import FileIdentities
 from greenbench.corpora.utterance import Utterance
 from greenbench.errors import DataError
 
@@ -14,7 +15,7 @@ def join(spec: str, corpora: Sequence[Corpus]) -> Corpus:
     """Return the union, split by split: what one corpus keeps for testing is never trained on.
 
     Ids and speakers get the corpus' name in front, since two folders may both have a speaker ``01``. Raises
-    :class:`DataError` where two corpora share a name.
+    :class:`DataError` where two corpora share a name or a file.
     """
     names = [corpus.name for corpus in corpora]
     for name in names:
@@ -29,7 +30,20 @@ def join(spec: str, corpora: Sequence[Corpus]) -> Corpus:
         values = [corpus.extra.get(key, 0) for corpus in corpora]
         extra[key] = sum(values) if all(isinstance(v, int) for v in values) else dict(zip(names, values, strict=True))
     left_out = tuple(item for corpus in corpora for item in corpus.left_out)
-    return Corpus("+".join(names), spec, splits, left_out, extra)
+    notes = tuple(note for corpus in corpora for note in corpus.notes)
+    _check_files(spec, corpora)
+    return Corpus("+".join(names), spec, splits, left_out, extra, notes)
+
+
+def _check_files(spec: str, corpora: Sequence[Corpus]) -> None:
+    """Refuse a file that two corpora hold: it would count twice, and one might test on what the other trains on."""
+    identities = FileIdentities()
+    owners: dict[object, str] = {}
+    for corpus in corpora:
+        for path in sorted({u.path for u in corpus.utterances}):
+            owner = owners.setdefault(identities.of(path), corpus.name)
+            if owner != corpus.name:
+                raise DataError(f"data = {spec!r}: {path} is in {owner} and in {corpus.name}; name each file once")
 
 
 def _named(name: str, utterance: Utterance) -> Utterance:

@@ -9,9 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from greenbench.corpora.once import connected
 from greenbench.corpora.utterance import Utterance
 
 TEST_PERCENT = 20
+_PIECE = re.compile(r"#\d{4,}$")
+"""What the pieces of a long recording have at the end of its id."""
 _MAX_KEYWORDS, _MIN_READINGS = 64, 8
 
 
@@ -26,8 +29,16 @@ def bucket(key: str) -> int:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % 100
 
 
-def assign_splits(utterances: Sequence[Utterance], hints: Sequence[str | None]) -> dict[str, tuple[Utterance, ...]]:
+def assign_splits(
+    utterances: Sequence[Utterance],
+    hints: Sequence[str | None],
+    overlapping: Sequence[tuple[int, int]] = (),
+    copies: Sequence[tuple[int, int]] = (),
+) -> dict[str, tuple[Utterance, ...]]:
     """Return the splits. ``hints`` are the names the source gives (train, valid, test, pretrain) or None.
+
+    ``overlapping`` and ``copies`` are pairs of positions that hold the same audio in part or altogether: a hash never
+    puts one of them on each side, unless all there is are copies.
 
     Without a test or valid part a fifth of the sentences (of the ids, where there is no text) is the test split, so
     that no sentence is in both. Everything on the training side is pretrained on, unless the source has a ``pretrain``
@@ -38,7 +49,7 @@ def assign_splits(utterances: Sequence[Utterance], hints: Sequence[str | None]) 
     if "test" in hints or "valid" in hints:
         sides = _sides_by_hint(hints)
     else:
-        hashed = _sides_by_hash(utterances)
+        hashed = _sides_by_hash(utterances, overlapping, copies)
         sides = [hint if hint == "pretrain" else side for hint, side in zip(hints, hashed, strict=True)]
     own_pretrain = "pretrain" in hints and "train" in sides
     splits: dict[str, list[Utterance]] = {"pretrain": [], "train": [], "test": []}
@@ -81,18 +92,25 @@ def _sides_by_hint(hints: Sequence[str | None]) -> list[str]:
     return ["test" if hint == "valid" and not has_test else hint or "pretrain" for hint in hints]
 
 
-def _sides_by_hash(utterances: Sequence[Utterance]) -> list[str]:
+def _sides_by_hash(
+    utterances: Sequence[Utterance], overlapping: Sequence[tuple[int, int]], copies: Sequence[tuple[int, int]]
+) -> list[str]:
     def key_of(utterance: Utterance) -> str:
         if utterance.text and utterance.task != "keyword":
             return "text " + sentence_key(utterance.text)
         # Pieces of one long file stay together: they share the room, the voice and often the sentence.
-        return "id " + utterance.id.partition("#")[0]
+        return "id " + _PIECE.sub("", utterance.id)
 
     # Where some have a text, one without is of no use as a test.
     transcribed = any(u.text for u in utterances)
-    keys = {key_of(u) for u in utterances if not transcribed or u.text or u.phones or u.keyword}
+    alone = connected([key_of(u) for u in utterances], overlapping)
+    joined = connected(alone, copies)
+    keys_of = joined if len(set(joined)) > 1 else alone
+    keys = {
+        key for u, key in zip(utterances, keys_of, strict=True) if not transcribed or u.text or u.phones or u.keyword
+    }
     test = {key for key in keys if bucket(key) < TEST_PERCENT}
     if len(keys) > 1 and len(test) in (0, len(keys)):
         # Too few sentences for a fifth to be certain of one: take the one that the hash puts first.
         test = {min(keys, key=lambda key: (bucket(key), key))}
-    return ["test" if key_of(u) in test else "train" for u in utterances]
+    return ["test" if key in test else "train" for key in keys_of]

@@ -37,6 +37,7 @@ def summarise(corpus: Corpus) -> dict[str, Any]:
             for name in ("text", "phones", "keyword", "speaker", "language")
         },
         "left_out": [{"path": item.path, "reason": item.reason} for item in corpus.left_out],
+        "notes": list(corpus.notes),
         **corpus.extra,
     }
 

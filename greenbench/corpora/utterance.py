@@ -18,7 +18,8 @@ class Utterance:
     """A stretch of an audio file. ``offset`` and ``num_samples`` count samples at the file's own ``sample_rate``.
 
     ``split`` is ``pretrain`` (no label is used), ``train`` or ``test``; ``speaker_split`` is the split for tasks that
-    must hear every speaker in training. ``speaker`` is unique within the corpus. Absent labels are None.
+    must hear every speaker in training. ``speaker`` is unique within the corpus. Absent labels are None. ``channel``
+    is one of the file's ``channels``, counted from 0; None averages them. ``gain`` brings the samples to [-1, 1].
     """
 
     id: str
@@ -35,6 +36,8 @@ class Utterance:
     task: str = "speech"
     speaker_split: str | None = None
     channels: int = 1
+    channel: int | None = None
+    gain: float = 1.0
 
     @property
     def duration_s(self) -> float:
@@ -64,9 +67,14 @@ def fingerprint(utterances: Iterable[Utterance], *, content: bool = False) -> st
     utterances = list(utterances)
     hashes = {path: _content_hash(path) for path in {u.path for u in utterances}} if content else {}
     hasher = hashlib.sha256()
-    for line in sorted({f"{u.id}\t{u.num_samples}\t{u.sample_rate}{hashes.get(u.path, '')}\n" for u in utterances}):
+    for line in sorted({_line(u, hashes.get(u.path, "")) for u in utterances}):
         hasher.update(line.encode())
     return hasher.hexdigest()[:16]
+
+
+def _line(utterance: Utterance, content: str) -> str:
+    channel = "" if utterance.channel is None else f"\tchannel {utterance.channel}"
+    return f"{utterance.id}\t{utterance.num_samples}\t{utterance.sample_rate}{channel}{content}\n"
 
 
 def _content_hash(path: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from greenbench.audio.decode import DecodeJob, decode_into
+from greenbench.audio.decode import DecodeJob, DecodePart, decode_into
 from greenbench.audio.workers import default_workers, run_jobs
 from greenbench.corpora.corpus import Corpus
 from greenbench.corpora.utterance import Utterance
@@ -94,8 +94,10 @@ def prepare_waveforms(
 
 
 def cache_key(corpus: Corpus) -> str:
-    """Return the name of the corpus' cache folder: it changes with any id, length, file size or file time."""
+    """Return the name of the corpus' cache folder: it changes with any id, stretch, channel, file size or time."""
     hasher = hashlib.sha256(f"{_LAYOUT} {corpus.fingerprint} {SAMPLE_RATE}".encode())
+    for u in _distinct(corpus):
+        hasher.update(f"{u.id}\t{u.path}\t{u.offset}\t{u.num_samples}\t{u.channel}\t{u.gain!r}\n".encode())
     for path in sorted({u.path for u in corpus.utterances}):
         try:
             status = Path(path).stat()
@@ -164,18 +166,21 @@ def _distinct(corpus: Corpus) -> list[Utterance]:
 def _build(corpus: Corpus, folder: Path, workers: int, progress: Progress | None) -> None:
     utterances = sorted(_distinct(corpus), key=lambda u: (u.path, u.offset))
     begins: dict[str, int] = {}
-    by_file: dict[str, list[tuple[int, int, int]]] = {}
+    by_file: dict[str, list[DecodePart]] = {}
+    gains = {u.path: u.gain for u in utterances}
     position = 0
     for utterance in utterances:
         begins[utterance.id] = position
-        by_file.setdefault(utterance.path, []).append((utterance.offset, utterance.num_samples, position))
+        channel = -1 if utterance.channel is None else utterance.channel
+        part = DecodePart(utterance.offset, utterance.num_samples, position, channel)
+        by_file.setdefault(utterance.path, []).append(part)
         position += utterance.num_samples_16k
     building = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         with (building / AUDIO).open("wb") as file:
             if position:
                 reserve(file.fileno(), 2 * position)
-        jobs = [DecodeJob(path, tuple(parts), str(building / AUDIO)) for path, parts in by_file.items()]
+        jobs = [DecodeJob(path, tuple(parts), str(building / AUDIO), gains[path]) for path, parts in by_file.items()]
         _decode_all(jobs, position, workers, progress)
         text = json.dumps({"layout": _LAYOUT, "samples": position, "begins": begins})
         (building / INDEX).write_text(text, encoding="utf-8")

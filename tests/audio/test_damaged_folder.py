@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -192,14 +193,14 @@ def test_a_file_damaged_after_the_scan_is_named(folder: Path, cache: Path) -> No
 def test_header_and_content_agree_on_good_files(tmp_path: Path, write_audio: Callable[..., Path]) -> None:
     for name in ("a.wav", "a.flac", "a.ogg", "a.aiff"):
         path = str(write_audio(tmp_path / name, 1.3, 22_050))
-        assert probe_file(path) == probe_header(path)
+        assert replace(probe_file(path), silent=(), digest="") == probe_header(path)
         assert probe_file(path).num_samples == 28_665
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_random_damage_never_ends_a_scan(seed: int, tmp_path: Path) -> None:
     draw = random.Random(seed)
-    path = tmp_path / f"x{draw.choice(['.wav', '.flac', '.ogg', '.mp3'])}"
+    path = tmp_path / f"x{draw.choice(['.wav', '.flac', '.ogg', '.mp3', '.aiff', '.au', '.caf', '.w64'])}"
     soundfile.write(path, tone(1.0), 16_000)
     data = bytearray(path.read_bytes())
     for _ in range(draw.randint(1, 30)):

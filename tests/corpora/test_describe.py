@@ -46,7 +46,7 @@ def test_a_folders_summary_counts_and_lists(tmp_path: Path, cache: Path) -> None
 
 def test_a_runs_note_counts_the_reasons_and_shows_the_first_files(tmp_path: Path, cache: Path) -> None:
     for k in range(8):
-        soundfile.write(tmp_path / f"{k}.wav", tone(0.5), 16_000)
+        soundfile.write(tmp_path / f"{k}.wav", tone(0.5, seed=k), 16_000)
         (tmp_path / f"bad-{k}.wav").write_bytes(b"")
     soundfile.write(tmp_path / "short.wav", tone(0.02), 16_000)
     first, second, *files, last = as_note(describe(f"folder:{tmp_path}")).splitlines()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from greenbench.corpora.readers.entry import Entry, Listing, absent, path_id, short_ids
+from greenbench.corpora.readers.entry import Entry, Listing, absent, with_ids
+from greenbench.corpora.readers.names import Names, NotFoundError
 from greenbench.corpora.readers.tables import read_rows
 from greenbench.corpora.utterance import LeftOut
 from greenbench.errors import DataError
@@ -13,7 +15,7 @@ _TABLES = {"train.tsv": "train", "dev.tsv": "valid", "test.tsv": "test", "valida
 
 
 def matches(root: Path) -> bool:
-    """Return whether the folder has clips and a table."""
+    """Whether the folder has clips and a table."""
     return (root / "clips").is_dir() and any((root / name).is_file() for name in _TABLES)
 
 
@@ -27,30 +29,28 @@ def read(argument: str) -> Listing:
         )
     entries: dict[str, Entry] = {}
     left_out: list[LeftOut] = []
+    names = Names()
     for name, split in _TABLES.items():
         if not (root / name).is_file():
             continue
-        for row in read_rows(root / name):
-            entry = _entry(row, root, split)
-            if entry is None:
+        for row in read_rows(root / name, left_out):
+            if "path" not in row:
                 raise DataError(f"{root / name}: no column 'path' in {', '.join(row)}; it is no Common Voice table")
-            if not Path(entry.path).is_file():
-                left_out.append(LeftOut(entry.path, f"is named in {name} but missing"))
-            else:
-                # A clip of a split is in validated.tsv too: the split goes first.
-                entries.setdefault(entry.path, entry)
-    return Listing(root.resolve().name, short_ids(entries.values()), tuple(left_out))
+            try:
+                entry = _entry(row, root, split, names)
+            except NotFoundError as error:
+                left_out.append(LeftOut(str(root / "clips" / row["path"]), error.of_row(name)))
+                continue
+            # A clip of a split is in validated.tsv too: the split goes first. One of train and test is for testing.
+            known = entries.get(entry.path)
+            if known is None or (known.split == "train" and split in ("valid", "test")) or split == "test":
+                entries[entry.path] = entry
+    return Listing(root.resolve().name, with_ids(entries.values()), tuple(left_out))
 
 
-def _entry(row: dict[str, str], root: Path, split: str) -> Entry | None:
-    if "path" not in row:
-        return None
-    audio = root / "clips" / row["path"]
-    if not audio.suffix:
-        audio = audio.with_suffix(".mp3")
+def _entry(row: Mapping[str, str], root: Path, split: str, names: Names) -> Entry:
     return Entry(
-        path=str(audio),
-        id=path_id(audio),
+        path=names.find(row["path"], root / "clips", within=root),
         split=split,
         speaker=absent(row.get("client_id")),
         language=absent(row.get("locale")) or root.resolve().name,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from greenbench.corpora.readers.lines import is_text
+from greenbench.corpora.readers.suffixes import composed, stem_of
 from greenbench.corpora.utterance import LeftOut, Phones
 
 
@@ -14,12 +18,14 @@ from greenbench.corpora.utterance import LeftOut, Phones
 class Entry:
     """One line of a manifest or one file of a folder. ``split`` is a hint: train, valid, test, pretrain or None.
 
-    ``duration_s`` None means up to the file's end; ``expected_samples`` is the length that the manifest claims the
-    whole file has, at the file's own rate.
+    ``id`` "" stands for one made of the file's name. ``duration_s`` None means up to the file's end;
+    ``expected_samples`` is the length that the manifest claims the whole file has, at the file's own rate, and
+    ``claimed_length`` the same in whatever unit a table has it (s, ms or samples). ``channel`` counts from 0; None
+    averages all.
     """
 
     path: str
-    id: str
+    id: str = ""
     offset_s: float = 0.0
     duration_s: float | None = None
     split: str | None = None
@@ -31,6 +37,8 @@ class Entry:
     task: str | None = None
     speaker_split: str | None = None
     expected_samples: int | None = None
+    claimed_length: float | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,52 +51,65 @@ class Listing:
     trusted: bool = False
 
 
-def short_ids(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """Replace ids that are paths by bare file names if that leaves all different, else by the shortest paths.
+def with_ids(entries: Iterable[Entry], root: Path | None = None) -> tuple[Entry, ...]:
+    """Give an id to every entry that has none: the file's path below ``root``, and what of the file it is.
 
-    The name of the file is what the public corpora use as the utterance's id, so the same recordings have the same
-    ids in whichever layout and wherever they lie.
+    Offset, then duration and channel are added in full precision, as far as they are needed to tell entries apart.
+    Paths become bare file names if that leaves all ids different, else they lose only what all have in common: the
+    name of the file is what the public corpora use as the utterance's id, so the same recordings have the same ids in
+    whichever layout and wherever they lie.
     """
     entries = tuple(entries)
-    stems = [Path(e.id).name for e in entries]
-    if len(set(stems)) == len(stems):
-        return tuple(replace(e, id=stem) for e, stem in zip(entries, stems, strict=True))
-    absolute = [e.id for e in entries if e.id.startswith("/")]
-    common = os.path.commonpath(absolute) + "/" if absolute else ""
-    return tuple(replace(e, id=e.id.removeprefix(common)) for e in entries)
+    ids = [entry.id or _id_of_file(entry, root) for entry in entries]
+    for part in (_duration_part, _channel_part):
+        counts = Counter(ids)
+        ids = [
+            name if entry.id or counts[name] == 1 else name + part(entry)
+            for name, entry in zip(ids, entries, strict=True)
+        ]
+    return tuple(replace(entry, id=name) for entry, name in zip(entries, _short(ids), strict=True))
+
+
+def _id_of_file(entry: Entry, root: Path | None) -> str:
+    name = path_id(entry.path, root)
+    return f"{name}@{entry.offset_s:.15g}" if entry.offset_s else name
+
+
+def _duration_part(entry: Entry) -> str:
+    return "" if entry.duration_s is None else f"+{entry.duration_s:.15g}"
+
+
+def _channel_part(entry: Entry) -> str:
+    return "" if entry.channel is None else f":{entry.channel}"
+
+
+def _short(ids: list[str]) -> list[str]:
+    names = [Path(name).name for name in ids]
+    if len(set(names)) == len(names):
+        return names
+    above = [str(Path(name).parent) for name in ids if name.startswith("/")]
+    common = os.path.commonpath(above).rstrip("/") + "/" if above else ""
+    return [name.removeprefix(common) for name in ids]
 
 
 def path_id(path: Path | str, root: Path | None = None) -> str:
-    """Return the path without its suffix, below ``root`` where it lies there, with forward slashes."""
+    """The path without the ending of its audio format, below ``root`` where it lies there, in composed characters."""
     path = Path(path)
     if root is not None and path.is_relative_to(root):
         path = path.relative_to(root)
-    return path.with_suffix("").as_posix()
+    return composed(stem_of(path.as_posix()))
 
 
 def absent(value: object) -> str | None:
-    """Return a label as text, None for what means that there is none."""
-    text = "" if value is None else str(value).strip()
+    """A label as text, None for what means that there is none.
+
+    Raises :class:`ValueError` for what is no label: a list, an object, half a character.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"expected a text as label, found {str(value)[:40]!r}")
+    text = str(value).strip()
+    if not is_text(text):
+        raise ValueError("a label holds half a character (a surrogate)")
     return text or None
-
-
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "pretrain": "pretrain",
-    "unlabelled": "pretrain",
-    "unlabeled": "pretrain",
-    "valid": "valid",
-    "validation": "valid",
-    "val": "valid",
-    "dev": "valid",
-    "test": "test",
-    "eval": "test",
-}
-"""Folder, file and column values that name a split."""
-
-
-def split_name(text: object) -> str | None:
-    """Return the split that a name stands for: ``train``, ``asr_train`` and ``train-clean-100`` all mean train."""
-    words = str(text or "").lower().replace("_", "-").replace(".", "-").split("-")
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)

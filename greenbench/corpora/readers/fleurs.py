@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from greenbench.corpora.readers.entry import Entry, Listing, absent, path_id, short_ids
-from greenbench.corpora.readers.jsonl import open_text
+from greenbench.corpora.readers.entry import Entry, Listing, absent, with_ids
+from greenbench.corpora.readers.lines import read_lines
+from greenbench.corpora.readers.names import Names, NotFoundError
 from greenbench.corpora.utterance import LeftOut
 from greenbench.errors import DataError
 
@@ -15,12 +16,12 @@ _MIN_COLUMNS = 6
 
 
 def _languages(root: Path) -> list[Path]:
-    folders = [root, *sorted(p for p in root.glob("*") if p.is_dir())]
+    folders = [root, *sorted(p for p in root.glob("*") if p.is_dir() and not p.name.startswith("."))]
     return [f for f in folders if (f / "audio").is_dir() and any((f / f"{name}.tsv").is_file() for name in _SPLITS)]
 
 
 def matches(root: Path) -> bool:
-    """Return whether the folder is one language of FLEURS, or holds several."""
+    """Whether the folder is one language of FLEURS, or holds several."""
     return bool(_languages(root))
 
 
@@ -32,28 +33,29 @@ def read(argument: str) -> Listing:
         raise DataError(f"{root}: holds no audio/ with train.tsv; give a FLEURS folder such as fleurs/de_de")
     entries: list[Entry] = []
     left_out: list[LeftOut] = []
+    names = Names()
     for folder in languages:
         for name, split in _SPLITS.items():
             table = folder / f"{name}.tsv"
             if table.is_file():
-                found, missing = _table(table, folder / "audio" / name, split)
-                entries += found
-                left_out += missing
-    return Listing(root.resolve().name, short_ids(entries), tuple(left_out))
+                entries += _table(table, split, names, left_out)
+    return Listing(root.resolve().name, with_ids(entries), tuple(left_out))
 
 
-def _table(table: Path, folder: Path, split: str) -> tuple[list[Entry], list[LeftOut]]:
-    entries, left_out = [], []
-    with open_text(table) as file:
-        for number, line in enumerate(file, 1):
-            columns = line.rstrip("\n").split("\t")
-            if len(columns) < _MIN_COLUMNS:
-                raise DataError(f"{table} line {number}: {len(columns)} columns, FLEURS has 6 or 7; restore the file")
-            audio = folder / columns[_FILE]
-            if not audio.is_file():
-                left_out.append(LeftOut(str(audio), f"is named in {table.name} but missing"))
-                continue
-            language = table.parent.resolve().name
-            text = absent(columns[_RAW_TEXT])
-            entries.append(Entry(str(audio), path_id(audio), split=split, language=language, text=text))
-    return entries, left_out
+def _table(table: Path, split: str, names: Names, left_out: list[LeftOut]) -> list[Entry]:
+    entries = []
+    folder, language = table.parent / "audio" / table.stem, table.parent.resolve().name
+    for number, line in read_lines(table):
+        columns = line.split("\t") if line is not None else []
+        if len(columns) < _MIN_COLUMNS:
+            found = "is not UTF-8" if line is None else f"has {len(columns)} columns, FLEURS has 6 or 7"
+            if line != "":
+                left_out.append(LeftOut(f"{table} line {number}", found))
+            continue
+        try:
+            audio = names.find(columns[_FILE], folder, within=folder)
+        except NotFoundError as error:
+            left_out.append(LeftOut(str(folder / columns[_FILE]), error.of_row(table.name)))
+            continue
+        entries.append(Entry(audio, split=split, language=language, text=absent(columns[_RAW_TEXT])))
+    return entries

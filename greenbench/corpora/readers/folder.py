@@ -2,124 +2,100 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from greenbench.corpora.readers.audio import audio_files
-from greenbench.corpora.readers.entry import Entry, Listing, path_id, short_ids, split_name
+from greenbench.corpora.readers.entry import Entry, Listing, path_id, with_ids
+from greenbench.corpora.readers.labels import Labels
 from greenbench.corpora.readers.layouts import recognise
 from greenbench.corpora.readers.librispeech import transcripts
-from greenbench.corpora.readers.tables import find_tables, read_table
+from greenbench.corpora.readers.lines import read_text
+from greenbench.corpora.readers.split_names import split_name, split_of_folders
+from greenbench.corpora.readers.suffixes import composed, stem_of
+from greenbench.corpora.readers.tables import TABLES, read_table
+from greenbench.corpora.readers.tree import Tree, scan_tree
 from greenbench.corpora.utterance import LeftOut
-
-_LISTED_A_FOLDER = 20
 
 
 def read(argument: str) -> Listing:
     """Read a folder; a layout of a public corpus is recognised and read by its own reader.
 
-    No audio file is passed over in silence: what such a reader does not name is left out with a reason.
+    So is a folder below in such a layout. No audio file is passed over in silence: what such a reader does not name is
+    left out with a reason.
     """
     root = Path(argument).expanduser()
-    files, left_out = audio_files(root)
+    tree = scan_tree(root)
     reader = recognise(root)
     if reader is not None:
-        listing = reader(argument)
-        return replace(listing, left_out=(*listing.left_out, *_unnamed(listing, files, left_out)))
-    entries = _with_folder_names([Entry(path=str(path), id=path_id(path, root)) for path in files], root)
-    for table in find_tables(root):
-        entries, missing = _with_table(entries, table)
-        left_out += missing
-    entries, missing = _with_transcripts(entries, root)
-    left_out += missing
-    return Listing(root.resolve().name, short_ids(_with_texts(entries)), tuple(left_out))
+        return reader(argument)
+    listings = _corpora_below(tree)
+    inside = [Path(folder) for folder in listings]
+    tree.audio = [path for path in tree.audio if not any(path.is_relative_to(folder) for folder in inside)]
+    tree.others = [path for path in tree.others if not any(path.is_relative_to(folder) for folder in inside)]
+    entries = _with_folder_names([Entry(path=str(path), id=path_id(path, root)) for path in tree.audio], root)
+    labels = Labels(root, entries, tree.left_out)
+    for table in tree.others:
+        if table.name in TABLES:
+            labels.add_table(table, read_table(table, tree.left_out))
+    for table in sorted(tree.named(".trans.txt")):
+        labels.add_transcript(table, transcripts(table, tree.left_out))
+    entries = _with_texts(labels.entries(), tree)
+    for listing in listings.values():
+        entries += listing.entries
+        known = {item.path for item in tree.left_out}
+        tree.left_out += [item for item in listing.left_out if item.path not in known]
+    return Listing(root.resolve().name, with_ids(entries), tuple(tree.left_out))
 
 
-def _unnamed(listing: Listing, files: list[Path], unreadable: list[LeftOut]) -> list[LeftOut]:
-    """List the audio that a corpus' own tables do not name, file by file or, where they are many, by folder."""
-    listed = {os.path.realpath(path) for path in (*(e.path for e in listing.entries), *_paths(listing.left_out))}
-    by_folder: dict[Path, list[Path]] = {}
-    for path in files:
-        if os.path.realpath(path) not in listed:
-            by_folder.setdefault(path.parent, []).append(path)
-    found = [item for item in unreadable if os.path.realpath(item.path) not in listed]
-    for folder, paths in by_folder.items():
-        if len(paths) > _LISTED_A_FOLDER:
-            found.append(LeftOut(str(folder), f"holds {len(paths)} files that no table names (first {paths[0].name})"))
-        else:
-            found += [LeftOut(str(path), "is named in no table of its corpus") for path in paths]
+def _corpora_below(tree: Tree) -> dict[str, Listing]:
+    """Public corpora in folders of this one, whose tables say what is for testing, each read by its own reader."""
+    found: dict[str, Listing] = {}
+    folders = {folder for path in tree.others if path.suffix == ".tsv" for folder in (path.parent, path.parent.parent)}
+    for folder in sorted(folders):
+        is_below = folder != tree.root and folder.is_relative_to(tree.root)
+        if is_below and not any(folder.is_relative_to(known) for known in found):
+            reader = recognise(folder)
+            if reader is not None:
+                found[str(folder)] = reader(str(folder))
     return found
 
 
-def _paths(items: Iterable[LeftOut]) -> list[str]:
-    return [item.path for item in items]
+def _with_folder_names(entries: Sequence[Entry], root: Path) -> list[Entry]:
+    """Take the split from folders called train, valid or test at any depth, and the speaker from the folder below.
 
-
-def _with_transcripts(entries: list[Entry], root: Path) -> tuple[list[Entry], list[LeftOut]]:
-    """Add the texts of ``.trans.txt`` files, which name the audio beside them without its suffix."""
-    by_name = {str(Path(entry.path).with_suffix("")): i for i, entry in enumerate(entries)}
-    left_out = []
-    for table in sorted(root.rglob("*.trans.txt")):
-        for name, text in transcripts(table):
-            index = by_name.get(str(table.with_name(name)))
-            if index is None:
-                left_out.append(LeftOut(str(table.with_name(name)), f"is named in {table.name} but missing"))
-            elif entries[index].text is None:
-                entries[index] = replace(entries[index], text=text or None)
-    return entries, left_out
-
-
-def _with_folder_names(entries: list[Entry], root: Path) -> list[Entry]:
-    """Take the split from folders called train, valid or test, and the speaker from the folder below."""
-    result = []
-    for entry in entries:
-        parts = list(Path(entry.path).relative_to(root).parts[:-1])
-        split = split_name(parts[0]) if parts else None
-        if split is not None:
-            parts = parts[1:]
-        result.append(replace(entry, split=split, speaker=parts[0] if parts else None))
-    folders = Counter(entry.speaker for entry in result)
+    Without such folders the speaker is the outermost folder that not all files have in common.
+    """
+    above = [Path(entry.path).relative_to(root).parts[:-1] for entry in entries]
+    below = [parts[_last_split(parts) :] for parts in above]
+    common = sum(1 for _ in itertools.takewhile(lambda names: len(set(names)) == 1, zip(*below, strict=False)))
+    speakers = [parts[common] if len(parts) > common else None for parts in below]
+    counts = Counter(speakers)
     # One folder, or a folder for every file, says nothing about who speaks.
-    if len(folders) < 2 or len(result) < 2 * len(folders):
-        result = [replace(entry, speaker=None) for entry in result]
-    return result
+    is_known = len(counts) >= 2 and len(entries) >= 2 * len(counts)
+    return [
+        replace(entry, split=split_of_folders(parts), speaker=composed(speaker) if is_known and speaker else None)
+        for entry, parts, speaker in zip(entries, above, speakers, strict=True)
+    ]
 
 
-def _with_table(entries: list[Entry], table: Path) -> tuple[list[Entry], list[LeftOut]]:
-    """Add the columns of ``metadata.csv`` or ``manifest.tsv``; a row whose file is missing is left out and listed."""
-    by_path = {os.path.normpath(entry.path): i for i, entry in enumerate(entries)}
-    # The audio may have been converted since the table was written.
-    by_path_without_suffix = {str(Path(path).with_suffix("")): i for path, i in by_path.items()}
-    # Some tables name the recording without folder and suffix (LJSpeech's metadata.csv).
-    by_stem = {Path(entry.path).stem: i for i, entry in enumerate(entries)}
-    left_out = []
-    for row in read_table(table):
-        named = os.path.normpath(table.parent / row.path)
-        index = by_path.get(named)
-        if index is None:
-            index = by_path_without_suffix.get(str(Path(named).with_suffix("")))
-        if index is None and not Path(row.path).suffix:
-            index = by_stem.get(row.path)
-        if index is None:
-            left_out.append(LeftOut(str(table.parent / row.path), f"is named in {table.name} but missing"))
-            continue
-        entries[index] = replace(entries[index], **{k: v for k, v in row.labels.items() if v is not None})
-    return entries, left_out
+def _last_split(parts: Sequence[str]) -> int:
+    """The number of folders up to the innermost that names a split."""
+    return max((depth for depth, name in enumerate(parts, 1) if split_name(name)), default=0)
 
 
-def _with_texts(entries: list[Entry]) -> list[Entry]:
+def _with_texts(entries: Sequence[Entry], tree: Tree) -> list[Entry]:
     """Take the transcript from a ``.txt`` file beside the audio."""
+    texts = {composed(str(path.with_suffix(""))): path for path in tree.others if path.suffix == ".txt"}
     result = []
-    names: dict[Path, set[str]] = {}
     for entry in entries:
-        path = Path(entry.path).with_suffix(".txt")
-        if path.parent not in names:
-            names[path.parent] = {p.name for p in path.parent.glob("*.txt")}
-        if entry.text is None and path.name in names[path.parent]:
-            text = path.read_text(encoding="utf-8", errors="replace").strip()
-            entry = replace(entry, text=text or None)
+        path = texts.get(composed(stem_of(entry.path))) if entry.text is None else None
+        if path is not None:
+            text = read_text(path)
+            if text is None:
+                tree.left_out.append(LeftOut(str(path), "is not UTF-8; its recording has no text"))
+            entry = replace(entry, text=(text or "").strip() or None)
         result.append(entry)
     return result

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from greenbench.corpora.readers.entry import Entry, absent, path_id, split_name
-from greenbench.corpora.utterance import Phones, Utterance
+from greenbench.corpora.readers.entry import Entry, absent
+from greenbench.corpora.readers.lines import read_lines
+from greenbench.corpora.readers.names import Names, NotFoundError
+from greenbench.corpora.readers.split_names import known_split
+from greenbench.corpora.utterance import LeftOut, Phones, Utterance
 from greenbench.errors import DataError
 from greenbench.units import SAMPLE_RATE
 
@@ -22,27 +25,32 @@ def find_manifest(folder: Path) -> Path:
     raise DataError(f"{folder}: holds no manifest.jsonl; reinstall greenbench or build the corpus again")
 
 
-def open_text(path: Path) -> TextIO:
-    """Open a text file for reading, gzipped where its name ends in ``.gz``."""
-    try:
-        return gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); give an existing manifest") from error
+def read_objects(path: Path, left_out: list[LeftOut] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield line number and object of each line that is one; the others are added to ``left_out`` with the reason.
 
-
-def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line number and object; raises :class:`DataError` that names the line."""
-    with open_text(path) as file:
+    Without ``left_out`` the first wrong line raises :class:`DataError`, which names it.
+    """
+    for number, line in read_lines(path):
+        if line is not None and not line.strip():
+            continue
         try:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                value = json.loads(line)
-                if not isinstance(value, dict):
-                    raise DataError(f"{path} line {number}: expected a JSON object, found {line.strip()[:40]!r}")
-                yield number, value
-        except (ValueError, EOFError, OSError) as error:
-            raise DataError(f"{path}: not valid JSON lines ({error}); correct or rebuild the manifest") from error
+            yield number, _object(line)
+        except (ValueError, RecursionError) as error:
+            if left_out is None:
+                raise DataError(f"{path} line {number}: {error}; correct or rebuild the manifest") from error
+            left_out.append(LeftOut(f"{path} line {number}", str(error)))
+
+
+def _object(line: str | None) -> dict[str, Any]:
+    if line is None:
+        raise ValueError("is not UTF-8")
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"not valid JSON lines ({error})") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, found {line.strip()[:40]!r}")
+    return value
 
 
 def read_utterances(path: Path) -> list[Utterance]:
@@ -81,31 +89,73 @@ def _phones(value: Any) -> Phones | None:
     return tuple((str(phone), float(begin), float(end)) for phone, begin, end in value)
 
 
-def read_entries(path: Path) -> list[Entry]:
-    """Read a manifest of a user: only ``path`` is needed; seconds or samples; relative to the manifest's folder."""
-    entries = []
-    for number, value in read_objects(path):
-        if not isinstance(value.get("path"), str):
-            raise DataError(f"{path} line {number}: key 'path' is missing; give the audio file's path")
-        audio = path.parent / value["path"]
+_CHANGES = ("speed", "tempo", "transforms", "mix", "tracks")
+
+
+def check_unchanged(value: Mapping[str, Any]) -> None:
+    """Refuse a line that asks for other audio than the file holds: another speed, a mixture; nothing applies them."""
+    for key in _CHANGES:
+        asked = value.get(key)
+        if asked not in (None, "", 1, [], {}) and not (isinstance(asked, str) and asked.strip() in ("1", "1.0")):
+            raise ValueError(f"asks for {key} = {str(asked)[:40]}, which is not applied; write that audio to a file")
+
+
+def seconds(value: Any, key: str) -> float:
+    """A time of a manifest; raises :class:`ValueError` where it is no finite number or negative."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{key} must be a number, found {str(value)[:40]!r}") from error
+    if not (math.isfinite(number) and number >= 0) or isinstance(value, bool):
+        raise ValueError(f"{key} must be a finite number from 0 on, found {value!r}")
+    return number
+
+
+def channel_of(value: Any) -> int | None:
+    """A channel counted from 0, None for all; raises :class:`ValueError` for what selects several."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"channel must be one whole number from 0 on, found {str(value)[:40]!r}")
+    return value
+
+
+def read_entries(path: Path, left_out: list[LeftOut]) -> list[Entry]:
+    """Read a manifest of a user: only ``path`` is needed; seconds or samples; relative to the manifest's folder.
+
+    A line that cannot be used is added to ``left_out``; the others stay.
+    """
+    names, entries = Names(), []
+    for number, value in read_objects(path, left_out):
         try:
-            rate = float(value.get("sample_rate", SAMPLE_RATE))
-            offset_s = float(value["offset_s"]) if "offset_s" in value else float(value.get("offset", 0)) / rate
-            duration_s = value.get("duration_s")
-            if "num_samples" in value:
-                duration_s = float(value["num_samples"]) / rate
-            entries.append(
-                Entry(
-                    path=str(audio),
-                    id=str(value.get("id") or path_id(value["path"])),
-                    offset_s=offset_s,
-                    duration_s=None if duration_s is None else float(duration_s),
-                    split=split_name(value.get("split")),
-                    task=value.get("task"),
-                    phones=_phones(value.get("phones")),
-                    **_labels(value),
-                )
-            )
+            entries.append(_entry(value, names, path))
         except (TypeError, ValueError) as error:
-            raise DataError(f"{path} line {number}: {error}") from error
+            left_out.append(LeftOut(f"{path} line {number}", str(error)))
+        except NotFoundError as error:
+            left_out.append(LeftOut(str(path.parent / value["path"]), f"{error} (line {number} of {path.name})"))
     return entries
+
+
+def _entry(value: Mapping[str, Any], names: Names, path: Path) -> Entry:
+    if not isinstance(value.get("path"), str):
+        raise ValueError("key 'path' is missing; give the audio file's path")
+    check_unchanged(value)
+    rate = seconds(value.get("sample_rate", SAMPLE_RATE), "sample_rate") or SAMPLE_RATE
+    is_span = "offset_s" in value
+    offset_s = seconds(value["offset_s"], "offset_s") if is_span else seconds(value.get("offset", 0), "offset") / rate
+    duration_s = value.get("duration_s")
+    if "num_samples" in value:
+        duration_s = seconds(value["num_samples"], "num_samples") / rate
+    return Entry(
+        path=names.find(value["path"], path.parent, within=path.parent),
+        id=absent(value.get("id")) or "",
+        offset_s=offset_s,
+        duration_s=None if duration_s is None else seconds(duration_s, "duration_s"),
+        split=known_split(value.get("split")),
+        task=absent(value.get("task")),
+        phones=_phones(value.get("phones")),
+        channel=channel_of(value.get("channel")),
+        **_labels(value),
+    )

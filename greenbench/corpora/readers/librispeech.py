@@ -5,22 +5,30 @@ Mini LibriSpeech and the limited sets of Libri-Light have the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from greenbench.corpora.readers.audio import AUDIO_SUFFIXES, audio_files
-from greenbench.corpora.readers.entry import Entry, Listing, path_id, short_ids, split_name
+from greenbench.corpora.readers.entry import Entry, Listing, with_ids
+from greenbench.corpora.readers.lines import read_lines
+from greenbench.corpora.readers.names import Names, NotFoundError
+from greenbench.corpora.readers.split_names import split_of_folders
+from greenbench.corpora.readers.suffixes import stem_of
+from greenbench.corpora.readers.tree import scan_tree
 from greenbench.corpora.utterance import LeftOut
 from greenbench.errors import DataError
 
+_SUBSET = re.compile(r"^(train|dev|test)(-(clean|other))?(-\d+)?$")
+
 
 def matches(root: Path) -> bool:
-    """Return whether all transcripts lie as LibriSpeech's do: ``speaker/chapter/speaker-chapter.trans.txt``.
+    """Whether all transcripts lie as LibriSpeech's do: ``speaker/chapter/speaker-chapter.trans.txt``.
 
     A folder in which one transcript lies elsewhere is not in this layout; the folder reader takes those as well.
     """
     root = root.resolve()
     found = [path for depth in range(5) for path in root.glob(f"{'*/' * depth}*.trans.txt")]
+    found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
     return bool(found) and all(_is_chapter(path) for path in found)
 
 
@@ -40,52 +48,55 @@ def read_subsets(name: str, folders: list[Path], *, trusted: bool = False) -> Li
     """Read several subsets as one corpus. Audio without a line in a transcript is kept, without a text."""
     entries: list[Entry] = []
     left_out: list[LeftOut] = []
+    names = Names()
     for folder in folders:
-        transcripts = sorted(folder.rglob("*.trans.txt"))
-        if not transcripts:
+        tree = scan_tree(folder)
+        tables = sorted(tree.named(".trans.txt"))
+        if not tables:
             raise DataError(f"{folder}: holds no *.trans.txt; it is not in LibriSpeech's layout")
-        for path in transcripts:
-            found, missing = _chapter(path)
-            entries += found
-            left_out += missing
+        for path in tables:
+            entries += _chapter(path, folder, names, left_out)
         named = {entry.path for entry in entries}
-        files, unreadable = audio_files(folder)
-        entries += [_untranscribed(path, folder) for path in files if str(path) not in named]
-        left_out += unreadable
-    return Listing(name, short_ids(entries), tuple(left_out), trusted)
+        entries += [_untranscribed(path, folder) for path in tree.audio if str(path) not in named]
+        left_out += tree.left_out
+    return Listing(name, with_ids(entries), tuple(left_out), trusted)
 
 
-def transcripts(path: Path) -> Iterator[tuple[str, str]]:
+def transcripts(path: Path, left_out: list[LeftOut]) -> Iterator[tuple[str, str]]:
     """Yield the name (without suffix) and the text of each line of a ``.trans.txt``; the text may be empty."""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        name, _, text = line.strip().partition(" ")
+    for number, line in read_lines(path):
+        if line is None:
+            left_out.append(LeftOut(f"{path} line {number}", "is not UTF-8; its recording has no text"))
+            continue
+        name, _, text = line.strip(" \t").partition(" ")
         if name:
             yield name, text.strip()
 
 
-def _chapter(path: Path) -> tuple[list[Entry], list[LeftOut]]:
-    entries, left_out = [], []
-    names = {p.stem: p for p in path.parent.iterdir() if p.suffix.lower() in AUDIO_SUFFIXES}
-    for name, text in transcripts(path):
-        audio = names.get(name)
-        if audio is None:
-            left_out.append(LeftOut(str(path.with_name(name)), f"is named in {path.name} but missing"))
+def _chapter(path: Path, folder: Path, names: Names, left_out: list[LeftOut]) -> list[Entry]:
+    entries = []
+    for name, text in transcripts(path, left_out):
+        try:
+            audio = names.find(name, path.parent, within=path.parent)
+        except NotFoundError as error:
+            left_out.append(LeftOut(str(path.with_name(name)), error.of_row(path.name)))
             continue
         speaker = name.partition("-")[0]
-        entries.append(
-            Entry(str(audio), path_id(audio), split=_split(path), speaker=speaker, language="en", text=text or None)
-        )
-    return entries, left_out
+        entries.append(Entry(audio, split=_split(path, folder), speaker=speaker, language="en", text=text or None))
+    return entries
 
 
-def _split(path: Path) -> str | None:
-    """Return what the subset's folder (train-clean-100) says; it is above the speaker's and the chapter's."""
-    return next((found for part in reversed(path.parts[:-3]) if (found := split_name(part))), None)
+def _split(path: Path, folder: Path) -> str | None:
+    """What the folders say that lie above the speaker's, up to the subset's own (``train-clean-100``).
+
+    Folders above the corpus say nothing: it may lie in the home of somebody called ``dev``.
+    """
+    own = folder.resolve().name
+    return split_of_folders([own] * bool(_SUBSET.match(own)) + list(path.relative_to(folder).parts[:-3]))
 
 
 def _untranscribed(path: Path, root: Path) -> Entry:
-    parts = path.stem.split("-")
+    parts = stem_of(path.name).split("-")
     in_chapter = parts[:2] == [path.parent.parent.name, path.parent.name]
-    above = path.relative_to(root).parts[:-1]
-    split = _split(path) if in_chapter else next((found for part in above if (found := split_name(part))), None)
-    return Entry(str(path), path_id(path), split=split, speaker=parts[0] if in_chapter else None, language="en")
+    split = _split(path, root) if in_chapter else split_of_folders(path.relative_to(root).parts[:-1])
+    return Entry(str(path), split=split, speaker=parts[0] if in_chapter else None, language="en")

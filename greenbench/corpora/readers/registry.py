@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from greenbench.corpora.readers import common_voice, fairseq, fleurs, folder, lhotse, manifest, named, nemo, voxpopuli
 from greenbench.corpora.readers.entry import Listing
+from greenbench.corpora.readers.layouts import completed
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,10 @@ READERS: dict[str, Reader] = {
     "manifest": Reader(manifest.read, "FILE"),
     "librispeech": Reader(named.read_librispeech, "SUBSET[+SUBSET]"),
     "librilight": Reader(named.read_librilight, "10min|1h|10h"),
-    "common_voice": Reader(common_voice.read, "PATH"),
-    "fleurs": Reader(fleurs.read, "PATH"),
-    "voxpopuli": Reader(voxpopuli.read, "PATH"),
-    "fairseq": Reader(fairseq.read, "PATH"),
+    "common_voice": Reader(completed(common_voice.read), "PATH"),
+    "fleurs": Reader(completed(fleurs.read), "PATH"),
+    "voxpopuli": Reader(completed(voxpopuli.read), "PATH"),
+    "fairseq": Reader(completed(fairseq.read), "PATH"),
     "nemo": Reader(nemo.read, "PATH"),
     "lhotse": Reader(lhotse.read, "FILE"),
 }
