@@ -25,11 +25,6 @@ def joules_to_kwh(energy_j: float) -> float:
     return energy_j / JOULES_PER_KWH
 
 
-def kwh_to_joules(energy_kwh: float) -> float:
-    """Convert kilowatt-hours to joules."""
-    return energy_kwh * JOULES_PER_KWH
-
-
 def hours(duration_s: float) -> float:
     """Convert seconds to hours."""
     return duration_s / SECONDS_PER_HOUR

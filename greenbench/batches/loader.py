@@ -38,8 +38,6 @@ class BatchLoader:
         fingerprint: str,
         batch_seconds: float = 32.0,
         crop_seconds: float = 8.0,
-        world_size: int = 1,
-        rank: int = 0,
         device: torch.device | str = "cpu",
         waveform: bool | None = None,
         augment: Augment | None = None,
@@ -64,8 +62,6 @@ class BatchLoader:
             fingerprint=fingerprint,
             batch_seconds=batch_seconds,
             crop_seconds=crop_seconds,
-            world_size=world_size,
-            rank=rank,
             languages=languages,
             language_alpha=1.0 if language_alpha is None else language_alpha,
         )

@@ -35,18 +35,18 @@ class BatchPlan:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """All batches of one epoch for one rank. Build it with :meth:`make`."""
+    """All batches of one epoch. Build it with :meth:`make`."""
 
     utterances: np.ndarray = field(repr=False)
     starts: np.ndarray = field(repr=False)
     bounds: np.ndarray = field(repr=False)
     lengths: np.ndarray = field(repr=False)
     cropped_ratio: float
-    """Share of the audio that no crop covers in this epoch (over all ranks)."""
+    """Share of the audio that no crop covers in this epoch."""
     dropped: int
     """Utterances shorter than a crop may be."""
     padding_ratio: float = 0.0
-    """Share of the samples in the batches that lie beyond the end of their utterance (over all ranks)."""
+    """Share of the samples in the batches that lie beyond the end of their utterance."""
 
     @classmethod
     def make(
@@ -58,16 +58,13 @@ class EpochPlan:
         fingerprint: str,
         batch_seconds: float = 32.0,
         crop_seconds: float = 8.0,
-        world_size: int = 1,
-        rank: int = 0,
         languages: Sequence[str] | None = None,
         language_alpha: float = 1.0,
     ) -> EpochPlan:
         """Plan an epoch over utterances of ``num_samples`` (N,) samples at 16 kHz.
 
-        Batches of one step have the same place in the order on every rank and nearly the same crop length; all ranks
-        have equally many. With ``languages`` (N,) an epoch draws utterances so that a language with the share p of the
-        audio gets a share in proportion to p ** ``language_alpha``; some then occur repeatedly.
+        With ``languages`` (N,) an epoch draws utterances so that a language with the share p of the audio gets a share
+        in proportion to p ** ``language_alpha``; some then occur repeatedly.
 
         Raises :class:`DataError` if no utterance is long enough.
         """
@@ -83,14 +80,14 @@ class EpochPlan:
             usable, lengths = usable[drawn], lengths[drawn]
         order = _order(lengths, random)
         bounds, crops = _group(lengths[order], int(batch_seconds * SAMPLE_RATE))
-        batches = _schedule(len(crops), world_size, random)
+        batches = random.permutation(len(crops))
         items = usable[order]
         cut_to = np.repeat(crops, np.diff(bounds))
         starts = _starts(num_samples[items], cut_to, random)
         covered = int(cut_to.sum())
         beyond = int(np.maximum(starts + cut_to - num_samples[items], 0).sum())
         return cls(
-            *_select(items, starts, bounds, crops, batches[rank::world_size]),
+            *_select(items, starts, bounds, crops, batches),
             cropped_ratio=max(0.0, 1.0 - covered / max(int(num_samples[usable].sum()), 1)),
             dropped=len(num_samples) - len(usable),
             padding_ratio=beyond / max(covered, 1),
@@ -100,7 +97,7 @@ class EpochPlan:
         return len(self.lengths)
 
     def batch(self, index: int) -> BatchPlan:
-        """Return batch ``index`` of this rank."""
+        """Return batch ``index`` of the epoch."""
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         part = slice(int(self.bounds[index]), int(self.bounds[index + 1]))
@@ -108,7 +105,7 @@ class EpochPlan:
 
     @property
     def audio_s(self) -> float:
-        """Return the seconds of audio in this rank's batches."""
+        """Return the seconds of audio in the batches."""
         return float((np.diff(self.bounds) * self.lengths).sum()) / SAMPLE_RATE
 
 
@@ -140,16 +137,6 @@ def _group(lengths: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
         bounds.append(min(begin + count, total))
         crops.append(crop)
     return np.array(bounds, dtype=np.int64), np.array(crops, dtype=np.int64)
-
-
-def _schedule(batches: int, world_size: int, random: np.random.Generator) -> np.ndarray:
-    """Return the order of batches: neighbours in length go to the ranks of one step, the steps are shuffled.
-
-    The last step is filled up with batches from the beginning, so that every rank takes part in it.
-    """
-    steps = -(-batches // world_size)
-    padded = np.arange(steps * world_size) % batches
-    return padded.reshape(steps, world_size)[random.permutation(steps)].ravel()
 
 
 def _starts(num_samples: np.ndarray, crops: np.ndarray, random: np.random.Generator) -> np.ndarray:

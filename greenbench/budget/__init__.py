@@ -2,6 +2,6 @@
 
 from greenbench.budget.ledger import Ledger
 from greenbench.budget.predict import shrink
-from greenbench.budget.state import LedgerState, carry_over, check_budget
+from greenbench.budget.state import LedgerState, check_budget
 
-__all__ = ["Ledger", "LedgerState", "carry_over", "check_budget", "shrink"]
+__all__ = ["Ledger", "LedgerState", "check_budget", "shrink"]

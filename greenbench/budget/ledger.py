@@ -63,7 +63,7 @@ class Ledger:
         self._g = (state.spent_j or 0.0) * (self._grams_per_joule or 0.0) if state.spent_g is None else state.spent_g
         self._phases = {name: dict(value) for name, value in state.phases.items()}
         self._charges = {name: dict(value) for name, value in state.charges.items()}
-        self._origin, self._wasted = state.origin, (state.wasted_s, state.wasted_j)
+        self._origin = state.origin
         self._predictor = StepPredictor(state.predictor)
         self._stack: list[str] = []
         self._share = 1.0
@@ -213,11 +213,6 @@ class Ledger:
             "grams_co2e": grams,
         }
 
-    @property
-    def wasted(self) -> tuple[float, float | None]:
-        """Return the seconds and joules that crashes of earlier sessions threw away."""
-        return self._wasted
-
     def overshoot_pct(self) -> float:
         """Return spent minus limit in percent of the limit; negative is unused budget."""
         return 100.0 * (self._position() - self.limit) / self.limit
@@ -242,7 +237,6 @@ class Ledger:
             {name: dict(value) for name, value in self._charges.items()},
             self._origin,
             self._predictor.state(),
-            *self._wasted,
             self._g,
         ).to_dict()
 

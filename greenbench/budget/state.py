@@ -21,7 +21,7 @@ class LedgerState:
 
     ``spent_*``, ``flops``, ``audio_s`` and ``steps`` count towards the budget; ``phases`` maps each phase to its
     seconds and joules, unbudgeted ones included; ``origin`` is the budget's position at the first pretraining step.
-    ``wasted_*`` is what crashes threw away. Energy is None where it is unknown.
+    Energy is None where it is unknown.
     """
 
     kind: str
@@ -35,8 +35,6 @@ class LedgerState:
     charges: dict[str, dict[str, float]] = field(default_factory=dict)
     origin: float | None = None
     predictor: dict[str, Any] = field(default_factory=dict)
-    wasted_s: float = 0.0
-    wasted_j: float | None = 0.0
     spent_g: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,28 +49,6 @@ class LedgerState:
             return cls(**{key: value for key, value in table.items() if key in known})
         except TypeError as error:
             raise DataError(f"checkpoint: ledger state is incomplete ({error}); remove the checkpoint") from error
-
-    @property
-    def kept_s(self) -> float:
-        """Return the seconds of all phases that led to this position."""
-        return sum(float(phase["seconds"] or 0.0) for phase in self.phases.values())
-
-    @property
-    def kept_j(self) -> float | None:
-        """Return the joules of all phases that led to this position; None where one is unknown."""
-        return _total(phase["joules"] for phase in self.phases.values())
-
-
-def carry_over(state: LedgerState, *, burnt_j: float | None, burnt_s: float) -> LedgerState:
-    """Return the state to resume with after a crash: the budget's position stays, the waste is booked.
-
-    ``burnt_j`` and ``burnt_s`` are the totals of the journals of *all* earlier sessions inside the ledger's phases.
-    What they hold beyond the checkpoint's own position led to nothing. Because the totals are used and not the last
-    session's part, a second crash before the next checkpoint is neither lost nor counted twice.
-    """
-    kept_j = state.kept_j
-    wasted_j = None if burnt_j is None or kept_j is None else max(0.0, burnt_j - kept_j)
-    return dataclasses.replace(state, wasted_j=wasted_j, wasted_s=max(0.0, burnt_s - state.kept_s))
 
 
 def check_budget(budget: BudgetSection, *, has_energy: bool, grams_per_joule: float | None) -> None:
@@ -93,10 +69,3 @@ def check_budget(budget: BudgetSection, *, has_energy: bool, grams_per_joule: fl
             f"[budget] grams_co2e = {budget.limit:g}: the carbon intensity is 0, so no run would ever stop; "
             "budget joules instead or set [carbon] intensity_g_per_kwh above 0"
         )
-    if budget.kind == "steps" and budget.limit != int(budget.limit):
-        raise ConfigError(f"[budget] steps = {budget.limit:g}: expected a whole number of optimizer updates")
-
-
-def _total(values: Any) -> float | None:
-    listed = list(values)
-    return None if any(value is None for value in listed) else float(sum(listed))

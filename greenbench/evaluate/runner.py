@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -179,4 +179,4 @@ def check_settings(settings: EvaluateSection) -> None:
 def _named(context: Context, task: str) -> Context:
     """Return the context with the task's name in front of every progress text; frames stay shared."""
     report: Progress = context.progress
-    return Context(**{**vars(context), "progress": lambda text, fraction: report(f"{task}: {text}", fraction)})
+    return replace(context, progress=lambda text, fraction: report(f"{task}: {text}", fraction))

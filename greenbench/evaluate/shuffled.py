@@ -7,6 +7,7 @@ that gives itself away. Frames are those that were extracted for the real labels
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def _blind(context: Context) -> Context:
     splits = {"train": context.train.utterances, "test": context.test.utterances}
     dealt = ShuffledCorpus(splits, seed=context.seed).split("train")
     train = Side(dealt, context.train.store, context.train.cache)
-    return Context(**{**vars(context), "train": train})
+    return replace(context, train=train)
 
 
 def _entry(error_pct: float, guess_pct: float, majority_pct: float, answers: int) -> dict[str, Any]:

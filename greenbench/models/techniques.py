@@ -38,8 +38,3 @@ TECHNIQUES: dict[str, str] = {
     "small corpus": "data",
 }
 """Group by technique. A card's ``techniques`` come from here, so that one thing has one name."""
-
-
-def group_of(technique: str) -> str:
-    """Return the group of a technique; one that is not in the map is "other"."""
-    return TECHNIQUES.get(technique, "other")

@@ -4,7 +4,6 @@ from greenbench.stats.curves import ParetoPoint, energy_to_target, pareto_front
 from greenbench.stats.intervals import (
     Interval,
     WelchResult,
-    bootstrap_interval,
     non_inferior,
     paired_t,
     power_of_t,
@@ -33,7 +32,6 @@ __all__ = [
     "ParetoPoint",
     "PermutationResult",
     "WelchResult",
-    "bootstrap_interval",
     "choose_gate",
     "energy_to_target",
     "holm",

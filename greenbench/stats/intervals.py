@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
@@ -79,38 +78,6 @@ def prediction_interval(baseline: Sequence[float], n_new: int = 1, alpha: float 
     return Interval(mean, mean - half, mean + half, "prediction")
 
 
-def bootstrap_interval(
-    values: Sequence[float],
-    alpha: float = 0.05,
-    *,
-    statistic: Callable[[np.ndarray], np.ndarray] | None = None,
-    samples: int = 9_999,
-    seed: int = 0,
-) -> Interval:
-    """The bias-corrected accelerated (BCa) bootstrap interval of a statistic, by default the mean.
-
-    ``statistic`` maps (..., n) to (...). Below about ten values it is too narrow; :func:`t_interval` is then the
-    better choice. Source: Efron 1987, JASA 82(397).
-    """
-    array = np.asarray(values, dtype=np.float64)
-    function = statistic or (lambda x: x.mean(axis=-1))
-    estimate = float(function(array))
-    n = len(array)
-    if n < 2 or np.ptp(array) == 0:
-        bounds = (-math.inf, math.inf) if n < 2 else (estimate, estimate)
-        return Interval(estimate, *bounds, "BCa")
-    draws = np.random.default_rng(seed).integers(0, n, (samples, n))
-    replicates = np.sort(function(array[draws]))
-    below = (np.sum(replicates < estimate) + 0.5 * np.sum(replicates == estimate)) / samples
-    bias = NormalDist().inv_cdf(min(1 - 1 / samples, max(1 / samples, float(below))))
-    jackknife = np.array([float(function(np.delete(array, i))) for i in range(n)])
-    offsets = jackknife.mean() - jackknife
-    scale = float((offsets**2).sum()) ** 1.5
-    acceleration = float((offsets**3).sum()) / (6 * scale) if scale > 0 else 0.0
-    low, high = (_bca_level(bias, acceleration, level) for level in (alpha / 2, 1 - alpha / 2))
-    return Interval(estimate, float(np.quantile(replicates, low)), float(np.quantile(replicates, high)), "BCa")
-
-
 def non_inferior(differences: Sequence[float], margin: float, alpha: float = 0.05) -> tuple[bool, float]:
     """Whether paired ``differences`` (positive is worse) stay below ``margin``, and their upper bound.
 
@@ -156,9 +123,3 @@ def _p_of(difference: float, error: float, df: float) -> float:
     if error == 0:
         return 1.0 if difference == 0 else 0.0
     return float(2 * stdtr(df, -abs(difference / error)))
-
-
-def _bca_level(bias: float, acceleration: float, level: float) -> float:
-    normal = NormalDist()
-    z = bias + normal.inv_cdf(level)
-    return normal.cdf(bias + z / (1 - acceleration * z))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,3 @@ def spec_from_manifest(manifest: dict[str, Any]) -> ModelSpec:
     """Rebuild the contestant from a manifest."""
     table = dict(manifest["spec"])
     return ModelSpec(**{**table, "recipe": Recipe(**{**table["recipe"], "betas": tuple(table["recipe"]["betas"])})})
-
-
-def spec_table(spec: ModelSpec) -> dict[str, Any]:
-    """Return a contestant as plain data for the manifest."""
-    return asdict(spec)

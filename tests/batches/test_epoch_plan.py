@@ -55,17 +55,6 @@ def test_every_crop_lies_in_its_utterance_and_every_utterance_comes_once(
     assert plan.cropped_ratio == pytest.approx(1 - covered / lengths.sum())
 
 
-@settings(max_examples=60, deadline=None)
-@given(LENGTHS, st.integers(1, 5))
-def test_all_ranks_have_equally_many_batches_and_together_all_utterances(lengths: np.ndarray, world: int) -> None:
-    plans = [make(lengths, batch_seconds=8.0, world_size=world, rank=rank) for rank in range(world)]
-    assert len({len(plan) for plan in plans}) == 1
-    found = [u for plan in plans for batch in contents(plan) for u in batch[0]]
-    assert set(found) == set(range(len(lengths)))
-    alone = contents(make(lengths, batch_seconds=8.0))
-    assert {tuple(b[0]) for b in alone} == {tuple(b[0]) for plan in plans for b in contents(plan)}
-
-
 def test_the_plan_depends_on_seed_epoch_and_fingerprint_and_on_nothing_else() -> None:
     lengths = np.random.default_rng(0).integers(16_000, 200_000, 500)
     first = contents(make(lengths))

@@ -15,7 +15,6 @@ from tests.budget.machine import Machine, new_ledger
         (BudgetSection(grams_co2e=1), False, 1e-4, "grams_co2e = 1: no energy source"),
         (BudgetSection(grams_co2e=1), True, None, "intensity_g_per_kwh"),
         (BudgetSection(grams_co2e=1), True, 0.0, "intensity is 0"),
-        (BudgetSection(steps=2.5), True, 1e-4, "whole number"),
     ],
 )
 def test_a_budget_that_cannot_be_known_is_refused(
