@@ -9,7 +9,8 @@ import psutil
 from greenbench.config import EvaluateSection, Suite
 from greenbench.corpora.corpus import Corpus
 from greenbench.corpora.utterance import Utterance
-from greenbench.errors import ConfigError
+from greenbench.errors import ConfigError, did_you_mean
+from greenbench.evaluate.context import ALL_LABELS
 from greenbench.evaluate.runner import check_settings
 from greenbench.evaluate.tasks import FALLBACKS
 from greenbench.models.registry import check_options
@@ -49,28 +50,43 @@ def _check_batch(batch_s: float) -> None:
         )
 
 
+def check_labels(settings: EvaluateSection, corpus: Corpus) -> None:
+    """Raise :class:`ConfigError` for a split or a set of labels that the scored corpus does not have."""
+    if settings.split not in corpus.splits:
+        raise ConfigError(
+            f"[evaluate] split = {settings.split!r}: corpus {corpus.name} has {', '.join(corpus.splits)}; "
+            "leave the key out"
+        )
+    known = {name for utterance in corpus.split("train") for name in utterance.label_sets} | {ALL_LABELS}
+    if settings.labels and settings.labels not in known:
+        raise ConfigError(
+            f"[evaluate] labels = {settings.labels!r}: corpus {corpus.name} has no such set"
+            f"{did_you_mean(settings.labels, known)}; max_train_seconds limits the labels of any corpus"
+        )
+
+
 def unscorable(settings: EvaluateSection, corpus: Corpus) -> str | None:
     """Say why no task that was asked for can be scored with a corpus' labels; None where one can.
 
     What is found here is only the absence of labels; a task may still be left out for a finer reason.
     """
-    if any(_possible(task, corpus) for task in settings.tasks):
+    if any(_possible(task, corpus, settings.split) for task in settings.tasks):
         return None
     return (
         f"none of [evaluate] tasks ({', '.join(settings.tasks)}) can be scored: corpus {corpus.name} has no labels for "
-        "them in its train and test splits; the trials will end without an error figure. Give evaluate.data a labelled "
-        "corpus, or labels beside the audio"
+        f"them in its train and {settings.split} splits; the trials will end without an error figure. Give "
+        "evaluate.data a labelled corpus, or labels beside the audio"
     )
 
 
-def _possible(task: str, corpus: Corpus) -> bool:
+def _possible(task: str, corpus: Corpus, scored: str) -> bool:
     needs = _NEEDS.get(task)
     if needs is None:  # tasks that need no label
         return True
-    if needs(corpus.splits.get("train", ())) and needs(corpus.splits.get("test", ())):
+    if needs(corpus.splits.get("train", ())) and needs(corpus.splits.get(scored, ())):
         return True
     fallback = FALLBACKS.get(task)
-    return fallback is not None and _possible(fallback, corpus)
+    return fallback is not None and _possible(fallback, corpus, scored)
 
 
 def _phones(utterances: Sequence[Utterance]) -> bool:

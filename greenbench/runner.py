@@ -21,7 +21,7 @@ from greenbench.errors import ConfigError, Interrupted, OutputError, TrialFailed
 from greenbench.features.waveforms import prepare_waveforms
 from greenbench.metrics import METRICS, format_value
 from greenbench.plan import TrialPlan, expand
-from greenbench.preflight import check_trials, unscorable
+from greenbench.preflight import check_labels, check_trials, unscorable
 from greenbench.progress import Display
 from greenbench.records import MANIFEST, RESULT, read_json
 from greenbench.schema import as_table, read_toml
@@ -60,6 +60,7 @@ def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> Run
         for spec in dict.fromkeys((suite.suite.data, suite.evaluate.data or suite.suite.data))
     ]
     check_trials(suite, plans)
+    check_labels(suite.evaluate, corpora[-1])
     _open_folder(out, suite)
     for corpus in corpora:
         display.note(as_note(summarise(corpus)))

@@ -29,10 +29,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_holds_cards_suites_and_corpus_and_no_stray_packages(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"greenbench", "greenbench-0.1.0.dist-info"}
-    for needed in ("_share/models/eco.toml", "_share/models/suites/quickstart.toml", "_share/data/mini/manifest.jsonl"):
-        assert f"greenbench/{needed}" in names
+    for needed in (
+        "models/eco.toml",
+        "models/suites/quickstart.toml",
+        "data/mini/manifest.jsonl",
+        "data/librispeech-mini/manifest.jsonl.gz",
+        "data/librispeech-mini/ATTRIBUTION.md",
+    ):
+        assert f"greenbench/_share/{needed}" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
-    assert wheel.stat().st_size < 25 * 2**20
+    assert wheel.stat().st_size < 80_000_000
 
 
 def test_it_runs_from_another_folder(wheel: Path, tmp_path: Path) -> None:

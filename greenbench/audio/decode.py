@@ -94,20 +94,23 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
 def decode_into(job: DecodeJob) -> str | None:
     """Run a :class:`DecodeJob`; return None, or what is wrong with the file.
 
-    The file is read forward once, a part at a time, so that memory does not grow with its length.
+    The file is read forward once, a part at a time, so that memory does not grow with its length; a part that lies in
+    the one before (a word of a sentence) is taken from there.
     """
     import soundfile
 
     target = os.open(job.target, os.O_WRONLY)
     try:
         with open_audio(job.path) as file:
-            position = 0
-            for part in sorted(job.parts):
-                _forward(file, position, part.offset)
-                block = file.read(part.num_samples, dtype="float32", always_2d=True)
-                position = part.offset + len(block)
+            start, held = 0, np.zeros((0, file.channels), np.float32)
+            for part in sorted(job.parts, key=lambda p: (p.offset, -p.num_samples)):
+                end = part.offset + part.num_samples
+                if end > start + len(held):
+                    _forward(file, start + len(held), part.offset)
+                    start, held = part.offset, file.read(part.num_samples, dtype="float32", always_2d=True)
+                block = held[part.offset - start : end - start]
                 if len(block) < part.num_samples:
-                    return f"ends after {position} samples, {part.offset + part.num_samples} expected: it is truncated"
+                    return f"ends after {start + len(held)} samples, {end} expected: it is truncated"
                 if part.channel >= block.shape[1]:
                     return f"has {block.shape[1]} channels, one more was there when it was scanned"
                 wave = mono(block) if part.channel < 0 else block[:, part.channel]

@@ -192,7 +192,7 @@ def cost(
 
 
 def data(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="mini, folder:PATH, a corpus …")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="librispeech-mini, folder:PATH, …")] = None,
     *,
     download: Annotated[bool, typer.Option("--download", help="Fetch a named corpus; size and licence first.")] = False,
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="Where to unpack.")] = None,
@@ -211,19 +211,10 @@ def data(
 
         print(fetch(name, root, yes=yes, ask=typer.confirm, say=partial(print, file=sys.stderr)))
         return
-    if name is None:
-        listing: list[dict[str, Any]] = [asdict(archive) for archive in ARCHIVES.values()]
-        if as_json:
-            emit(listing)
-            return
-        print("mini: the embedded corpus; folder:PATH, manifest:FILE and others: see docs/data.md")
-        for item in listing:
-            print(f"{item['name']}: {item['hours']:g} h, {item['size_bytes'] / 1e9:.1f} GB, {item['licence']}")
-        return
     _describe(name, content=content, as_json=as_json)
 
 
-def _describe(name: str, *, content: bool, as_json: bool) -> None:
+def _describe(name: str | None, *, content: bool, as_json: bool) -> None:
     from greenbench.corpora.describe import as_text, describe
 
     facts = describe(name, content=content, progress=lambda text, _: print(text, file=sys.stderr))

@@ -85,7 +85,7 @@ def plan(
     from greenbench.config import load_suite
     from greenbench.corpora.load import load_corpus
     from greenbench.plan import expand, predict, print_plan
-    from greenbench.preflight import check_trials, unscorable
+    from greenbench.preflight import check_labels, check_trials, unscorable
     from greenbench.records import find_trials
     from greenbench.units import JOULES_PER_KWH
 
@@ -98,6 +98,7 @@ def plan(
     check_trials(loaded, plans)
     corpus = load_corpus(loaded.suite.data)
     scored = load_corpus(loaded.evaluate.data) if loaded.evaluate.data else corpus
+    check_labels(loaded.evaluate, scored)
     problem = unscorable(loaded.evaluate, scored)
     if problem:
         print(f"greenbench: warning: {problem}", file=sys.stderr)

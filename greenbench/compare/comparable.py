@@ -9,8 +9,8 @@ from typing import Any
 from greenbench.errors import IncomparableError
 from greenbench.records import Trial
 
-_EVALUATION = ("max_train_seconds", "max_test_seconds", "ctc_beam")
-_BEFORE = {"ctc_beam": 1}
+_EVALUATION = ("split", "labels", "max_train_seconds", "max_test_seconds", "ctc_beam")
+_BEFORE = {"ctc_beam": 1, "split": "test", "labels": ""}
 """What runs did that were made before there was a key for it."""
 _REMEDY = {
     "hardware.cpu": "run both on one machine",

@@ -164,12 +164,16 @@ class EvaluateSection:
 
     ``tasks`` are scored on the frozen model with ``heads``. Where ``transfer`` names more than ``frozen``, every
     strategy in it adapts the model to each of ``transfer_tasks`` under ``transfer_budget``. ``data`` names the corpus
-    whose labels are used; empty, it is the one that was pretrained on. ``ctc_beam`` prefixes are kept when texts are
-    decoded; 1 is greedy. ``shuffled`` repeats the classification tasks with shuffled training labels, which must end
-    at chance.
+    whose labels are used; empty, it is the one that was pretrained on. ``split`` is what is scored: ``test``, or
+    ``valid`` while a recipe is chosen. ``labels`` names one of the corpus' limited sets of labelled sentences, such as
+    ``10min``; ``all`` takes every one; empty, ``max_train_seconds`` of them are taken. ``ctc_beam`` prefixes are kept
+    when texts are decoded; 1 is greedy. ``shuffled`` repeats the classification tasks with shuffled training labels,
+    which must end at chance.
     """
 
     data: str = ""
+    split: Literal["test", "valid"] = "test"
+    labels: str = ""
     tasks: tuple[str, ...] = ("phones",)
     heads: tuple[str, ...] = ("linear",)
     ctc_beam: int = 1

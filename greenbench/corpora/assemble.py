@@ -94,6 +94,7 @@ def _utterance(entry: Entry, info: AudioInfo) -> Utterance | LeftOut:
         keyword=entry.keyword,
         phones=entry.phones,
         speaker_split=entry.speaker_split,
+        label_sets=entry.label_sets,
         task=entry.task or ("keyword" if entry.keyword else "speech"),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections import Counter
@@ -10,12 +9,11 @@ from typing import Any
 
 from greenbench.corpora.catalogue import ARCHIVES, download_root
 from greenbench.corpora.load import load_corpus
+from greenbench.corpora.readers.embedded import EMBEDDED, read_card
 from greenbench.corpora.readers.registry import READERS
 from greenbench.corpora.summary import summarise
 from greenbench.corpora.utterance import fingerprint
-from greenbench.errors import DataError
 from greenbench.progress import Progress
-from greenbench.resources import share
 from greenbench.units import format_bytes
 
 _LISTED = 20
@@ -36,7 +34,7 @@ def list_corpora() -> dict[str, Any]:
         for archive in ARCHIVES.values()
     ]
     forms = [f"{name}:{reader.argument}" for name, reader in READERS.items()]
-    return {"embedded": ["mini"], "download_root": str(root), "downloadable": named, "forms": forms}
+    return {"embedded": EMBEDDED, "download_root": str(root), "downloadable": named, "forms": forms}
 
 
 def describe(spec: str | None = None, *, content: bool = False, progress: Progress | None = None) -> dict[str, Any]:
@@ -54,17 +52,9 @@ def describe(spec: str | None = None, *, content: bool = False, progress: Progre
     summary = summarise(corpus)
     if content:
         summary["content_fingerprint"] = fingerprint(corpus.utterances, content=True)
-    if spec == "mini":
-        summary["card"] = _mini_card()
+    if spec in EMBEDDED:
+        summary["card"] = read_card(spec)
     return summary
-
-
-def _mini_card() -> dict[str, Any]:
-    path = share("data") / "mini" / "card.json"
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); reinstall greenbench") from error
 
 
 def as_text(summary: dict[str, Any]) -> str:
@@ -73,7 +63,8 @@ def as_text(summary: dict[str, Any]) -> str:
 
 
 def _list_text(summary: dict[str, Any]) -> str:
-    lines = ["embedded:      " + ", ".join(summary["embedded"])]
+    lines = ["embedded, no download:"]
+    lines += [f"  {name:<20} {text}" for name, text in summary["embedded"].items()]
     lines += [f"to download to {summary['download_root']} (greenbench data NAME --download):"]
     for item in summary["downloadable"]:
         here = "here" if item["installed"] else format_bytes(item["download_bytes"])

@@ -17,9 +17,10 @@ Phones = tuple[tuple[str, float, float], ...]
 class Utterance:
     """A stretch of an audio file. ``offset`` and ``num_samples`` count samples at the file's own ``sample_rate``.
 
-    ``split`` is ``pretrain`` (no label is used), ``train`` or ``test``; ``speaker_split`` is the split for tasks that
-    must hear every speaker in training. ``speaker`` is unique within the corpus. Absent labels are None. ``channel``
-    is one of the file's ``channels``, counted from 0; None averages them. ``gain`` brings the samples to [-1, 1].
+    ``split`` is ``pretrain`` (no label is used), ``train``, ``valid`` or ``test``; ``speaker_split`` is the split for
+    tasks that must hear every speaker in training. ``label_sets`` names the limited sets of labels it belongs to, such
+    as ``10min``. ``speaker`` is unique within the corpus. Absent labels are None. ``channel`` is one of the file's
+    ``channels``, counted from 0; None averages them. ``gain`` brings the samples to [-1, 1].
     """
 
     id: str
@@ -38,6 +39,7 @@ class Utterance:
     channels: int = 1
     channel: int | None = None
     gain: float = 1.0
+    label_sets: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float:

@@ -182,7 +182,7 @@ def score_texts(
 
 
 def _texts(context: Context, side: Side) -> TextSplit:
-    chosen = context.choose(side, lambda u: u.task == "speech" and bool(normalise_text(u.text or "")))
+    chosen = context.choose(side, lambda u: u.task == "speech" and bool(normalise_text(u.text or "")), sentences=True)
     if len(chosen) < 2:
         split = "train" if side is context.train else "test"
         raise TaskLeftOut(f"the corpus has no texts in its {split} split")

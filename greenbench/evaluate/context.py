@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from greenbench.corpora.utterance import Utterance
 
 HELD_OUT_SHARE = 0.1
+ALL_LABELS = "all"
 
 
 class TaskLeftOut(Exception):
@@ -53,16 +54,21 @@ class Context:
     device: torch.device
     max_train_seconds: float
     max_test_seconds: float
+    labels: str = ""
     heads: tuple[str, ...] = ("linear",)
     ctc_beam: int = 1
     progress: Progress = silent
 
-    def choose(self, side: Side, keep: Callable[[Utterance], bool]) -> list[int]:
+    def choose(self, side: Side, keep: Callable[[Utterance], bool], *, sentences: bool = False) -> list[int]:
         """Return the utterances of a split that satisfy ``keep``, cut at the split's maximum of seconds.
 
-        The cut takes utterances in an order given by a hash of their id, the same for every model and seed.
+        The cut takes utterances in an order given by a hash of their id, the same for every model and seed. Where the
+        suite names a set of labelled ``sentences``, tasks on these train on that set, and it is not cut.
         """
         limit = self.max_train_seconds if side is self.train else self.max_test_seconds
+        if sentences and side is self.train and self.labels:
+            whole = self.labels == ALL_LABELS
+            return [i for i, u in enumerate(side.utterances) if keep(u) and (whole or self.labels in u.label_sets)]
         candidates = sorted(
             (i for i, u in enumerate(side.utterances) if keep(u)), key=lambda i: stable_hash(side.utterances[i].id)
         )

@@ -71,7 +71,7 @@ def aligned_splits(context: Context, inventory: Inventory) -> tuple[AlignedSplit
     """Return train and test with frames and frame labels."""
     splits = []
     for side in (context.train, context.test):
-        chosen = context.choose(side, lambda u: u.task == "speech" and bool(u.phones))
+        chosen = context.choose(side, lambda u: u.task == "speech" and bool(u.phones), sentences=True)
         utterances = [side.utterances[i] for i in chosen]
         frames = context.frames(side, chosen)
         counts = np.diff(frames.offsets)

@@ -32,7 +32,7 @@ class LabelledCorpus(Protocol):
     """What evaluation needs of a corpus."""
 
     def split(self, name: str) -> Sequence[Utterance]:
-        """Return the utterances of ``train`` or ``test``."""
+        """Return the utterances of ``train``, ``test`` or ``valid``."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,13 @@ def evaluate(
     context = Context(
         model=model.eval(),
         train=Side(corpus.split("train"), stores["train"]),
-        test=Side(corpus.split("test"), stores["test"]),
+        test=Side(corpus.split(settings.split), stores[settings.split]),
         featurize=featurize,
         seed=seed,
         device=torch.device(device),
         max_train_seconds=settings.max_train_seconds,
         max_test_seconds=settings.max_test_seconds,
+        labels=settings.labels,
         heads=settings.heads,
         ctc_beam=settings.ctc_beam,
         progress=progress,

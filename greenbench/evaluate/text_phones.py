@@ -48,7 +48,7 @@ def _split(context: Context, side: Side) -> TextSplit:
     if not any(u.text for u in side.utterances if u.task == "speech"):
         raise TaskLeftOut(f"the corpus has no texts in its {name} split")
     phones = _phones([u for u in side.utterances if u.task == "speech"])
-    chosen = context.choose(side, lambda u: bool(phones.get(u.id)))
+    chosen = context.choose(side, lambda u: bool(phones.get(u.id)), sentences=True)
     if len(chosen) < 2:
         raise TaskLeftOut(f"no text of the {name} split names its language; add a column 'language' to the labels")
     utterances = [side.utterances[i] for i in chosen]

@@ -112,7 +112,10 @@ def speaker_split(context: Context) -> tuple[Labelled, Labelled]:
     Where the corpus marks utterances for it (``speaker_split``) those are used; where all test speakers are also
     train speakers, the test split; else every fourth utterance of each train speaker.
     """
-    known = context.choose(context.train, lambda u: bool(u.speaker) and u.task == "speech")
+    marked = any(u.speaker_split for u in context.train.utterances)
+    known = context.choose(
+        context.train, lambda u: bool(u.speaker) and u.task == "speech" and (bool(u.speaker_split) or not marked)
+    )
     known = known or context.choose(context.train, lambda u: bool(u.speaker))
     utterances = context.train.utterances
     names = {utterances[i].speaker or "" for i in known}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from greenbench.config import EvaluateSection
 from greenbench.errors import ConfigError, IncomparableError, did_you_mean
 from greenbench.records import Trial, find_trials
 from greenbench.report.arms import Arm, Setting
@@ -61,7 +62,6 @@ def _same_machine(trials: Sequence[Trial], *, across_machines: bool) -> None:
 def _setting_keys(trial: Trial) -> dict[str, str]:
     kind, limit = trial.budget
     evaluate = trial.config.evaluate if trial.config else None
-    limits = ("max_train_seconds", "max_test_seconds")
     # A control trains nothing, so the precision of training does not set it apart.
     return {
         "device": trial.text("device") or trial.device,
@@ -69,8 +69,15 @@ def _setting_keys(trial: Trial) -> dict[str, str]:
         "data_fingerprint": trial.data.fingerprint,
         "budget_kind": kind,
         "budget_limit": "" if limit is None else f"{limit:g}",
-        "evaluate": ", ".join(f"{name} {getattr(evaluate, name):g}" for name in limits) if evaluate else "",
+        "evaluate": _scored_with(evaluate) if evaluate else "",
     }
+
+
+def _scored_with(evaluate: EvaluateSection) -> str:
+    """Return which labels and which split score the trial."""
+    chosen = {"split": evaluate.split, "labels": evaluate.labels}
+    limits = {name: f"{getattr(evaluate, name):g}" for name in ("max_train_seconds", "max_test_seconds")}
+    return ", ".join(f"{name} {value}" for name, value in (chosen | limits).items() if value)
 
 
 def arm_names(trials: Sequence[Trial]) -> dict[Path, tuple[str, str]]:

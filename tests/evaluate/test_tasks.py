@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from greenbench.config import EvaluateSection
+from greenbench.corpora.corpus import Corpus
 from greenbench.corpora.load import load_corpus
 from greenbench.errors import ConfigError
 from greenbench.evaluate import evaluate
@@ -23,6 +24,7 @@ from greenbench.features.store import FeatureStore
 from greenbench.features.waveforms import prepare_waveforms
 from greenbench.metrics import METRICS
 from greenbench.models.controls import LogMel
+from greenbench.preflight import check_labels
 from tests.evaluate.conftest import ToyCorpus
 
 CLASSIFIED = ("keywords", "speaker", "language")
@@ -168,6 +170,44 @@ def test_unknown_names_are_refused_with_the_nearest_known_one(toy: ToyCorpus) ->
     ):
         with pytest.raises(ConfigError, match=message):
             run(toy, toy, **settings)
+
+
+def with_label_sets(toy: ToyCorpus) -> ToyCorpus:
+    """Mark every fourth training sentence as the limited set ``quarter``, and let a third split repeat the test's."""
+    train = tuple(
+        replace(u, label_sets=("quarter",)) if u.task == "speech" and i % 4 == 0 else u
+        for i, u in enumerate(toy.split("train"))
+    )
+    valid = tuple(replace(u, split="valid") for u in toy.split("test"))[:10]
+    stores = toy.stores | {"valid": toy.stores["test"]}
+    return ToyCorpus(toy.splits | {"train": train, "valid": valid}, stores, toy.featurize)
+
+
+def test_a_limited_set_of_labels_is_all_that_a_task_on_sentences_trains_on(toy: ToyCorpus) -> None:
+    marked = with_label_sets(toy)
+    tasks = ("phones", "keywords", "speaker")
+    few = run(marked, marked, tasks=tasks, labels="quarter", max_train_seconds=30.0).tasks
+    assert few["phones"]["train_utterances"] == 15
+    every = run(marked, marked, tasks=("phones",), labels="all", max_train_seconds=30.0).tasks
+    assert every["phones"]["train_utterances"] == 60
+    limited = run(marked, marked, tasks=tasks, max_train_seconds=30.0).tasks
+    for task in ("keywords", "speaker"):  # words and voices have splits of their own
+        assert few[task]["train_utterances"] == limited[task]["train_utterances"]
+
+
+def test_recipes_can_be_chosen_on_the_valid_split(toy: ToyCorpus) -> None:
+    marked = with_label_sets(toy)
+    assert run(marked, marked, tasks=("phones",), split="valid").tasks["phones"]["test_utterances"] == 10
+    assert run(marked, marked, tasks=("phones",)).tasks["phones"]["test_utterances"] == 30
+
+
+def test_labels_that_a_corpus_lacks_are_refused_before_anything_is_trained(toy: ToyCorpus) -> None:
+    marked, plain = (Corpus("toy", "toy", corpus.splits) for corpus in (with_label_sets(toy), toy))
+    check_labels(EvaluateSection(labels="quarter", split="valid"), marked)
+    with pytest.raises(ConfigError, match=r"labels = 'quartre': corpus toy .* did you mean 'quarter'"):
+        check_labels(EvaluateSection(labels="quartre"), marked)
+    with pytest.raises(ConfigError, match=r"split = 'valid': corpus toy has train, test"):
+        check_labels(EvaluateSection(split="valid"), plain)
 
 
 def test_limits_of_seconds_cut_the_same_utterances_every_time(toy: ToyCorpus) -> None:

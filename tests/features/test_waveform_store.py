@@ -76,6 +76,23 @@ def test_utterances_cut_from_a_shard_are_the_shard_at_their_offsets(tmp_path: Pa
         np.testing.assert_array_equal(store.samples(k), whole[3_000 + 15_000 * k :][:14_000])
 
 
+def test_words_cut_out_of_a_sentence_are_its_samples(tmp_path: Path, cache: Path) -> None:
+    soundfile.write(tmp_path / "shard.flac", tone(6.0), 16_000)
+    spans = {
+        "first": (0, 40_000),
+        "word": (0, 5_000),
+        "later": (30_000, 10_000),
+        "over": (35_000, 9_000),
+        "b": (50_000, 20_000),
+    }
+    path = str(tmp_path / "shard.flac")
+    items = tuple(Utterance(id=name, path=path, offset=o, num_samples=n) for name, (o, n) in spans.items())
+    store = prepare_waveforms(Corpus("x", "x", {"pretrain": items}))["pretrain"]
+    whole = soundfile.read(path, dtype="int16")[0]
+    for k, (offset, count) in enumerate(spans.values()):
+        np.testing.assert_array_equal(store.samples(k), whole[offset : offset + count])
+
+
 def test_worker_processes_decode_the_same(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = load_corpus(f"folder:{folder}")
     found = []

@@ -36,6 +36,7 @@ class Entry:
     phones: Phones | None = None
     task: str | None = None
     speaker_split: str | None = None
+    label_sets: tuple[str, ...] = ()
     expected_samples: int | None = None
     claimed_length: float | None = None
     channel: int | None = None

@@ -70,6 +70,7 @@ def _utterance(value: Mapping[str, Any], path: Path, number: int) -> Utterance:
             channels=int(value.get("channels", 1)),
             task=str(value.get("task") or "speech"),
             phones=_phones(value.get("phones")),
+            label_sets=_label_sets(value.get("label_sets")),
             **_labels(value),
         )
     except KeyError as error:
@@ -81,6 +82,14 @@ def _utterance(value: Mapping[str, Any], path: Path, number: int) -> Utterance:
 def _labels(value: Mapping[str, Any]) -> dict[str, Any]:
     names = ("speaker", "language", "text", "keyword", "speaker_split")
     return {name: absent(value.get(name)) for name in names}
+
+
+def _label_sets(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"label_sets must be a list of names, found {str(value)[:40]!r}")
+    return tuple(value)
 
 
 def _phones(value: Any) -> Phones | None:
@@ -157,5 +166,6 @@ def _entry(value: Mapping[str, Any], names: Names, path: Path) -> Entry:
         task=absent(value.get("task")),
         phones=_phones(value.get("phones")),
         channel=channel_of(value.get("channel")),
+        label_sets=_label_sets(value.get("label_sets")),
         **_labels(value),
     )

@@ -177,7 +177,7 @@ class ClipTask:
 
 
 def _aligned(context: Context, side: Side) -> tuple[list[Utterance], list[np.ndarray]]:
-    chosen = context.choose(side, lambda u: u.task == "speech" and bool(u.phones))
+    chosen = context.choose(side, lambda u: u.task == "speech" and bool(u.phones), sentences=True)
     if not chosen:
         raise TaskLeftOut("the corpus has no phone alignments")
     return [side.utterances[i] for i in chosen], [whole_frames(side.store.waveform(i)) for i in chosen]

@@ -93,7 +93,7 @@ class CharactersTask:
 
 
 def _spoken(context: Context, side: Side) -> tuple[list[str], list[np.ndarray], list[str]]:
-    chosen = context.choose(side, lambda u: u.task == "speech" and bool(normalise_text(u.text or "")))
+    chosen = context.choose(side, lambda u: u.task == "speech" and bool(normalise_text(u.text or "")), sentences=True)
     if len(chosen) < 2:
         split = "train" if side is context.train else "test"
         raise TaskLeftOut(f"the corpus has no texts in its {split} split")

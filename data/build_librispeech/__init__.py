@@ -1,0 +1,1 @@
+"""Build script of the embedded corpus ``librispeech-mini``; see ``data/README.md``."""
