@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from greenbench.metering.meter import Meter
 
 _LIMITS = ("joules", "flops", "peak_memory")
-_OPTIONS = ("allow_modelled",)
+_OPTIONS = ("allow_modelled", "allow_uncounted")
 _REPORT: pytest.StashKey[list[str]] = pytest.StashKey()
 _METER: pytest.StashKey[EnergyMeter] = pytest.StashKey()
 
@@ -47,9 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line(
         "markers",
-        "energy_budget(joules=None, flops=None, peak_memory=None, allow_modelled=False): fail when the test "
-        "spends more; "
-        "joules from sensors, flops counted by torch, peak_memory in bytes",
+        "energy_budget(joules=None, flops=None, peak_memory=None, allow_modelled=False, allow_uncounted=False): fail "
+        "when the test spends more; joules from sensors, flops as greenbench cost counts them, peak_memory in bytes",
     )
 
 
@@ -77,7 +76,7 @@ class EnergyMeter:
     """What a test spent. Inside the test ``joules()`` is live; after it, figures are final.
 
     ``energy_j`` is None where nothing was readable, ``kind`` is ``measured``, ``modelled`` or ``mixed``; ``flops`` and
-    ``peak_memory_bytes`` are None unless the marker asks for them.
+    ``peak_memory_bytes`` are None unless the marker asks for them. ``flops_unseen`` names work that ``flops`` lacks.
     """
 
     def __init__(
@@ -90,6 +89,7 @@ class EnergyMeter:
         self.kind: str | None = None
         self.valid = False
         self.flops: float | None = None
+        self.flops_unseen: list[str] = []
         self.peak_memory_bytes: int | None = None
         self.warnings: list[str] = []
 
@@ -122,11 +122,11 @@ class EnergyMeter:
 
 @contextlib.contextmanager
 def _flop_counter(meter: EnergyMeter) -> Iterator[None]:
-    from torch.utils.flop_counter import FlopCounterMode
+    from greenbench.cost.whole_process import counting_block
 
-    with FlopCounterMode(display=False) as counter:
+    with counting_block() as block:
         yield
-    meter.flops = float(counter.get_total_flops())
+    meter.flops, meter.flops_unseen = block.flops, block.unseen
 
 
 class _PeakMemory:
@@ -250,6 +250,11 @@ def _judge(item: pytest.Item, meter: EnergyMeter, limits: dict[str, Any], *, all
         if value > limit:
             kind = f" ({meter.kind})" if name == "joules" else ""
             pytest.fail(f"{name}: {show(value)}{kind} exceeds the budget of {show(limit)}", pytrace=False)
+    if limits.get("flops") is not None and meter.flops_unseen and not limits.get("allow_uncounted"):
+        pytest.skip(
+            f"flops: {format_si(meter.flops, 'FLOP')} counted, but not {'; '.join(meter.flops_unseen)}; "
+            "allow_uncounted=True in the marker goes by what was counted"
+        )
 
 
 def _needs_sensor(meter: EnergyMeter, *, allowed: bool) -> None:

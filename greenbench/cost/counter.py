@@ -8,20 +8,19 @@ real on the CPU: a loss that draws a mask and gathers masked frames runs on shap
 from __future__ import annotations
 
 import weakref
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from greenbench.cost.formulas import Formula, formulas
+from greenbench.cost.formulas import Formula, formulas, operator
 from greenbench.cost.fused import FusedOperators
-
-aten = torch.ops.aten
 
 # Operators that move, allocate or draw, but do no arithmetic worth naming; views are recognised by their schema.
 _FREE_PREFIXES = (
@@ -95,71 +94,129 @@ _FREE_PREFIXES = (
 
 _FREE_NAMES = {"eq", "ne", "lt", "le", "gt", "ge", "t_"}
 
+_UNCOUNTED_BY_CONVENTION = (
+    "native_layer_norm",
+    "native_batch_norm",
+    "native_group_norm",
+    "_native_batch_norm",
+    "_fused_rms_norm",
+    "_softmax",
+    "_log_softmax",
+    "_thnn_fused",
+    "cudnn_batch_norm",
+    "batch_norm",
+    "glu",
+    "cumsum",
+    "cumprod",
+    "logcumsumexp",
+    "logsumexp",
+    "_weight_norm",
+    "_ctc_loss",
+    "nll_loss",
+    "binary_cross_entropy",
+    "smooth_l1_loss",
+    "mse_loss",
+    "max_pool",
+    "avg_pool",
+    "_adaptive_avg_pool",
+    "adaptive",
+    "upsample",
+    "lerp",
+    "_foreach",
+    "_fused_adam",
+    "linspace",
+)
+"""Arithmetic of a few operations a value, which the field's convention leaves out as it does pointwise ones."""
+
+
+_TO_COPY = operator("_to_copy")
 # Indexing accepts CPU indices for a tensor on another device, and a boolean mask must stay real to have a size.
-_KEEPS_INDICES = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_, aten._unsafe_index}
+_KEEPS_INDICES = {operator(name) for name in ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index")}
 
 
 class OperationCounter(TorchDispatchMode):
     """Sum FLOPs of all operators inside the ``with`` block; see :mod:`greenbench.cost.formulas`.
 
     After it: ``flops`` in total, ``by_operator``, ``by_module`` (forward only, needs :meth:`watch`), and
-    ``uncounted_calls`` and ``uncounted_elements`` of arithmetic operators that have no formula.
+    ``uncounted_calls`` and ``uncounted_elements`` of arithmetic operators that have no formula. Of these ``unseen`` are
+    the ones whose cost may be large: operators of other libraries, decompositions of matrices, fused kernels.
     """
+
+    supports_higher_order_operators = True
 
     def __init__(self, *, virtual: bool = False, memory: LiveMemory | None = None) -> None:
         super().__init__()
         self.virtual = virtual
         self.memory = memory
+        self.counts = True
+        """Off, operators pass uncounted: a thread that outlives the block keeps its counter."""
         self.flops = 0.0
-        self.by_operator: Counter[str] = Counter()
-        self.by_module: Counter[str] = Counter()
+        self.by_operator: defaultdict[str, float] = defaultdict(float)
+        self.by_module: defaultdict[str, float] = defaultdict(float)
         self.uncounted_calls: Counter[str] = Counter()
         self.uncounted_elements: Counter[str] = Counter()
+        self.unseen: Counter[str] = Counter()
         self._formulas: dict[Any, Formula] = formulas()
         self._open_modules: list[str] = []
+        self._basic: set[Any] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if not self.counts:
+            return func(*args, **kwargs)
+        if not hasattr(func, "overloadpacket"):
+            return self._higher_order(func, args, kwargs)
         packet = func.overloadpacket
         formula = self._formulas.get(packet)
-        if formula is None and self._is_composite(func):
+        if formula is None and func not in self._basic:
             with self:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
+            self._basic.add(func)
         result = self._run(func, args, kwargs)
         if self.memory is not None:
             self.memory.see(result)
         if formula is not None:
-            self._count(packet, _call(formula, args, kwargs, result))
+            self._count(packet.__name__, _call(formula, args, kwargs, result))
         elif not func.is_view:
             self._note_uncounted(func, result)
         return result
 
-    @staticmethod
-    def _is_composite(func: Any) -> bool:
-        return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
+    def _higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Count operators that take functions (attention with a score function of one's own, loops) as a whole."""
+        result, formula = func(*args, **kwargs), self._formulas.get(func)
+        if formula is not None:
+            self._count(str(func), _call(formula, args, kwargs, result))
+        else:
+            self.uncounted_calls[str(func)] += 1
+            self.unseen[str(func)] += 1
+        return result
 
-    def _count(self, packet: Any, flops: float) -> None:
+    def _count(self, name: str, flops: float) -> None:
         self.flops += flops
-        self.by_operator[packet.__name__] += flops  # type: ignore[assignment]
-        for name in self._open_modules:
-            self.by_module[name] += flops  # type: ignore[assignment]
+        self.by_operator[name] += flops
+        for module in self._open_modules:
+            self.by_module[module] += flops
 
     def _note_uncounted(self, func: Any, result: Any) -> None:
         name = func.overloadpacket.__name__
-        if name in _FREE_NAMES or name.startswith(_FREE_PREFIXES):
+        if func.namespace == "aten" and (name in _FREE_NAMES or name.startswith(_FREE_PREFIXES)):
             return
         floating = [t for t in tree_leaves(result) if isinstance(t, Tensor) and t.is_floating_point()]
-        if floating:
-            self.uncounted_calls[name] += 1
-            self.uncounted_elements[name] += floating[0].numel()
+        if not floating:
+            return
+        self.uncounted_calls[name] += 1
+        self.uncounted_elements[name] += floating[0].numel()
+        cheap = torch.Tag.pointwise in func.tags or torch.Tag.reduction in func.tags
+        if func.namespace != "aten" or not (cheap or name.startswith(_UNCOUNTED_BY_CONVENTION)):
+            self.unseen[f"{func.namespace}::{name}"] += 1
 
     def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
         if not self.virtual:
             return func(*args, **kwargs)
         device = kwargs.get("device")
-        moves = func.overloadpacket is aten._to_copy and _is_meta(device)
+        moves = func.overloadpacket is _TO_COPY and _is_meta(device)
         if moves and _is_real_index(args[0]) and not _is_float(kwargs.get("dtype")):
             return func(*args, **{**kwargs, "device": torch.device("cpu")})
         if func.overloadpacket in _KEEPS_INDICES:
@@ -200,7 +257,7 @@ class LiveMemory:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._own = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers())}
+        self._own = {_address(t.untyped_storage()) for t in (*model.parameters(), *model.buffers())}
         self._alive: dict[int, weakref.ref[Any]] = {}
         self.current_bytes = 0
         self.peak_bytes = 0
@@ -213,7 +270,7 @@ class LiveMemory:
         self.peak_bytes = max(self.peak_bytes, self.current_bytes)
 
     def _register(self, storage: Any) -> None:
-        key, size = storage._cdata, storage.nbytes()
+        key, size = _address(storage), storage.nbytes()
         if key in self._own or key in self._alive:
             return
 
@@ -239,6 +296,11 @@ def counting(*, virtual: bool, memory: LiveMemory | None = None) -> Iterator[Ope
             yield counter
         finally:
             torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+def _address(storage: Any) -> int:
+    """Give what tells storages apart where they hold no data and have no pointer to it."""
+    return int(StorageWeakRef(storage).cdata)
 
 
 def _call(formula: Formula, args: Any, kwargs: Any, result: Any) -> float:

@@ -25,6 +25,11 @@ Formula = Callable[..., float]
 aten = torch.ops.aten
 
 
+def operator(name: str) -> Any:
+    """Look up an operator of torch by its name."""
+    return getattr(aten, name)
+
+
 def attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int]) -> float:
     """Return the FLOPs of both matrix products, shapes (B, H, S, D), (B, H, L, D), (B, H, L, E)."""
     batch, heads, length, width = query

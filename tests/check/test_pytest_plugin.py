@@ -157,7 +157,7 @@ def test_typo():
     pass
 """,
     )
-    assert "energy_budget takes joules, flops, peak_memory, allow_modelled by name, found jouls" in out
+    assert "energy_budget takes joules, flops, peak_memory, allow_modelled, allow_uncounted by name, found jouls" in out
 
 
 def test_a_failing_test_keeps_its_own_error(tmp_path: Path, recording: Path) -> None:
@@ -194,3 +194,57 @@ def test_importing_the_plugin_loads_nothing_heavy() -> None:
     code = f"import sys, greenbench.pytest_plugin; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_flops_of_fused_kernels_inference_and_threads_are_limited(tmp_path: Path) -> None:
+    out = run_tests(
+        tmp_path,
+        """
+import torch
+from torch import nn
+limited = pytest.mark.energy_budget(flops=1e6)
+
+@limited
+def test_encoder():
+    with torch.no_grad():
+        nn.TransformerEncoderLayer(64, 4, 256, batch_first=True).eval()(torch.randn(4, 100, 64))
+
+@limited
+def test_lstm():
+    with torch.inference_mode():
+        nn.LSTM(64, 64, batch_first=True)(torch.randn(4, 100, 64))
+
+@limited
+def test_thread():
+    from concurrent.futures import ThreadPoolExecutor
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(nn.Linear(64, 256), torch.randn(400, 64)).result()
+
+@limited
+def test_unknown():
+    torch.linalg.svd(torch.randn(4, 4))
+
+@pytest.mark.energy_budget(flops=1e6, allow_uncounted=True)
+def test_allowed():
+    torch.linalg.svd(torch.randn(4, 4))
+
+@limited
+def test_child():
+    import subprocess, sys
+    subprocess.run([sys.executable, "-c", "sum(range(10**6))"])
+""",
+        "--energy-sources",
+        "none",
+    )
+    for name, verdict in (
+        ("encoder", "FAILED"),
+        ("lstm", "FAILED"),
+        ("thread", "FAILED"),
+        ("unknown", "SKIPPED"),
+        ("allowed", "PASSED"),
+        ("child", "SKIPPED"),
+    ):
+        assert f"test_{name} {verdict}" in out, out
+    assert "flops: 26.2 MFLOP exceeds the budget of 1.00 MFLOP" in out
+    assert "aten::_linalg_svd (1 calls), which has no formula" in out
+    assert "child processes used" in out
