@@ -40,6 +40,7 @@ def metered(seconds, **options):
     return meter
 
 
+@pytest.mark.slow
 def test_the_energy_accumulator_gives_the_true_joules_marked_measured(cards):
     cards(300, 90)
     meter = metered(2.0)
@@ -51,6 +52,7 @@ def test_the_energy_accumulator_gives_the_true_joules_marked_measured(cards):
     assert first.agree is True
 
 
+@pytest.mark.slow
 def test_without_an_accumulator_power_is_integrated(cards):
     cards(300, counter=False)
     meter = metered(1.5)
@@ -58,11 +60,13 @@ def test_without_an_accumulator_power_is_integrated(cards):
     assert meter.energy.energy_j == pytest.approx(300 * meter.energy.duration_s, rel=0.02)
 
 
+@pytest.mark.slow
 def test_an_accumulator_without_power_is_enough(cards):
     cards(300, power=False)
     assert metered(1.0).energy.energy_j == pytest.approx(300, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_lost_card_spoils_the_window(cards):
     cards(300, lost_at_s=2.0)
     meter = metered(3.0)
@@ -115,6 +119,7 @@ def test_torchs_names_of_amd_cards_follow_the_environment():
     assert "hip:7" in warnings[0]
 
 
+@pytest.mark.slow
 def test_only_visible_and_named_cards_are_read_and_keep_their_index(cards, monkeypatch):
     cards(300, 90, 40)
     assert [d.name for d in metered(0.4, devices=["hip:2"]).energy.devices] == ["amd2"]

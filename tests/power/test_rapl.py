@@ -131,6 +131,7 @@ def test_a_counter_that_disappears_is_lost_once(tree):
     assert source.read() == []
 
 
+@pytest.mark.slow
 def test_the_meter_integrates_a_wrapping_package_from_end_to_end(tree):
     folder = tree({"intel-rapl:0": ("package-0", RANGE - 40_000_000, RANGE), "intel-rapl:1": ("psys", 0, RANGE)})
     start = time.monotonic()

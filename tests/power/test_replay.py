@@ -10,6 +10,7 @@ from greenbench.power.sources.detect import detect
 from tests.fake_nvml import FakeGpu, Load
 
 
+@pytest.mark.slow
 def test_a_recorded_run_plays_again_with_the_same_joules(driver, tmp_path):
     load = Load.points((0, 100), (2.5, 100), (2.6, 300))
     driver.program(FakeGpu(load))
@@ -26,6 +27,7 @@ def test_a_recorded_run_plays_again_with_the_same_joules(driver, tmp_path):
     assert any("recorded earlier" in w for w in meter.warnings)
 
 
+@pytest.mark.slow
 def test_a_hand_written_recording_repeats_and_its_counter_keeps_rising(tmp_path):
     path = tmp_path / "hand.csv"
     path.write_text("t_s,power_w,energy_j\n0,100,0\n0.2,100,20\n0.4,100,40\n")

@@ -47,6 +47,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_after_s", [0.3, 1.7, 2.95])
 def test_killing_the_parent_loses_at_most_a_second_and_ends_the_sampler_within_two(driver, tmp_path, killed_after_s):
     driver.program(FakeGpu(Load.constant(200)))
@@ -70,6 +71,7 @@ def test_killing_the_parent_loses_at_most_a_second_and_ends_the_sampler_within_t
     assert abs(result.energy_j - exact) <= result.uncertainty_j
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sources", ["nvml", "cpu,ram"])
 def test_killing_the_sampler_itself_loses_at_most_a_second(driver, tmp_path, sources):
     driver.program(FakeGpu(Load.constant(200)))
@@ -88,6 +90,7 @@ def test_killing_the_sampler_itself_loses_at_most_a_second(driver, tmp_path, sou
     assert len(read_segments(journal).segments) == 2
 
 
+@pytest.mark.slow
 def test_commands_reach_the_sampler_at_any_moment_beside_the_threads_of_a_driver(driver, tmp_path):
     """A driver's thread does not block the signal that announces a command; it must never get it."""
     driver.program(FakeGpu(Load.constant(200), options={"counter_ms": 5}))
@@ -105,6 +108,7 @@ def test_commands_reach_the_sampler_at_any_moment_beside_the_threads_of_a_driver
     assert [c["mark"] for c in segment.comments if "mark" in c] == [f"moment {i}" for i in range(25)]
 
 
+@pytest.mark.slow
 def test_an_edge_is_read_at_once(driver, tmp_path):
     driver.program(FakeGpu(Load.constant(200)))
     edges = []
@@ -137,7 +141,7 @@ def test_sigterm_finishes_the_journal(tmp_path):
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu") as sampler:
         time.sleep(0.3)
         os.kill(sampler.pid, signal.SIGTERM)
-        assert wait_until_gone(sampler.pid, 2.0)
+        assert wait_until_gone(sampler.pid, 60.0)
     contents = read_segments(tmp_path / "p.csv.gz")
     assert "end" in contents.segments[0].comments[-1]
     assert contents.torn_members == 0
@@ -163,6 +167,7 @@ def test_an_unwritable_journal_is_trouble_not_a_crash(tmp_path):
     assert sampler.warnings
 
 
+@pytest.mark.slow
 def test_live_energy_rises_and_ends_near_the_journal(driver, tmp_path):
     driver.program(FakeGpu(Load.constant(300)))
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml") as sampler:
@@ -180,6 +185,7 @@ def test_live_energy_rises_and_ends_near_the_journal(driver, tmp_path):
     assert seen[-1].energy_j - first == pytest.approx(300 * elapsed, abs=300 * 0.25)
 
 
+@pytest.mark.slow
 def test_a_reader_falling_into_a_write_never_sees_half_of_it(tmp_path):
     path = tmp_path / "live.bin"
     writer = LiveWriter(path)
@@ -204,12 +210,14 @@ def test_a_reader_falling_into_a_write_never_sees_half_of_it(tmp_path):
 
 def test_a_dead_sampler_makes_the_reading_stale(tmp_path):
     writer = LiveWriter(tmp_path / "live.bin")
-    writer.write(time.monotonic_ns() - 10 * NS, 100.0, 5.0, "modelled")
+    written_ns = time.monotonic_ns() - 10 * NS
+    writer.write(written_ns, 100.0, 5.0, "modelled")
     reading = LiveReader(tmp_path / "live.bin").read()
     assert reading.stale
-    assert reading.energy_j == pytest.approx(150, rel=0.01)
+    assert 100 + 5 * 10 <= reading.energy_j <= 100 + 5 * (time.monotonic_ns() - written_ns) / NS
 
 
+@pytest.mark.slow
 def test_sampling_times_do_not_keep_a_rhythm(driver, tmp_path):
     driver.program(FakeGpu(Load.constant(100)))
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml"):
@@ -221,6 +229,7 @@ def test_sampling_times_do_not_keep_a_rhythm(driver, tmp_path):
     assert min(counts) > 0.08 * len(phases)
 
 
+@pytest.mark.slow
 def test_cpu_time_of_exited_children_is_kept(tmp_path):
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu", tdp_w=100.0 * os.cpu_count()) as s:
         shell = f"{sys.executable} -c '{BUSY.format(seconds=0.4)}'; {sys.executable} -c '{BUSY.format(seconds=0.4)}'"
@@ -241,6 +250,7 @@ def test_cpu_time_of_exited_children_is_kept(tmp_path):
     assert window.kind == "modelled"
 
 
+@pytest.mark.slow
 def test_an_edge_counts_children_that_came_and_went_before_it(tmp_path):
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu", tdp_w=100.0, hz=0.2) as s:
         code = f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {BUSY.format(seconds=0.4)!r}])"
@@ -259,6 +269,7 @@ def test_an_edge_counts_children_that_came_and_went_before_it(tmp_path):
     assert samples[-1].energy_low_j > 0.5 * per_thread_w * 0.38  # the low end has no idle share
 
 
+@pytest.mark.slow
 def test_modelled_readings_keep_their_pace_and_follow_the_load(tmp_path):
     code = "import time\nprint(1, flush=True)\ntime.sleep(1.5)\n" + BUSY.format(seconds=60)
     threads = os.cpu_count()
@@ -285,7 +296,9 @@ def test_modelled_readings_keep_their_pace_and_follow_the_load(tmp_path):
     assert 3 <= sum(x.device == "ram" for x in inside) <= 8
     idle_w, busy_w = 10.0 * threads, 90.0
     assert min(x.power_w for x in seen) == pytest.approx(idle_w, abs=5)
-    assert idle_w + 0.3 * busy_w < max(x.power_w for x in seen) < idle_w + 1.1 * busy_w
+    # Of the last 2.5 s it got what its neighbours left it; the highest reading is no less than the mean.
+    mean_busy = (usage.ru_utime + usage.ru_stime) / 2.5
+    assert idle_w + 0.7 * mean_busy * busy_w < max(x.power_w for x in seen) < idle_w + 1.1 * busy_w
     assert all(a.energy_j <= b.energy_j for a, b in itertools.pairwise(seen))
     assert all(x.energy_low_j <= x.energy_j <= x.energy_high_j for x in seen[20:])  # the range grows from nothing
     assert max(x.age_s for x in seen) < 0.6
@@ -298,6 +311,7 @@ def test_modelled_readings_keep_their_pace_and_follow_the_load(tmp_path):
     assert last.energy_j - seen[0].energy_j == pytest.approx(window.energy_j, abs=0.25 * busy_w)
 
 
+@pytest.mark.slow
 def test_a_command_does_not_wait_for_the_next_flush(tmp_path):
     waits_s = []
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu") as sampler:
@@ -310,6 +324,7 @@ def test_a_command_does_not_wait_for_the_next_flush(tmp_path):
     assert sorted(waits_s)[2] < 0.1
 
 
+@pytest.mark.slow
 def test_a_child_found_late_adds_its_energy_but_no_impossible_power(tmp_path):
     threads = os.cpu_count()
     child = f"subprocess.run([sys.executable, '-c', {BUSY.format(seconds=1.2)!r}])"

@@ -34,6 +34,9 @@ OVERLAPS = """() => {
 }"""
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(params=[(w, s) for w in WIDTHS for s in SCHEMES], ids=lambda p: f"{p[0]}-{p[1]}")
 def page(request: pytest.FixtureRequest, browser: Any, report: ReportPaths) -> Any:
     width, scheme = request.param

@@ -77,6 +77,7 @@ def test_three_seeds_claim_nothing(tmp_path: Path) -> None:
     assert "no exact test of 3 against 3 can go below p = 0.1" in verdict
 
 
+@pytest.mark.slow
 def test_thirty_trials_stay_below_one_megabyte(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", arms=ARMS[:3], seeds=10, hz=2)
     assert write_report([run], tmp_path / "out").html.stat().st_size < 1_000_000

@@ -88,6 +88,7 @@ def gpu_trial(folder: Path, chosen: Suite, device: str) -> None:
     write_json(folder / OUTCOME, {"status": "ok", "device": device, "dtype": "float32"})
 
 
+@pytest.mark.slow
 def test_a_trial_on_a_gpu_books_its_own_card_and_reports_idle_power_with_and_without_a_context(
     driver: FakeDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_trial_resumed_on_another_gpu_says_so(driver: FakeDriver, tmp_path: Pa
     assert any("resumed on other GPUs: T4" in text and "H100" in text for text in warnings)
 
 
+@pytest.mark.slow
 def test_a_dead_sampler_is_told_in_the_result_and_spoils_it(driver: FakeDriver, tmp_path: Path) -> None:
     manifest(tmp_path)
     sampler = SamplerProcess(tmp_path / POWER, tmp_path / LIVE, sources="nvml")
