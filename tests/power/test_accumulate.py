@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,42 +14,44 @@ from greenbench.power.samples import DeviceInfo, Sample
 NS = 1_000_000_000
 
 
-def totals(**more):
+def totals(**more: Any) -> Totals:
     values = {"has_counter": True, "update_period_s": 0.1, "tolerance": 0.05, **more}
     return Totals([DeviceInfo("gpu0", "nvml", "measured", "gpu", **values)])
 
 
-def reading(t_s, power_w=None, energy_j=None, event=None):
+def reading(
+    t_s: float, power_w: float | None = None, energy_j: float | None = None, event: str | None = None
+) -> Sample:
     return Sample(round(t_s * NS), 1000, "gpu0", "nvml", "measured", power_w, energy_j, event=event)
 
 
-def now(total, t_s):
+def now(total: Totals, t_s: float) -> tuple[float | None, float | None, float | None]:
     energy_j, _, _, low_j, high_j = total.now(round(t_s * NS))
     return energy_j, low_j, high_j
 
 
-def feed(total, begin_s, end_s, power_w):
+def feed(total: Totals, begin_s: float, end_s: float, power_w: float | None) -> None:
     """Power alone at 20 Hz."""
     count = round((end_s - begin_s) * 20)
     for i in range(1, count + 1):
         total.add(reading(begin_s + i / 20, power_w))
 
 
-def test_a_counter_read_every_time_is_the_total():
+def test_a_counter_read_every_time_is_the_total() -> None:
     total = totals()
     for i in range(101):
         total.add(reading(i / 20, 100.0, 7000 + 20.0 * (i // 2)))  # 200 W, whatever power says
     assert now(total, 5.0)[0] == pytest.approx(1000.0, abs=0.1 * 100)
 
 
-def test_power_carries_a_rarely_read_counter_on():
+def test_power_carries_a_rarely_read_counter_on() -> None:
     total = totals()
     total.add(reading(0.0, 100.0, 7000.0))
     feed(total, 0.0, 8.0, 100.0)
     assert now(total, 8.0)[0] == pytest.approx(800.0)
 
 
-def test_the_counter_takes_back_what_power_got_wrong_and_corrects_what_follows():
+def test_the_counter_takes_back_what_power_got_wrong_and_corrects_what_follows() -> None:
     total = totals()
     total.add(reading(0.0, 390.0, 7000.0))
     feed(total, 0.0, 9.95, 390.0)
@@ -58,7 +62,7 @@ def test_the_counter_takes_back_what_power_got_wrong_and_corrects_what_follows()
     assert now(total, 19.95)[0] == pytest.approx(2000.0 + 200 * 9.95, rel=0.01)
 
 
-def test_reading_the_counter_twice_within_an_update_changes_nothing():
+def test_reading_the_counter_twice_within_an_update_changes_nothing() -> None:
     total = totals()
     total.add(reading(0.0, 100.0, 7000.0))
     feed(total, 0.0, 4.0, 100.0)
@@ -70,7 +74,7 @@ def test_reading_the_counter_twice_within_an_update_changes_nothing():
 
 
 @pytest.mark.parametrize("counter", [True, False])
-def test_what_was_used_before_a_loss_is_kept(counter):
+def test_what_was_used_before_a_loss_is_kept(counter: Any) -> None:
     total = totals(has_counter=counter)
     total.add(reading(0.0, 100.0, 7000.0 if counter else None))
     feed(total, 0.0, 3.0, 100.0)
@@ -82,7 +86,7 @@ def test_what_was_used_before_a_loss_is_kept(counter):
     assert (low_j, high_j) == (pytest.approx(380.0), pytest.approx(420.0))
 
 
-def test_a_reset_keeps_what_power_says():
+def test_a_reset_keeps_what_power_says() -> None:
     total = totals()
     total.add(reading(0.0, 100.0, 7000.0))
     feed(total, 0.0, 4.0, 100.0)
@@ -93,7 +97,7 @@ def test_a_reset_keeps_what_power_says():
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 700.0), st.one_of(st.none(), st.floats(0.0, 50.0))), min_size=1, max_size=80))
-def test_the_range_holds_the_total_whatever_is_read(rows):
+def test_the_range_holds_the_total_whatever_is_read(rows: Any) -> None:
     total = totals()
     counter = 7000.0
     for i, (power_w, step_j) in enumerate(rows):

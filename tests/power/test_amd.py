@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,14 +20,14 @@ SERIALS = ["0x00aa11", "0xbb22", "0xcc33"]
 
 
 @pytest.fixture
-def cards(monkeypatch):
+def cards(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Program the cards; both this process and the sampler find the stand-in."""
     monkeypatch.setenv("PYTHONPATH", f"{FAKE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.syspath_prepend(FAKE)
     for name in ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
 
-    def program(*powers_w, **options):
+    def program(*powers_w: Any, **options: Any) -> None:
         made = [{"power_w": w, "serial": SERIALS[i], **options} for i, w in enumerate(powers_w)]
         monkeypatch.setenv("FAKE_AMDSMI", json.dumps({"start_ns": time.monotonic_ns(), "cards": made}))
 
@@ -34,14 +35,14 @@ def cards(monkeypatch):
     sys.modules.pop("amdsmi", None)
 
 
-def metered(seconds, **options):
+def metered(seconds: float, **options: Any) -> Any:
     with Meter(sources="amd", **options) as meter:
         time.sleep(seconds)
     return meter
 
 
 @pytest.mark.slow
-def test_the_energy_accumulator_gives_the_true_joules_marked_measured(cards):
+def test_the_energy_accumulator_gives_the_true_joules_marked_measured(cards: Any) -> None:
     cards(300, 90)
     meter = metered(2.0)
     assert meter.energy.kind == "measured"
@@ -53,7 +54,7 @@ def test_the_energy_accumulator_gives_the_true_joules_marked_measured(cards):
 
 
 @pytest.mark.slow
-def test_without_an_accumulator_power_is_integrated(cards):
+def test_without_an_accumulator_power_is_integrated(cards: Any) -> None:
     cards(300, counter=False)
     meter = metered(1.5)
     assert meter.energy.devices[0].counter_j is None
@@ -61,20 +62,20 @@ def test_without_an_accumulator_power_is_integrated(cards):
 
 
 @pytest.mark.slow
-def test_an_accumulator_without_power_is_enough(cards):
+def test_an_accumulator_without_power_is_enough(cards: Any) -> None:
     cards(300, power=False)
     assert metered(1.0).energy.energy_j == pytest.approx(300, rel=0.05)
 
 
 @pytest.mark.slow
-def test_a_lost_card_spoils_the_window(cards):
+def test_a_lost_card_spoils_the_window(cards: Any) -> None:
     cards(300, lost_at_s=2.0)
     meter = metered(3.0)
     assert not meter.energy.valid
     assert any("lost" in problem for problem in meter.energy.problems)
 
 
-def test_what_a_manifest_says_about_a_card_is_read(cards):
+def test_what_a_manifest_says_about_a_card_is_read(cards: Any) -> None:
     cards(300)
     source = amd.find()
     (info,) = source.devices
@@ -105,13 +106,15 @@ def test_what_a_manifest_says_about_a_card_is_read(cards):
         ({"ROCR_VISIBLE_DEVICES": "GPU-dd44"}, [], True),
     ],
 )
-def test_the_environment_maps_to_the_cards_hip_shows(environment, shown, warns):
+def test_the_environment_maps_to_the_cards_hip_shows(
+    environment: dict[str, str], shown: list[int], warns: bool
+) -> None:
     found, warnings = visible_amd(environment, SERIALS)
     assert found == shown
     assert bool(warnings) is warns
 
 
-def test_torchs_names_of_amd_cards_follow_the_environment():
+def test_torchs_names_of_amd_cards_follow_the_environment() -> None:
     assert named_amd(["hip:1"], {"ROCR_VISIBLE_DEVICES": "0,2"}, SERIALS) == ([2], [])
     assert named_amd(["GPU-bb22", "cuda:0", "MIG-1"], {}, SERIALS) == ([1], [])
     picked, warnings = named_amd(["hip:7"], {}, SERIALS)
@@ -120,7 +123,9 @@ def test_torchs_names_of_amd_cards_follow_the_environment():
 
 
 @pytest.mark.slow
-def test_only_visible_and_named_cards_are_read_and_keep_their_index(cards, monkeypatch):
+def test_only_visible_and_named_cards_are_read_and_keep_their_index(
+    cards: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cards(300, 90, 40)
     assert [d.name for d in metered(0.4, devices=["hip:2"]).energy.devices] == ["amd2"]
     monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "1")
@@ -137,7 +142,9 @@ def test_only_visible_and_named_cards_are_read_and_keep_their_index(cards, monke
         ({"cards": [{"power_w": 1}]}, {"ROCR_VISIBLE_DEVICES": ""}, "shows no GPU"),
     ],
 )
-def test_absent_cards_are_absent_with_the_reason(cards, monkeypatch, program, environment, reason):
+def test_absent_cards_are_absent_with_the_reason(
+    cards: Any, monkeypatch: pytest.MonkeyPatch, program: dict[str, Any], environment: dict[str, str], reason: str
+) -> None:
     cards()
     monkeypatch.setenv("FAKE_AMDSMI", json.dumps({"start_ns": 0, **program}))
     for name, value in environment.items():
@@ -147,7 +154,7 @@ def test_absent_cards_are_absent_with_the_reason(cards, monkeypatch, program, en
     assert reason in source.reason
 
 
-def test_without_amdsmi_the_source_is_absent_with_the_reason():
+def test_without_amdsmi_the_source_is_absent_with_the_reason() -> None:
     source = amd.find()
     assert not source.available
     assert "amdsmi is not installed" in source.reason

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,9 @@ TABLE = [
 
 @pytest.mark.parametrize("order", [None, "PCI_BUS_ID", "FASTEST_FIRST"])
 @pytest.mark.parametrize(("value", "cards", "slices", "warns"), TABLE, ids=[repr(row[0]) for row in TABLE])
-def test_the_environment_maps_to_the_cards_cuda_shows(value, cards, slices, warns, order):
+def test_the_environment_maps_to_the_cards_cuda_shows(
+    value: Any, cards: Any, slices: list[str | None], warns: bool, order: str | None
+) -> None:
     environment = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
     environment |= {} if order is None else {"CUDA_DEVICE_ORDER": order}
     for listed in itertools.permutations(CARDS):  # NVML's own order must not matter
@@ -70,23 +73,25 @@ def test_the_environment_maps_to_the_cards_cuda_shows(value, cards, slices, warn
         ({}, [A, C], False),
     ],
 )
-def test_an_index_among_different_cards_is_ambiguous_unless_the_order_is_by_bus(environment, cards, ambiguous):
+def test_an_index_among_different_cards_is_ambiguous_unless_the_order_is_by_bus(
+    environment: dict[str, str], cards: Any, ambiguous: bool
+) -> None:
     warnings = visible_gpus(environment, cards).warnings
     assert any("fastest first" in w for w in warnings) is ambiguous
 
 
-def test_no_cards_are_no_devices():
+def test_no_cards_are_no_devices() -> None:
     assert visible_gpus({"CUDA_VISIBLE_DEVICES": "0"}, []).gpus == ()
 
 
-def test_the_cuda_drivers_own_order_decides_what_an_index_means():
+def test_the_cuda_drivers_own_order_decides_what_an_index_means() -> None:
     said = ["cccc3333-0000", "AAAA11110000"]  # CUDA writes UUIDs without NVML's prefix
     seen = visible_gpus({"CUDA_VISIBLE_DEVICES": "0,1"}, CARDS, said)
     assert [g.uuid for g in seen.gpus] == [C.uuid, A.uuid]
     assert seen.warnings == ()
 
 
-def test_a_card_that_only_cuda_knows_is_warned_about():
+def test_a_card_that_only_cuda_knows_is_warned_about() -> None:
     seen = visible_gpus({"CUDA_VISIBLE_DEVICES": "0"}, [A, C], ["ffff"])
     assert seen.gpus == ()
     assert any("ffff" in w and "cannot be metered" in w for w in seen.warnings)
@@ -108,26 +113,28 @@ NAMED = [
 
 
 @pytest.mark.parametrize(("names", "environment", "said", "cards", "guess"), NAMED, ids=[str(row[:3]) for row in NAMED])
-def test_names_of_torch_devices_end_in_uuids(names, environment, said, cards, guess):
+def test_names_of_torch_devices_end_in_uuids(
+    names: list[str], environment: dict[str, str], said: list[str] | None, cards: Any, guess: bool
+) -> None:
     seen = named_gpus(names, environment, [B, A], said)
     assert list(seen.uuids) == [card.uuid for card in cards]
     assert any("fastest first" in w for w in seen.warnings) is guess
 
 
-def test_an_ordinal_among_different_cards_is_a_guess_that_says_so():
+def test_an_ordinal_among_different_cards_is_a_guess_that_says_so() -> None:
     (warning,) = named_gpus(["cuda:1"], {}, [A, C]).warnings
     assert "fastest first" in warning
     assert named_gpus(["cuda:1"], {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, [A, C]).warnings == ()
     assert named_gpus(["GPU-cccc"], {"CUDA_VISIBLE_DEVICES": "0"}, [A, C]).warnings == ()
 
 
-def test_a_name_that_is_no_card_is_left_out_with_a_warning_and_the_others_stay():
+def test_a_name_that_is_no_card_is_left_out_with_a_warning_and_the_others_stay() -> None:
     seen = named_gpus(["GPU-zzzz", "GPU-cccc"], {}, CARDS)
     assert seen.uuids == (C.uuid,)
     assert any("GPU-zzzz" in w for w in seen.warnings)
 
 
-def test_a_slice_named_for_metering_is_its_whole_card_and_says_so():
+def test_a_slice_named_for_metering_is_its_whole_card_and_says_so() -> None:
     seen = named_gpus(["MIG-6666"], {}, CARDS)
     assert seen.gpus[0].shared
     assert any("whole card" in w for w in seen.warnings)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,11 +14,11 @@ from greenbench.power.journal.file import JournalWriter, read_segments
 from greenbench.power.samples import COLUMNS, Sample
 
 
-def row(i, **more):
+def row(i: int, **more: Any) -> Sample:
     return Sample(1000 + i, 5, "gpu0", "nvml", "measured", 100.0 + i, float(i), **more)
 
 
-def write(path, first, count, per_flush=5):
+def write(path: Path, first: int, count: int, per_flush: int = 5) -> JournalWriter:
     writer = JournalWriter(path)
     writer.comment(segment={"boot_id": "b", "devices": []})
     for i in range(first, first + count):
@@ -27,11 +29,11 @@ def write(path, first, count, per_flush=5):
     return writer
 
 
-def energies(path):
+def energies(path: Path) -> list[list[float | None]]:
     return [[s.energy_j for s in segment.samples] for segment in read_segments(path).segments]
 
 
-def test_what_is_written_is_read_back(tmp_path):
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "power.csv.gz"
     writer = JournalWriter(path)
     full = row(1, temperature_c=40.5, throttle="none", foreign=0, event="wrap", util_pct=3.0)
@@ -42,7 +44,7 @@ def test_what_is_written_is_read_back(tmp_path):
     assert samples == [full, Sample(2000, 1, "cpu", "cpu", "modelled")]
 
 
-def test_absent_values_are_empty_cells_and_the_file_is_plain_gzip_csv(tmp_path):
+def test_absent_values_are_empty_cells_and_the_file_is_plain_gzip_csv(tmp_path: Path) -> None:
     path = tmp_path / "power.csv.gz"
     writer = JournalWriter(path)
     writer.sample(Sample(2000, 1, "cpu", "cpu", "modelled"))
@@ -52,7 +54,7 @@ def test_absent_values_are_empty_cells_and_the_file_is_plain_gzip_csv(tmp_path):
     assert line == "2000,1,cpu,cpu,modelled" + "," * (len(COLUMNS) - 5)
 
 
-def test_nan_is_an_empty_cell_whatever_the_device_is_called(tmp_path):
+def test_nan_is_an_empty_cell_whatever_the_device_is_called(tmp_path: Path) -> None:
     path = tmp_path / "power.csv.gz"
     writer = JournalWriter(path)
     writer.sample(Sample(2000, 1, "nano", "nvml", "measured", float("nan"), float("nan"), temperature_c=41))
@@ -62,7 +64,7 @@ def test_nan_is_an_empty_cell_whatever_the_device_is_called(tmp_path):
     assert read_segments(path).segments[0].samples == [Sample(2000, 1, "nano", "nvml", "measured", temperature_c=41)]
 
 
-def test_sessions_append_to_the_same_file(tmp_path):
+def test_sessions_append_to_the_same_file(tmp_path: Path) -> None:
     path = tmp_path / "power.csv.gz"
     write(path, 0, 10)
     write(path, 10, 10)
@@ -71,7 +73,9 @@ def test_sessions_append_to_the_same_file(tmp_path):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
-def test_a_file_cut_anywhere_reads_back_to_the_last_whole_flush_and_can_be_continued(tmp_path, data):
+def test_a_file_cut_anywhere_reads_back_to_the_last_whole_flush_and_can_be_continued(
+    tmp_path: Path, data: st.DataObject
+) -> None:
     path = tmp_path / "power.csv.gz"
     path.unlink(missing_ok=True)
     write(path, 0, 30)
@@ -90,7 +94,7 @@ def test_a_file_cut_anywhere_reads_back_to_the_last_whole_flush_and_can_be_conti
     assert writer.warnings == [] or "torn" in writer.warnings[0]
 
 
-def test_garbage_in_the_middle_costs_one_flush_not_the_rest(tmp_path):
+def test_garbage_in_the_middle_costs_one_flush_not_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "power.csv.gz"
     write(path, 0, 30)
     whole = bytearray(path.read_bytes())
@@ -129,9 +133,9 @@ writer.close()
 """
 
 
-def test_a_full_disk_corrupts_nothing_and_loses_nothing_once_there_is_room(tmp_path):
+def test_a_full_disk_corrupts_nothing_and_loses_nothing_once_there_is_room(tmp_path: Path) -> None:
     path = tmp_path / "power.csv.gz"
-    root = str(__import__("pathlib").Path(__file__).parents[2])
+    root = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(path), root], capture_output=True, text=True, check=True
     )
@@ -141,7 +145,7 @@ def test_a_full_disk_corrupts_nothing_and_loses_nothing_once_there_is_room(tmp_p
     assert [s.t_mono_ns for s in contents.segments[0].samples] == [1000 + i for i in range(80)]
 
 
-def test_unreadable_lines_are_counted(tmp_path):
+def test_unreadable_lines_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "hand.csv"
     path.write_text("t_s,power_w\n0,100\n1,abc\n2,100\n3\n")
     contents = read_segments(path)
@@ -149,6 +153,6 @@ def test_unreadable_lines_are_counted(tmp_path):
     assert [s.power_w for s in contents.segments[0].samples] == [100, 100]
 
 
-def test_a_missing_file_is_an_error(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         read_segments(tmp_path / "none.csv.gz")

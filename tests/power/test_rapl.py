@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,11 +13,13 @@ from greenbench.power.sources.detect import detect
 from tests.fake_nvml import powercap_tree
 
 RANGE = 65_532_610_987
+Domains = dict[str, tuple[str, int, int]]
+Tree = Callable[[Domains], Path]
 
 
 @pytest.fixture
-def tree(tmp_path, monkeypatch):
-    def make(domains):
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    def make(domains: Domains) -> Path:
         monkeypatch.setenv("GREENBENCH_POWERCAP", str(tmp_path / "powercap"))
         return powercap_tree(tmp_path / "powercap", domains)
 
@@ -33,14 +37,14 @@ FULL = {
 }
 
 
-def set_energy(folder, entry, energy_uj):
+def set_energy(folder: Path, entry: str, energy_uj: int) -> None:
     # Replaced in one step, as a reader must never see an empty file; the source reads by path every time.
     temporary = folder / entry / "next"
     temporary.write_text(f"{energy_uj}\n")
     temporary.replace(folder / entry / "energy_uj")
 
 
-def test_packages_and_dram_are_counted_core_and_mmio_are_not_read_and_psys_is_not_added(tree):
+def test_packages_and_dram_are_counted_core_and_mmio_are_not_read_and_psys_is_not_added(tree: Tree) -> None:
     tree(FULL)
     source = rapl.find()
     assert {d.device: d.counted for d in source.devices} == {
@@ -52,12 +56,12 @@ def test_packages_and_dram_are_counted_core_and_mmio_are_not_read_and_psys_is_no
     }
 
 
-def test_psys_counts_where_there_is_no_package(tree):
+def test_psys_counts_where_there_is_no_package(tree: Tree) -> None:
     tree({"intel-rapl:0": ("psys", 9_000_000, RANGE)})
     assert [(d.device, d.counted) for d in rapl.find().devices] == [("psys", True)]
 
 
-def test_models_step_back_where_a_counter_covers_the_part(tree):
+def test_models_step_back_where_a_counter_covers_the_part(tree: Tree) -> None:
     tree(FULL)
     found = {s.name: s for s in detect("auto")}
     assert not found["cpu"].available
@@ -67,13 +71,13 @@ def test_models_step_back_where_a_counter_covers_the_part(tree):
     assert "cpu" not in counted
 
 
-def test_memory_is_modelled_where_only_packages_are_counted(tree):
+def test_memory_is_modelled_where_only_packages_are_counted(tree: Tree) -> None:
     tree({"intel-rapl:0": ("package-0", 1_000_000, RANGE)})
     found = {s.name: s.available for s in detect("auto")}
     assert (found["cpu"], found["ram"]) == (False, True)
 
 
-def test_a_wrap_is_corrected_by_the_range(tree):
+def test_a_wrap_is_corrected_by_the_range(tree: Tree) -> None:
     folder = tree({"intel-rapl:0": ("package-0", RANGE - 1_000_000, RANGE)})
     source = rapl.find()
     first = source.read()[0]
@@ -84,7 +88,7 @@ def test_a_wrap_is_corrected_by_the_range(tree):
     assert second.event == "wrap"
 
 
-def test_a_reset_is_not_taken_for_a_wrap(tree):
+def test_a_reset_is_not_taken_for_a_wrap(tree: Tree) -> None:
     folder = tree({"intel-rapl:0": ("package-0", 5_000_000_000, RANGE)})
     source = rapl.find()
     first = source.read()[0]
@@ -95,7 +99,7 @@ def test_a_reset_is_not_taken_for_a_wrap(tree):
     assert second.event == "reset"
 
 
-def test_mirrored_dies_are_counted_once(tree):
+def test_mirrored_dies_are_counted_once(tree: Tree) -> None:
     folder = tree(
         {
             "intel-rapl:0": ("package-0-die-0", 7_000_000, RANGE),
@@ -107,7 +111,7 @@ def test_mirrored_dies_are_counted_once(tree):
     assert [d.device for d in rapl.find().devices] == ["package-0-die-0", "package-1-die-0"]
 
 
-def test_an_unreadable_counter_says_how_to_allow_it(tree):
+def test_an_unreadable_counter_says_how_to_allow_it(tree: Tree) -> None:
     folder = tree({"intel-rapl:0": ("package-0", 1, RANGE)})
     # Tests may run as root, who may read anything: a folder in the counter's place fails for everybody.
     (folder / "intel-rapl:0" / "energy_uj").unlink()
@@ -117,13 +121,13 @@ def test_an_unreadable_counter_says_how_to_allow_it(tree):
     assert "chmod a+r" in source.reason
 
 
-def test_no_tree_is_absent_with_the_reason():
+def test_no_tree_is_absent_with_the_reason() -> None:
     source = rapl.find()
     assert not source.available
     assert "does not exist" in source.reason
 
 
-def test_a_counter_that_disappears_is_lost_once(tree):
+def test_a_counter_that_disappears_is_lost_once(tree: Tree) -> None:
     folder = tree({"intel-rapl:0": ("package-0", 1_000_000, RANGE)})
     source = rapl.find()
     (folder / "intel-rapl:0" / "energy_uj").unlink()
@@ -132,13 +136,13 @@ def test_a_counter_that_disappears_is_lost_once(tree):
 
 
 @pytest.mark.slow
-def test_the_meter_integrates_a_wrapping_package_from_end_to_end(tree):
+def test_the_meter_integrates_a_wrapping_package_from_end_to_end(tree: Tree) -> None:
     folder = tree({"intel-rapl:0": ("package-0", RANGE - 40_000_000, RANGE), "intel-rapl:1": ("psys", 0, RANGE)})
     start = time.monotonic()
     stop = threading.Event()
     begin_uj = RANGE - 40_000_000
 
-    def play():
+    def play() -> None:
         while not stop.is_set():
             set_energy(folder, "intel-rapl:0", round(begin_uj + 50e6 * (time.monotonic() - start)) % RANGE)
             set_energy(folder, "intel-rapl:1", round(90e6 * (time.monotonic() - start)))

@@ -14,20 +14,20 @@ from greenbench.power.journal.file import read_segments
 from greenbench.power.journal.trace import read_journal
 from greenbench.power.sampler.live import LiveReader, LiveWriter
 from greenbench.power.sampler.process import SamplerProcess
-from tests.fake_nvml import FakeGpu, Load
+from tests.fake_nvml import FakeDriver, FakeGpu, Load
 
 NS = 1_000_000_000
 BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < {seconds}: pass"
 
 
-def alive(pid):
+def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
     except OSError:
         return False
 
 
-def wait_until_gone(pid, limit_s):
+def wait_until_gone(pid: int, limit_s: float) -> bool:
     begin = time.monotonic()
     while alive(pid) and time.monotonic() - begin < limit_s:
         time.sleep(0.02)
@@ -49,7 +49,9 @@ while True:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed_after_s", [0.3, 1.7, 2.95])
-def test_killing_the_parent_loses_at_most_a_second_and_ends_the_sampler_within_two(driver, tmp_path, killed_after_s):
+def test_killing_the_parent_loses_at_most_a_second_and_ends_the_sampler_within_two(
+    driver: FakeDriver, tmp_path: Path, killed_after_s: float
+) -> None:
     driver.program(FakeGpu(Load.constant(200)))
     journal = tmp_path / "power.csv.gz"
     command = [sys.executable, "-c", TRAINER, str(journal), str(tmp_path / "live.bin")]
@@ -73,7 +75,7 @@ def test_killing_the_parent_loses_at_most_a_second_and_ends_the_sampler_within_t
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sources", ["nvml", "cpu,ram"])
-def test_killing_the_sampler_itself_loses_at_most_a_second(driver, tmp_path, sources):
+def test_killing_the_sampler_itself_loses_at_most_a_second(driver: FakeDriver, tmp_path: Path, sources: str) -> None:
     driver.program(FakeGpu(Load.constant(200)))
     journal = tmp_path / "power.csv.gz"
     with SamplerProcess(journal, tmp_path / "live.bin", sources=sources) as sampler:
@@ -91,7 +93,9 @@ def test_killing_the_sampler_itself_loses_at_most_a_second(driver, tmp_path, sou
 
 
 @pytest.mark.slow
-def test_commands_reach_the_sampler_at_any_moment_beside_the_threads_of_a_driver(driver, tmp_path):
+def test_commands_reach_the_sampler_at_any_moment_beside_the_threads_of_a_driver(
+    driver: FakeDriver, tmp_path: Path
+) -> None:
     """A driver's thread does not block the signal that announces a command; it must never get it."""
     driver.program(FakeGpu(Load.constant(200), options={"counter_ms": 5}))
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml,cpu") as sampler:
@@ -109,7 +113,7 @@ def test_commands_reach_the_sampler_at_any_moment_beside_the_threads_of_a_driver
 
 
 @pytest.mark.slow
-def test_an_edge_is_read_at_once(driver, tmp_path):
+def test_an_edge_is_read_at_once(driver: FakeDriver, tmp_path: Path) -> None:
     driver.program(FakeGpu(Load.constant(200)))
     edges = []
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml,cpu") as sampler:
@@ -123,7 +127,7 @@ def test_an_edge_is_read_at_once(driver, tmp_path):
     assert late_ms[len(late_ms) // 2] < 5
 
 
-def test_the_sampler_survives_what_it_watches(driver, tmp_path):
+def test_the_sampler_survives_what_it_watches(driver: FakeDriver, tmp_path: Path) -> None:
     driver.program(FakeGpu(Load.constant(200)))
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml,cpu") as sampler:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -137,7 +141,7 @@ def test_the_sampler_survives_what_it_watches(driver, tmp_path):
     assert sampler.warnings == []
 
 
-def test_sigterm_finishes_the_journal(tmp_path):
+def test_sigterm_finishes_the_journal(tmp_path: Path) -> None:
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu") as sampler:
         time.sleep(0.3)
         os.kill(sampler.pid, signal.SIGTERM)
@@ -147,20 +151,20 @@ def test_sigterm_finishes_the_journal(tmp_path):
     assert contents.torn_members == 0
 
 
-def test_without_any_source_energy_is_absent_and_the_reason_is_given(tmp_path):
+def test_without_any_source_energy_is_absent_and_the_reason_is_given(tmp_path: Path) -> None:
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml,rapl") as sampler:
         reading = LiveReader(sampler.live).read()
     assert (reading.energy_j, reading.power_w, reading.kind) == (None, None, None)
     assert any("energy is not recorded" in w and "powercap" in w for w in sampler.warnings)
 
 
-def test_an_unknown_source_is_trouble_not_a_crash(tmp_path):
+def test_an_unknown_source_is_trouble_not_a_crash(tmp_path: Path) -> None:
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvlm") as sampler:
         assert sampler.ready == {}
     assert any("did you mean 'nvml'" in w for w in sampler.warnings)
 
 
-def test_an_unwritable_journal_is_trouble_not_a_crash(tmp_path):
+def test_an_unwritable_journal_is_trouble_not_a_crash(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with SamplerProcess(tmp_path / "file" / "p.csv.gz", tmp_path / "live.bin", sources="cpu") as sampler:
         pass
@@ -168,7 +172,7 @@ def test_an_unwritable_journal_is_trouble_not_a_crash(tmp_path):
 
 
 @pytest.mark.slow
-def test_live_energy_rises_and_ends_near_the_journal(driver, tmp_path):
+def test_live_energy_rises_and_ends_near_the_journal(driver: FakeDriver, tmp_path: Path) -> None:
     driver.program(FakeGpu(Load.constant(300)))
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml") as sampler:
         reader = LiveReader(sampler.live)
@@ -186,7 +190,7 @@ def test_live_energy_rises_and_ends_near_the_journal(driver, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_reader_falling_into_a_write_never_sees_half_of_it(tmp_path):
+def test_a_reader_falling_into_a_write_never_sees_half_of_it(tmp_path: Path) -> None:
     path = tmp_path / "live.bin"
     writer = LiveWriter(path)
     writer.write(time.monotonic_ns(), 0.0, 0.0, "measured")
@@ -208,7 +212,7 @@ def test_a_reader_falling_into_a_write_never_sees_half_of_it(tmp_path):
     assert all(r.energy_low_j is None or r.energy_low_j == pytest.approx(r.energy_high_j) for r in readings)
 
 
-def test_a_dead_sampler_makes_the_reading_stale(tmp_path):
+def test_a_dead_sampler_makes_the_reading_stale(tmp_path: Path) -> None:
     writer = LiveWriter(tmp_path / "live.bin")
     written_ns = time.monotonic_ns() - 10 * NS
     writer.write(written_ns, 100.0, 5.0, "modelled")
@@ -218,7 +222,7 @@ def test_a_dead_sampler_makes_the_reading_stale(tmp_path):
 
 
 @pytest.mark.slow
-def test_sampling_times_do_not_keep_a_rhythm(driver, tmp_path):
+def test_sampling_times_do_not_keep_a_rhythm(driver: FakeDriver, tmp_path: Path) -> None:
     driver.program(FakeGpu(Load.constant(100)))
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml"):
         time.sleep(3.0)
@@ -230,7 +234,7 @@ def test_sampling_times_do_not_keep_a_rhythm(driver, tmp_path):
 
 
 @pytest.mark.slow
-def test_cpu_time_of_exited_children_is_kept(tmp_path):
+def test_cpu_time_of_exited_children_is_kept(tmp_path: Path) -> None:
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu", tdp_w=100.0 * os.cpu_count()) as s:
         shell = f"{sys.executable} -c '{BUSY.format(seconds=0.4)}'; {sys.executable} -c '{BUSY.format(seconds=0.4)}'"
         begin = time.monotonic_ns()
@@ -251,7 +255,7 @@ def test_cpu_time_of_exited_children_is_kept(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_edge_counts_children_that_came_and_went_before_it(tmp_path):
+def test_an_edge_counts_children_that_came_and_went_before_it(tmp_path: Path) -> None:
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu", tdp_w=100.0, hz=0.2) as s:
         code = f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {BUSY.format(seconds=0.4)!r}])"
         process = subprocess.Popen(
@@ -270,7 +274,7 @@ def test_an_edge_counts_children_that_came_and_went_before_it(tmp_path):
 
 
 @pytest.mark.slow
-def test_modelled_readings_keep_their_pace_and_follow_the_load(tmp_path):
+def test_modelled_readings_keep_their_pace_and_follow_the_load(tmp_path: Path) -> None:
     code = "import time\nprint(1, flush=True)\ntime.sleep(1.5)\n" + BUSY.format(seconds=60)
     threads = os.cpu_count()
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
@@ -312,7 +316,7 @@ def test_modelled_readings_keep_their_pace_and_follow_the_load(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_command_does_not_wait_for_the_next_flush(tmp_path):
+def test_a_command_does_not_wait_for_the_next_flush(tmp_path: Path) -> None:
     waits_s = []
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="cpu") as sampler:
         sampler.watch(os.getpid())
@@ -325,7 +329,7 @@ def test_a_command_does_not_wait_for_the_next_flush(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_child_found_late_adds_its_energy_but_no_impossible_power(tmp_path):
+def test_a_child_found_late_adds_its_energy_but_no_impossible_power(tmp_path: Path) -> None:
     threads = os.cpu_count()
     child = f"subprocess.run([sys.executable, '-c', {BUSY.format(seconds=1.2)!r}])"
     code = f"import subprocess, sys, time\nprint(1, flush=True)\ntime.sleep(0.2)\n{child}"

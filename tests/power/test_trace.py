@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,21 +12,31 @@ from hypothesis import strategies as st
 from greenbench.metering.command_result import device_json
 from greenbench.power.journal.file import JournalContents, Segment
 from greenbench.power.journal.trace import Trace
+from greenbench.power.journal.window_energy import WindowEnergy
 from greenbench.power.samples import DeviceInfo, Sample
 
 NS = 1_000_000_000
 
 
-def sample(t_s, power=None, counter=None, *, device="gpu0", kind="measured", event=None, **more):
+def sample(
+    t_s: float,
+    power: float | None = None,
+    counter: Any = None,
+    *,
+    device: str = "gpu0",
+    kind: str = "measured",
+    event: str | None = None,
+    **more: Any,
+) -> Sample:
     return Sample(round(t_s * NS), 1000, device, "nvml", kind, power, counter, event=event, **more)
 
 
-def info(device="gpu0", **more):
+def info(device: str = "gpu0", **more: Any) -> DeviceInfo:
     values = {"source": "nvml", "kind": "measured", "part": "gpu", "has_counter": True, "update_period_s": 0.1}
     return DeviceInfo(device, **{**values, **more})
 
 
-def trace(*sessions, infos=(), boots=None):
+def trace(*sessions: Any, infos: Sequence[DeviceInfo] = (), boots: list[str] | None = None) -> Trace:
     segments = []
     for i, samples in enumerate(sessions):
         segment = Segment(boot_id=boots[i] if boots else "boot", samples=list(samples))
@@ -33,11 +45,19 @@ def trace(*sessions, infos=(), boots=None):
     return Trace(JournalContents(segments))
 
 
-def window(found, t0_s, t1_s, **options):
+def window(found: Any, t0_s: float, t1_s: float, **options: Any) -> WindowEnergy:
     return found.window(round(t0_s * NS), round(t1_s * NS), **options)
 
 
-def regular(duration_s, power, *, hz=20.0, counter=None, start_s=0.0, **more):
+def regular(
+    duration_s: float,
+    power: Callable[[float], float],
+    *,
+    hz: float = 20.0,
+    counter: Any = None,
+    start_s: float = 0.0,
+    **more: Any,
+) -> list[Sample]:
     times = np.arange(start_s, start_s + duration_s + 1e-9, 1 / hz)
     return [sample(t, power(t), counter(t) if counter else None, **more) for t in times]
 
@@ -54,16 +74,18 @@ def regular(duration_s, power, *, hz=20.0, counter=None, start_s=0.0, **more):
     st.floats(1.0, 8.0),
     st.integers(0, 2**32 - 1),
 )
-def test_a_stepped_counter_is_right_within_its_edge_term(period, low, high, hz, begin, length, seed):
+def test_a_stepped_counter_is_right_within_its_edge_term(
+    period: float, low: float, high: float, hz: float, begin: float, length: float, seed: int
+) -> None:
     generator = np.random.default_rng(seed)
     times = (np.arange(0, 220) + generator.uniform(0, 0.9, 220)) * 0.05
 
-    def true(t):
+    def true(t: float) -> float:
         cycles, rest = np.divmod(np.asarray(t) * hz, 1.0)
         on = np.minimum(rest, 0.5)
         return (cycles * 0.5 * (low + high) + on * high + (rest - on) * low) / hz
 
-    def power(t):
+    def power(t: float) -> float:
         return high if (t * hz) % 1.0 < 0.5 else low
 
     rows = [sample(t, power(t), float(true(np.floor(t / period) * period))) for t in times]
@@ -90,7 +112,9 @@ def test_a_stepped_counter_is_right_within_its_edge_term(period, low, high, hz, 
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
-def test_a_counter_that_is_read_rarely_is_right_within_its_edge_term(low, high, hz, begin, length, every, edges, seed):
+def test_a_counter_that_is_read_rarely_is_right_within_its_edge_term(
+    low: float, high: float, hz: float, begin: float, length: float, every: int, edges: Any, seed: int
+) -> None:
     """Power at every tick, the counter at every n-th and, where the meter knows of the edges, quickly after each."""
     generator = np.random.default_rng(seed)
     ticks = (np.arange(0, 800) + generator.uniform(0, 0.9, 800)) * 0.05
@@ -99,12 +123,12 @@ def test_a_counter_that_is_read_rarely_is_right_within_its_edge_term(low, high, 
     counts = np.concatenate([np.arange(800) % every == 0, np.ones(len(times) - 800, dtype=bool)])
     order = np.argsort(times)
 
-    def true(t):
+    def true(t: float) -> float:
         cycles, rest = np.divmod(np.asarray(t) * hz, 1.0)
         on = np.minimum(rest, 0.5)
         return (cycles * 0.5 * (low + high) + on * high + (rest - on) * low) / hz
 
-    def row(i):
+    def row(i: int) -> Sample:
         t = times[i]
         power = high if (t * hz) % 1.0 < 0.5 else low
         return sample(t, power, float(true(np.floor(t / 0.1) * 0.1)) if counts[i] else None)
@@ -118,7 +142,7 @@ def test_a_counter_that_is_read_rarely_is_right_within_its_edge_term(low, high, 
         assert abs(result.energy_j - exact) <= 0.1 * max(low, high)
 
 
-def test_a_rarely_read_counter_corrects_a_power_reading_that_is_wrong_between_the_edges():
+def test_a_rarely_read_counter_corrects_a_power_reading_that_is_wrong_between_the_edges() -> None:
     rows = regular(60, lambda t: 390.0)  # the true mean is 200 W: a sensor that looks at the wrong moments
     for row in rows[::100]:
         row.energy_j = 200 * np.floor(row.t_mono_ns / NS * 10) / 10
@@ -128,7 +152,7 @@ def test_a_rarely_read_counter_corrects_a_power_reading_that_is_wrong_between_th
 
 
 @pytest.mark.parametrize("away_s", [0.05, 0.4, 3.0])
-def test_power_carries_a_counter_past_its_last_reading_and_the_result_is_plain_python(away_s):
+def test_power_carries_a_counter_past_its_last_reading_and_the_result_is_plain_python(away_s: float) -> None:
     rows = regular(20, lambda t: 200.0)
     for row in rows[:200]:
         row.energy_j = 200 * np.floor(row.t_mono_ns / NS * 10) / 10
@@ -138,7 +162,7 @@ def test_power_carries_a_counter_past_its_last_reading_and_the_result_is_plain_p
     json.dumps(device_json(device))
 
 
-def test_a_reset_between_two_rare_readings_is_bridged_with_power():
+def test_a_reset_between_two_rare_readings_is_bridged_with_power() -> None:
     rows = regular(60, lambda t: 100.0)
     for row in rows[::100]:
         t = row.t_mono_ns / NS
@@ -149,13 +173,13 @@ def test_a_reset_between_two_rare_readings_is_bridged_with_power():
     assert result.counts["resets"] == 1
 
 
-def test_devices_come_in_the_order_of_the_header_whichever_was_read_first():
+def test_devices_come_in_the_order_of_the_header_whichever_was_read_first() -> None:
     rows = [*regular(5, lambda t: 50.0, device="gpu1"), *regular(5, lambda t: 100.0)]
     result = window(trace(rows, infos=[info(has_counter=False), info("gpu1", has_counter=False)]), 1, 4)
     assert [(d.name, round(d.energy_j)) for d in result.devices] == [("gpu0", 300), ("gpu1", 150)]
 
 
-def test_counter_and_integral_are_both_kept_and_compared():
+def test_counter_and_integral_are_both_kept_and_compared() -> None:
     found = trace(regular(10, lambda t: 200.0, counter=lambda t: 200 * np.floor(t * 10) / 10), infos=[info()])
     device = window(found, 2, 8).devices[0]
     assert device.counter_j == pytest.approx(1200, rel=0.005)
@@ -168,7 +192,7 @@ def test_counter_and_integral_are_both_kept_and_compared():
     assert any("disagree" in text for text in device.warnings)
 
 
-def test_duplicates_are_counted_and_change_nothing():
+def test_duplicates_are_counted_and_change_nothing() -> None:
     rows = regular(10, lambda t: 100.0)
     doubled = [row for row in rows for _ in range(2)]
     result = window(trace(doubled, infos=[info(has_counter=False)]), 1, 9)
@@ -178,7 +202,7 @@ def test_duplicates_are_counted_and_change_nothing():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -5.0])
-def test_impossible_power_is_dropped_and_counted(value):
+def test_impossible_power_is_dropped_and_counted(value: Any) -> None:
     rows = regular(10, lambda t: 100.0)
     rows[100].power_w = value
     result = window(trace(rows, infos=[info(has_counter=False)]), 1, 9)
@@ -186,7 +210,7 @@ def test_impossible_power_is_dropped_and_counted(value):
     assert sum(result.counts.values()) == 1
 
 
-def test_a_clock_jump_spoils_the_window_it_falls_into_and_no_other():
+def test_a_clock_jump_spoils_the_window_it_falls_into_and_no_other() -> None:
     rows = regular(20, lambda t: 100.0)
     rows[200].t_mono_ns += 3600 * NS
     found = trace(rows, infos=[info(has_counter=False)])
@@ -197,8 +221,8 @@ def test_a_clock_jump_spoils_the_window_it_falls_into_and_no_other():
     assert any("clock jumped" in text for text in spoiled.problems)
 
 
-def test_a_gap_spoils_integrated_power_but_not_a_counter():
-    def keep(rows):
+def test_a_gap_spoils_integrated_power_but_not_a_counter() -> None:
+    def keep(rows: Any) -> list[Sample]:
         return [row for row in rows if not 4 < row.t_mono_ns / NS < 6]
 
     power_only = window(trace(keep(regular(10, lambda t: 100.0)), infos=[info(has_counter=False)]), 1, 9)
@@ -212,13 +236,13 @@ def test_a_gap_spoils_integrated_power_but_not_a_counter():
 
 
 @pytest.mark.parametrize(("t0", "t1"), [(-5, 5), (5, 15), (20, 30)])
-def test_a_window_the_readings_do_not_cover_is_invalid(t0, t1):
+def test_a_window_the_readings_do_not_cover_is_invalid(t0: float, t1: float) -> None:
     result = window(trace(regular(10, lambda t: 100.0), infos=[info(has_counter=False)]), t0, t1)
     assert not result.valid
     assert result.problems
 
 
-def test_a_wrap_is_repaired_and_counted():
+def test_a_wrap_is_repaired_and_counted() -> None:
     rows = regular(10, lambda t: None, counter=lambda t: (65000 + 100 * t) % 65532.61)
     result = window(trace(rows, infos=[info(wrap_j=65532.61, power_from="counter", update_period_s=0.001)]), 1, 9)
     assert result.energy_j == pytest.approx(800, rel=0.005)
@@ -226,7 +250,7 @@ def test_a_wrap_is_repaired_and_counted():
     assert result.valid
 
 
-def test_a_reset_is_bridged_with_power_and_reported():
+def test_a_reset_is_bridged_with_power_and_reported() -> None:
     rows = regular(10, lambda t: 100.0, counter=lambda t: 5000 + 100 * t if t < 5 else 100 * (t - 5))
     result = window(trace(rows, infos=[info(update_period_s=0.05)]), 1, 9)
     assert result.energy_j == pytest.approx(800, rel=0.01)
@@ -235,8 +259,8 @@ def test_a_reset_is_bridged_with_power_and_reported():
     assert abs(result.energy_j - 800) <= result.uncertainty_j
 
 
-def test_a_backward_step_never_gives_negative_or_double_energy():
-    def counter(t):
+def test_a_backward_step_never_gives_negative_or_double_energy() -> None:
+    def counter(t: float) -> float:
         return 5000 + 100 * t - (30 if 5 <= t < 5.06 else 0)
 
     result = window(trace(regular(10, lambda t: 100.0, counter=counter), infos=[info(update_period_s=0.05)]), 1, 9)
@@ -244,14 +268,14 @@ def test_a_backward_step_never_gives_negative_or_double_energy():
     assert result.counts["backward steps"] == 2  # the readings at 5.00 and 5.05 s
 
 
-def test_a_counter_that_stands_still_is_replaced_by_integrated_power():
+def test_a_counter_that_stands_still_is_replaced_by_integrated_power() -> None:
     found = trace(regular(10, lambda t: 100.0, counter=lambda t: 5000.0), infos=[info()])
     result = window(found, 1, 9)
     assert result.energy_j == pytest.approx(800)
     assert any("stood still" in text for text in result.problems)
 
 
-def test_a_lost_device_spoils_the_rest_of_its_window():
+def test_a_lost_device_spoils_the_rest_of_its_window() -> None:
     rows = [*regular(5, lambda t: 100.0, counter=lambda t: 100 * t), sample(5.05, event="lost")]
     other = regular(10, lambda t: 50.0, counter=lambda t: 50 * t, device="gpu1")
     found = trace([*rows, *other], infos=[info(), info("gpu1")])
@@ -261,7 +285,7 @@ def test_a_lost_device_spoils_the_rest_of_its_window():
     assert any("gpu0" in text and "lost" in text for text in result.problems)
 
 
-def test_sessions_are_summed_and_the_hole_between_them_is_not():
+def test_sessions_are_summed_and_the_hole_between_them_is_not() -> None:
     first = regular(10, lambda t: 100.0, counter=lambda t: 100 * t)
     second = regular(10, lambda t: 100.0, counter=lambda t: 100 * t, start_s=60)
     found = trace(first, second, infos=[info(update_period_s=0.05)])
@@ -275,7 +299,7 @@ def test_sessions_are_summed_and_the_hole_between_them_is_not():
     assert window(found, 61, 69).energy_j == pytest.approx(800, rel=0.01)
 
 
-def test_clocks_of_different_boots_are_never_mixed():
+def test_clocks_of_different_boots_are_never_mixed() -> None:
     before = regular(10, lambda t: 100.0, start_s=100)
     after = regular(10, lambda t: 300.0, start_s=100)
     found = trace(before, after, infos=[info(has_counter=False)], boots=["a", "b"])
@@ -284,7 +308,7 @@ def test_clocks_of_different_boots_are_never_mixed():
     assert found.total().energy_j == pytest.approx(4000)
 
 
-def test_what_is_not_counted_is_reported_and_not_added():
+def test_what_is_not_counted_is_reported_and_not_added() -> None:
     rows = regular(10, lambda t: 100.0) + regular(10, lambda t: 140.0, device="psys")
     found = trace(rows, infos=[info(has_counter=False), info("psys", has_counter=False, counted=False)])
     result = window(found, 1, 9)
@@ -292,7 +316,7 @@ def test_what_is_not_counted_is_reported_and_not_added():
     assert {d.name: d.counted for d in result.devices} == {"gpu0": True, "psys": False}
 
 
-def test_measured_and_modelled_devices_are_mixed_and_say_so():
+def test_measured_and_modelled_devices_are_mixed_and_say_so() -> None:
     model = [
         sample(t, 8.0, 8 * t, device="cpu", kind="modelled", energy_low_j=2 * t, energy_high_j=30 * t)
         for t in np.arange(0, 10.01, 0.05)
@@ -308,7 +332,7 @@ def test_measured_and_modelled_devices_are_mixed_and_say_so():
     assert cpu.ratio is None
 
 
-def test_nothing_recorded_is_absent_not_zero():
+def test_nothing_recorded_is_absent_not_zero() -> None:
     result = window(trace(), 0, 10)
     assert result.energy_j is None
     assert result.kind is None
@@ -316,7 +340,7 @@ def test_nothing_recorded_is_absent_not_zero():
     assert trace().total().energy_j is None
 
 
-def test_circumstances_are_warned_about():
+def test_circumstances_are_warned_about() -> None:
     rows = regular(10, lambda t: 100.0)
     rows[20].temperature_c, rows[180].temperature_c = 40.0, 62.0
     rows[20].throttle, rows[180].throttle = "none", "sw_thermal"
@@ -331,7 +355,7 @@ def test_circumstances_are_warned_about():
         assert word in text
 
 
-def test_a_short_window_is_warned_about_and_its_edges_are_wide():
+def test_a_short_window_is_warned_about_and_its_edges_are_wide() -> None:
     found = trace(regular(10, lambda t: 200.0, counter=lambda t: 200 * np.floor(t * 10) / 10), infos=[info()])
     result = window(found, 5, 5.5)
     assert any("short window" in text for text in result.problems)
@@ -340,13 +364,13 @@ def test_a_short_window_is_warned_about_and_its_edges_are_wide():
     assert long.edge_j / long.energy_j == pytest.approx(0.1 / 8, rel=0.2)
 
 
-def test_a_series_keeps_the_mean_power():
+def test_a_series_keeps_the_mean_power() -> None:
     found = trace(regular(60, lambda t: 100.0 if t % 2 < 1 else 300.0), infos=[info(has_counter=False)])
     t_s, power_w = found.series(max_points=30)
     assert len(t_s) == len(power_w) == 30
     assert np.mean(power_w) == pytest.approx(200, rel=0.02)
 
 
-def test_a_window_that_ends_before_it_begins_is_refused():
+def test_a_window_that_ends_before_it_begins_is_refused() -> None:
     with pytest.raises(ValueError, match="before it begins"):
         window(trace(regular(1, lambda t: 1.0)), 5, 4)

@@ -5,15 +5,15 @@ from types import SimpleNamespace
 STATE = SimpleNamespace(initialised=False, capturing=False, broken=False, calls=[])
 
 
-def is_initialized():
+def is_initialized() -> bool:
     return STATE.initialised
 
 
-def is_current_stream_capturing():
+def is_current_stream_capturing() -> bool:
     return STATE.capturing
 
 
-def synchronize():
+def synchronize() -> None:
     if STATE.broken:
         raise RuntimeError("CUDA error: device-side assert triggered")
     STATE.calls.append("synchronize")
