@@ -86,7 +86,8 @@ def _probe(path: str, *, decode: bool) -> AudioInfo:
 def _soundfile_error() -> type[Exception]:
     import soundfile
 
-    return soundfile.LibsndfileError
+    error: type[Exception] = soundfile.LibsndfileError
+    return error
 
 
 def _header_problem(info: AudioInfo) -> str | None:

@@ -127,7 +127,8 @@ def reverberate(speech: Tensor, rooms: Tensor) -> Tensor:
     """Convolve speech (B, S) with impulse responses (B, R); the tail beyond S is cut off."""
     size = 2 ** math.ceil(math.log2(speech.shape[1] + rooms.shape[1]))
     product = torch.fft.rfft(speech, size) * torch.fft.rfft(rooms, size)
-    return torch.fft.irfft(product, size)[:, : speech.shape[1]]
+    wet: Tensor = torch.fft.irfft(product, size)
+    return wet[:, : speech.shape[1]]
 
 
 def change_speed(speech: Tensor, factor: float) -> Tensor:
@@ -139,6 +140,6 @@ def change_speed(speech: Tensor, factor: float) -> Tensor:
     wanted = max(_SPEED_STEP, round(samples / factor / _SPEED_STEP) * _SPEED_STEP)
     spectrum = torch.fft.rfft(speech)
     bins = min(spectrum.shape[1], wanted // 2 + 1)
-    changed = torch.fft.irfft(spectrum[:, :bins], wanted) * (wanted / samples)
+    changed: Tensor = torch.fft.irfft(spectrum[:, :bins], wanted) * (wanted / samples)
     repeats = -(-samples // wanted)
     return changed.repeat(1, repeats)[:, :samples]

@@ -13,8 +13,9 @@ def language_weights(languages: Sequence[str], num_samples: np.ndarray, alpha: f
     shares = np.bincount(member, weights=np.asarray(num_samples, dtype=np.float64), minlength=len(names))
     shares = np.divide(shares, shares.sum())
     wanted = shares**alpha
-    weights = np.divide(wanted / wanted.sum(), shares)[member]
-    return weights / weights.mean()
+    weights: np.ndarray = np.divide(wanted / wanted.sum(), shares)[member]
+    weights /= weights.mean()
+    return weights
 
 
 def balanced_epoch(
@@ -26,9 +27,10 @@ def balanced_epoch(
     """
     weights = language_weights(languages, num_samples, alpha)
     # Languages side by side, each in random order: then their shares hold to an utterance.
-    order = random.permutation(len(weights))
+    order: np.ndarray = random.permutation(len(weights))
     order = order[np.argsort(np.asarray(languages)[order], kind="stable")]
     edges = np.concatenate([[0.0], np.cumsum(weights[order])])
     picks = np.arange(len(weights)) + random.random()
     found = np.searchsorted(edges, picks * edges[-1] / len(weights), side="right") - 1
-    return order[np.minimum(found, len(weights) - 1)]
+    drawn: np.ndarray = order[np.minimum(found, len(weights) - 1)]
+    return drawn

@@ -141,7 +141,8 @@ def _group(lengths: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _starts(num_samples: np.ndarray, crops: np.ndarray, random: np.random.Generator) -> np.ndarray:
     places = (num_samples - crops) // ALIGNMENT + 1
-    return (random.random(len(crops)) * places).astype(np.int64) * ALIGNMENT
+    starts: np.ndarray = (random.random(len(crops)) * places).astype(np.int64) * ALIGNMENT
+    return starts
 
 
 def _select(

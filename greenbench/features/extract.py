@@ -102,7 +102,7 @@ def _block(frames: Tensor, buffer: Tensor, spec: FeatureSpec, constants: _Consta
         torch.mul(frames, constants.window, out=windowed)
     spectrum = torch.fft.rfft(buffer)
     power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
-    energies = power @ constants.bank
+    energies: torch.Tensor = power @ constants.bank
     if spec.log_floor:
         energies.clamp_(min=spec.log_floor)
     if spec.log_offset:

@@ -46,7 +46,7 @@ def mel_bank(spec: FeatureSpec) -> np.ndarray:
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     rising = (axis[:, None] - left) / (centre - left)
     falling = (right - axis[:, None]) / (right - centre)
-    bank = np.maximum(0.0, np.minimum(rising, falling))
+    bank: np.ndarray = np.maximum(0.0, np.minimum(rising, falling))
     if spec.mel_scale == "kaldi":
         bank[-1] = 0.0
     if spec.mel_norm == "slaney":
@@ -68,7 +68,7 @@ def window_function(spec: FeatureSpec) -> np.ndarray:
 def cosine_transform(spec: FeatureSpec) -> np.ndarray:
     """Return the orthonormal DCT-II with Kaldi's liftering, (n_mels, n_mfcc) float64."""
     bands, order = np.arange(spec.n_mels)[:, None], np.arange(spec.n_mfcc)[None, :]
-    matrix = np.sqrt(2.0 / spec.n_mels) * np.cos(np.pi / spec.n_mels * (bands + 0.5) * order)
+    matrix: np.ndarray = np.sqrt(2.0 / spec.n_mels) * np.cos(np.pi / spec.n_mels * (bands + 0.5) * order)
     matrix[:, 0] = math.sqrt(1.0 / spec.n_mels)
     if spec.cepstral_lifter:
         matrix *= 1.0 + 0.5 * spec.cepstral_lifter * np.sin(np.pi * order / spec.cepstral_lifter)

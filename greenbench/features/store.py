@@ -174,7 +174,7 @@ def store_features(
     features = raw_features(samples, spec, device)
     if spec.normalise == "utterance":
         lengths = [len(part) // spec.hop_samples // spec.stack for part in samples]
-        features = torch.cat([normalise(part, spec, statistics) for part in features.split(lengths)])
+        features = torch.cat([normalise(part, spec, statistics) for part in torch.split(features, lengths)])
     elif spec.normalise == "global":
         features = normalise(features, spec, statistics)
     torch.from_numpy(out).copy_(features)

@@ -78,7 +78,8 @@ class WaveformStore:
 
 def to_float(samples: np.ndarray) -> np.ndarray:
     """Convert int16 to float32 in [-1, 1]."""
-    return np.multiply(samples, np.float32(1 / 32768), dtype=np.float32)
+    scaled: np.ndarray = np.multiply(samples, np.float32(1 / 32768), dtype=np.float32)
+    return scaled
 
 
 def prepare_waveforms(
@@ -135,7 +136,7 @@ def _is_whole(folder: Path, corpus: Corpus) -> bool:
     except (OSError, ValueError):
         return False
     expected = sum(u.num_samples_16k for u in _distinct(corpus))
-    return index.get("layout") == _LAYOUT and size == 2 * expected == 2 * index.get("samples", -1)
+    return bool(index.get("layout") == _LAYOUT) and size == 2 * expected == 2 * index.get("samples", -1)
 
 
 def _read_index(folder: Path) -> dict[str, int]:

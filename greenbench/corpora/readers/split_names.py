@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -22,7 +23,11 @@ _MOST_PROTECTED = ("test", "valid", "pretrain", "train")
 
 def split_name(text: object) -> str | None:
     """The split that a name stands for: ``asr_train`` and ``train-clean-100`` mean train, ``held-out`` means test."""
-    name = str(text or "").strip().lower()
+    return _split_of(str(text or "").strip().lower())
+
+
+@functools.lru_cache(maxsize=4096)
+def _split_of(name: str) -> str | None:
     if name in SPLIT_NAMES:
         return SPLIT_NAMES[name]
     words = re.split(r"[-_.\s]+", re.sub(r"held[-_ ]out|hold[-_ ]out", "heldout", name))
