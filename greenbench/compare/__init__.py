@@ -3,7 +3,7 @@
 from greenbench.compare.comparable import check_comparable
 from greenbench.compare.ladder import ladder
 from greenbench.compare.own_random import own_random
-from greenbench.compare.table import Comparison, compare, compare_arms
+from greenbench.compare.table import Comparison, compare, compare_arms, quality_gate, runs_needed
 from greenbench.compare.text import print_comparisons, print_ladder, print_own_random
 
 __all__ = [
@@ -16,4 +16,6 @@ __all__ = [
     "print_comparisons",
     "print_ladder",
     "print_own_random",
+    "quality_gate",
+    "runs_needed",
 ]

@@ -168,13 +168,10 @@ def _without_test(metric: Metric, s: _Sides) -> Comparison:
 
 def _reason(verdict: str, gate: stats.Gate, adjusted: float, found: Comparison, family: int, alpha: float) -> str:
     if verdict == stats.NOT_ENOUGH:
-        needed = next(
-            (n for n in range(2, 30) if stats.choose_gate(n, n, n, metrics=family, alpha=alpha).decidable), 30
-        )
         of = f" for one of {family} metrics" if family > 1 else ""
         return (
             f"{found.n_base} against {found.n_new} runs cannot give p below {gate.floor:.2g}{of}; "
-            f"{needed} a side can decide"
+            f"{runs_needed(family, alpha=alpha)} a side can decide"
         )
     if verdict == stats.NO_DIFFERENCE:
         if adjusted > alpha:
@@ -183,15 +180,33 @@ def _reason(verdict: str, gate: stats.Gate, adjusted: float, found: Comparison, 
     return f"p = {adjusted:.2g} after Holm"
 
 
+def quality_gate(base: Sequence[Trial], new: Sequence[Trial], *, alpha: float = ALPHA) -> str:
+    """Say why ``new`` is not shown to be no worse than ``base`` on every quality metric; empty where it is.
+
+    A gain in cost counts only behind this gate: whoever may have learnt less has not saved anything.
+    """
+    wanted = [metric for metric in _wanted(None) if metric.quality]
+    return _closed({m.name: s for m in wanted if (s := _sides(m, base, new)) is not None}, alpha)
+
+
+def runs_needed(metrics: int = 1, *, alpha: float = ALPHA) -> int:
+    """The fewest runs a side with which a table of so many metrics can be decided."""
+    decided = (n for n in range(2, 30) if stats.choose_gate(n, n, n, metrics=metrics, alpha=alpha).decidable)
+    return next(decided, 30)
+
+
+def _closed(quality: Mapping[str, _Sides], alpha: float) -> str:
+    reasons = (_inferiority(METRICS[name], s, alpha) for name, s in quality.items())
+    return next(filter(None, reasons), "") if quality else "no quality was measured"
+
+
 def _quality_first(found: dict[str, Comparison], quality: Mapping[str, _Sides], alpha: float) -> dict[str, Comparison]:
     """Withhold energy gains of an arm that is not shown to be no worse in quality, on every quality metric."""
-    failed = [text for name, s in quality.items() if (text := _inferiority(METRICS[name], s, alpha))]
-    if not quality:
-        failed = ["no quality was measured"]
+    failed = _closed(quality, alpha)
     if not failed:
         return found
     return {
-        name: replace(c, verdict=stats.NO_DIFFERENCE, reason=f"gain not counted: {failed[0]}")
+        name: replace(c, verdict=stats.NO_DIFFERENCE, reason=f"gain not counted: {failed}")
         if name.startswith(_ENERGY) and c.verdict == stats.BETTER
         else c
         for name, c in found.items()

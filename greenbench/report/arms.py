@@ -20,6 +20,12 @@ class Arm:
     trials: tuple[Trial, ...]
     _known: dict[str, dict[int, float]] = field(default_factory=dict, repr=False)
 
+    @property
+    def of(self) -> str:
+        """The model whose weights a random control draws; empty for everything else."""
+        kind, _, label = self.control.partition(":")
+        return (label or self.trials[0].card) if kind == "random" else ""
+
     @cached_property
     def counted(self) -> list[Trial]:
         """Return the trials whose figures may be used: finished, not failed and not marked invalid."""
@@ -41,6 +47,27 @@ class Arm:
         """Return the standard deviation over seeds; it needs two."""
         values = list(self.values(metric).values())
         return statistics.stdev(values) if len(values) > 1 else None
+
+    def energy_range(self, metric: str) -> tuple[float, float] | None:
+        """The range of the meter or of the power model, as mean bounds over seeds; None where any run lacks it.
+
+        It is no interval over seeds: the runs of one machine share the error of its meter, so it does not shrink.
+        """
+        records = [t.energy.total if metric == "energy_total_j" else t.energy.budgeted for t in self.counted]
+        low, high = [r.energy_low_j for r in records], [r.energy_high_j for r in records]
+        if not records or None in low or None in high:
+            return None
+        return statistics.fmean(v for v in low if v is not None), statistics.fmean(v for v in high if v is not None)
+
+    def interval(self, metric: str) -> tuple[float, float] | None:
+        """The 95 % t interval of the mean over seeds; it needs two."""
+        from greenbench.stats import t_interval
+
+        values = list(self.values(metric).values())
+        if len(values) < 2:
+            return None
+        found = t_interval(values)
+        return found.low, found.high
 
     @property
     def energy_kind(self) -> str:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from greenbench.metrics import METRICS
 from greenbench.records import Trial
-from greenbench.report.arms import Setting
+from greenbench.report.arms import Arm, Setting
+from greenbench.report.learning import best_control, learning_of, sign_of
 from greenbench.report.ranking import ENERGY
+from greenbench.stats.verdicts import practical_threshold
 
 if TYPE_CHECKING:
     from greenbench.compare import Comparison
@@ -19,12 +21,13 @@ class Claims:
     """Comparisons with the baseline by ``(arm label, metric)``; pairs that were not tested are missing."""
 
     found: dict[tuple[str, str], Comparison] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    void: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Verdicts on costs that count for nothing, with the reason."""
 
     def verdict(self, label: str, metric: str) -> str:
-        """Return the verdict, or an empty string where nothing was tested."""
+        """The verdict, or an empty string where nothing was tested or the verdict is void."""
         comparison = self.found.get((label, metric))
-        return comparison.verdict if comparison else ""
+        return comparison.verdict if comparison and (label, metric) not in self.void else ""
 
     def get(self, label: str, metric: str) -> Comparison | None:
         """Return the whole comparison."""
@@ -32,25 +35,66 @@ class Claims:
 
 
 def claims_of(setting: Setting) -> Claims:
-    """Compare every contestant with the baseline, metric by metric."""
-    from greenbench.compare import compare_arms
+    """Compare every contestant with the baseline, metric by metric; verdicts on costs count only behind quality."""
+    from greenbench.compare import compare_arms, quality_gate
 
     base = setting.baseline
     if base is None or not base.counted:
         return Claims()
-    found = {}
+    found, void = {}, {}
+    learning = learning_of(setting)
     for arm in setting.contestants:
-        if arm is not base and arm.counted:
-            for comparison in compare_arms(base.counted, arm.counted):
-                found[arm.label, comparison.metric] = comparison
-    return Claims(found)
+        if arm is base or not arm.counted:
+            continue
+        unlearnt = learning[arm].verdict if arm in learning else ""
+        closed = f"the model is {unlearnt}" if unlearnt else quality_gate(base.counted, arm.counted)
+        for comparison in compare_arms(base.counted, arm.counted):
+            metric = comparison.metric
+            found[arm.label, metric] = comparison
+            reason = closed if is_merit(setting, metric) else f"no merit under equal {setting.keys['budget_kind']}"
+            if reason and not METRICS[metric].quality:
+                void[arm.label, metric] = reason
+    return Claims(found, void)
 
 
-def target_of(setting: Setting) -> tuple[str, float] | None:
-    """Return the headline metric and the baseline's final mean in it: the target that the others are to reach."""
+NO_MERIT = {
+    "seconds": ("pretrain_s", "pretrain_flops"),
+    "joules": ("energy_budgeted_j", "co2e_g", "pretrain_flops"),
+    "grams_co2e": ("energy_budgeted_j", "co2e_g", "pretrain_flops"),
+    "flops": ("pretrain_flops",),
+}
+"""What a budget in a currency fixes, or leaves the slower model with: under equal seconds fewer FLOPs mean that less
+was done. Under a budget of steps or of audio they are a saving."""
+
+
+def is_merit(setting: Setting, metric: str) -> bool:
+    """Whether less (or more) of a cost is better under the setting's budget."""
+    return metric not in NO_MERIT.get(setting.keys["budget_kind"], ())
+
+
+@dataclass(frozen=True)
+class Target:
+    """An error to reach: the baseline's, or where that is no better than a control, one that no control reaches."""
+
+    metric: str
+    value: float
+    control: Arm | None = None
+    """The control that the target is put ahead of; None where the target is the baseline's own figure."""
+
+
+def target_of(setting: Setting) -> Target | None:
+    """Choose the headline error that the models are to reach. What costs no pretraining must not reach it at 0 J."""
     name = setting.headline
     value = setting.baseline.mean(name) if setting.baseline and name else None
-    return (name, value) if name and value is not None else None
+    if name is None or value is None:
+        return None
+    free = best_control(setting)
+    if free is not None:
+        control, reached = free
+        ahead = reached - sign_of(name) * practical_threshold(METRICS[name], reached)
+        if sign_of(name) * ahead < sign_of(name) * value:
+            return Target(name, ahead, control)
+    return Target(name, value)
 
 
 def energy_to(trial: Trial, name: str, target: float) -> tuple[float, bool] | None:
@@ -60,7 +104,7 @@ def energy_to(trial: Trial, name: str, target: float) -> tuple[float, bool] | No
     final, energy = trial.figure(name), trial.figure(ENERGY)
     if final is None or energy is None:
         return None
-    sign = -1 if METRICS[name].direction == "higher" else 1
+    sign = sign_of(name)
     probed = [
         (joules, sign * error)
         for point in trial.learning_curve

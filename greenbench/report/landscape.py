@@ -35,7 +35,6 @@ def build_landscape(settings: Sequence[Setting] = ()) -> Landscape:
         flops_against_error(entries, settings),
         hours_against_error(entries),
     ]
-    ran = {arm.trials[0].card for s in settings for arm in s.contestants if arm.trials}
     costs, note = cost_table(entries, settings)
     figures = [f for f in drawn if f is not None]
-    return Landscape(figures, costs, note, published_table(entries), techniques_table(cards, ran))
+    return Landscape(figures, costs, note, published_table(entries), techniques_table(cards, settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from greenbench.metrics import METRICS
 from greenbench.report.arms import Arm, Setting
 
-ENERGY, MEMORY = "energy_budgeted_j", "peak_memory_bytes"
+ENERGY, TOTAL_ENERGY, MEMORY = "energy_budgeted_j", "energy_total_j", "peak_memory_bytes"
 
 
 def quality_metrics(setting: Setting) -> list[str]:
@@ -44,6 +44,4 @@ def control_name(arm: Arm) -> str:
     """Return a control's name in words."""
     if arm.control == "logmel":
         return "log-mel, no model"
-    kind, _, of = arm.control.partition(":")
-    of = of or arm.trials[0].card
-    return f"{of}, random weights" if kind == "random" and of else arm.label
+    return f"{arm.of}, random weights" if arm.of else arm.label

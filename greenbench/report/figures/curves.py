@@ -110,7 +110,7 @@ def _draw(setting: Setting, axis: Axis) -> Figure | None:
         axes.set_xlabel(axis.label)
         axes.set_ylabel("loss / loss at start")
         axes.xaxis.set_major_formatter(lambda value, _: _amount(value, axis))
-        axes.xaxis.set_major_locator(_locator())
+        axes.xaxis.set_major_locator(_locator(whole=axis.key == "step"))
         place_legend(figure, axes, len(curves))
         title = f"Loss over {axis.label.partition(',')[0].partition(' since')[0]}"
         description = (
@@ -129,7 +129,8 @@ def _amount(value: float, axis: Axis) -> str:
     return format_si(value, "", 2) if abs(value) >= 1000 else f"{value:g}"
 
 
-def _locator() -> Any:
+def _locator(*, whole: bool) -> Any:
+    """Few ticks; of what is counted there are whole ones only, however short the run."""
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(4)
+    return MaxNLocator(4, integer=whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,8 @@ from greenbench.report.figures.canvas import WIDTH_IN, Figure, Table, canvas, fi
 from greenbench.report.figures.labels import place_labels, short
 from greenbench.report.figures.palette import Look
 from greenbench.report.ranking import ENERGY, MEMORY, control_name
+from greenbench.report.text.amounts import plural
+from greenbench.report.text.terms import label
 from greenbench.stats import ParetoPoint, pareto_front
 
 MAX_MARKS = 30
@@ -57,12 +60,12 @@ def _tradeoff(setting: Setting, cost: str, name: str) -> Figure | None:
         front = _front(axes, arms, cost, quality, points)
         untrained = _untrained(axes, setting, arms, cost, quality, tips)
         _references(axes, setting, arms, cost, quality)
-        axes.set_xlabel(f"energy, features to pretraining ({_kinds(arms)})" if cost == ENERGY else METRICS[cost].label)
+        axes.set_xlabel(f"training energy ({_kinds(arms)})" if cost == ENERGY else label(cost))
         arrow = {"lower": "lower is better", "higher": "higher is better"}.get(metric.direction, "")
-        axes.set_ylabel(f"{metric.label} ({metric.unit or '1'}), {arrow}")
+        axes.set_ylabel(f"{label(quality)} ({metric.unit or '1'}), {arrow}")
         axes.xaxis.set_major_formatter(lambda value, _: short(format_value(cost, value)))
         axes.margins(0.12 if crowded else 0.22, 0.12 if crowded else 0.2)
-        _widen(axes)
+        axes.set_xlim(left=0)  # else a saving of some percent fills the axis
         axes.xaxis.set_major_locator(_locator(axes, cost))
         labels = [(m[0], m[1], arm.label, "#1b1f23") for arm in arms if (m := _means(arm, cost, quality))]
         if untrained:
@@ -71,22 +74,14 @@ def _tradeoff(setting: Setting, cost: str, name: str) -> Figure | None:
         return finish(
             figure,
             f"{setting.prefix}{name}",
-            f"{metric.label} against {METRICS[cost].label}",
-            f"{metric.label} against {METRICS[cost].label} for {len(arms)} models. Small marks are single "
-            f"trials, large ones means; the "
-            "stepped line is the Pareto front: no model to its lower left.",
+            f"{label(quality)} against {label(cost)}",
+            f"{label(quality)} against {label(cost)} for {plural(len(arms), 'model')}. Small marks are single trials, "
+            "large ones means; the stepped line is the Pareto front: no model to its lower left.",
             _table(setting, arms, cost, quality, points),
             tips=tips,
             wide=crowded,
+            note=_range_note(arms) if cost == ENERGY else "",
         )
-
-
-def _widen(axes: Any) -> None:
-    """Keep costs that hardly differ from filling the whole axis, where ticks would all read the same."""
-    low, high = axes.get_xlim()
-    middle = (low + high) / 2
-    if high - low < 0.06 * abs(middle):
-        axes.set_xlim(middle * 0.97, middle * 1.03)
 
 
 def _locator(axes: Any, cost: str) -> Any:
@@ -94,7 +89,7 @@ def _locator(axes: Any, cost: str) -> Any:
     from matplotlib.ticker import MaxNLocator, MultipleLocator
 
     if METRICS[cost].unit != "B":
-        return MaxNLocator(4)
+        return MaxNLocator(5)
     low, high = axes.get_xlim()
     return MultipleLocator(2.0 ** math.ceil(math.log2((high - low) / 4)))
 
@@ -236,6 +231,19 @@ def _references(axes: Any, setting: Setting, arms: Sequence[Arm], cost: str, qua
         )
 
 
+def _range_note(arms: Sequence[Arm]) -> str:
+    """Say by what factor the joules may be off: an error of the power model is the same for all, so all move together."""
+    spans = [(span, mean) for arm in arms if (span := arm.energy_range(ENERGY)) and (mean := arm.mean(ENERGY))]
+    if not spans or all(arm.energy_kind == "measured" for arm in arms):
+        return ""
+    low = statistics.fmean(span[0] / mean for span, mean in spans)
+    high = statistics.fmean(span[1] / mean for span, mean in spans)
+    return (
+        f"Energy is {_kinds(arms)}: true joules lie between × {low:.2f} and × {high:.2f} of those drawn. What the model "
+        "gets wrong it gets wrong for every model on this machine, so the points move together."
+    )
+
+
 def _kinds(arms: Sequence[Arm]) -> str:
     kinds = sorted({arm.energy_kind for arm in arms} - {""})
     return " and ".join(kinds) or "kind not recorded"
@@ -245,7 +253,9 @@ def _table(setting: Setting, arms: Sequence[Arm], cost: str, quality: str, point
     rows = []
     for arm in arms:
         error, spent = arm.values(quality), arm.values(cost)
-        surely = f"{points[arm.label].front_probability:.0%}" if arm.label in points else ""
+        # One run alone cannot be resampled: its share would be 0 or 100 %, whatever it is worth.
+        several = arm.label in points and points[arm.label].runs > 1
+        surely = f"{points[arm.label].front_probability:.0%}" if several else ""
         rows += [
             (arm.label, str(seed), format_value(quality, error[seed]), format_value(cost, spent[seed]), surely)
             for seed in sorted(error.keys() & spent.keys())
@@ -255,5 +265,7 @@ def _table(setting: Setting, arms: Sequence[Arm], cost: str, quality: str, point
         for arm in setting.controls
         for seed, value in sorted(arm.values(quality).items())
     ]
-    heads = ("model", "seed", METRICS[quality].label, METRICS[cost].label, "on the front in resampled runs")
-    return Table(heads, tuple(rows))
+    heads = ("model", "seed", label(quality), label(cost), "on the front in resampled runs")
+    if any(row[-1] for row in rows):
+        return Table(heads, tuple(rows))
+    return Table(heads[:-1], tuple(row[:-1] for row in rows))

@@ -28,7 +28,6 @@ def markdown(settings: Sequence[Setting], claims: Sequence[Claims]) -> str:
     parts = ["# greenbench results", ""]
     for setting, claim in zip(settings, claims, strict=True):
         parts += [escape_markdown(verdict_sentence(setting, claim)), ""]
-        parts += [escape_markdown(note) for note in claim.notes] + [""]
         parts += [*_markdown_table(comparison(setting, claim)), ""]
         parts += [escape_markdown(comparison_note(setting)), _legend(), ""]
         for table in (transfer(setting), shuffled(setting)):

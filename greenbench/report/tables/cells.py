@@ -8,6 +8,7 @@ from greenbench.metrics import METRICS, format_value
 from greenbench.report.arms import Arm
 from greenbench.report.figures.palette import PALETTE, Look
 from greenbench.report.ranking import control_name
+from greenbench.report.text.terms import label
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 MARKS = {"better": "✓", "worse": "✗", "no difference shown": "≈", "not enough runs": "?"}
@@ -39,13 +40,14 @@ class Head:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: text, sort value, small notes below it and a verdict mark."""
+    """One cell: text, sort value, small notes below it, a verdict mark, and a warning that must not be missed."""
 
     text: str
     value: float | str | None = None
     notes: tuple[str, ...] = ()
     verdict: str = ""
     look: Swatch | None = None
+    flag: str = ""
 
     @property
     def mark(self) -> str:
@@ -78,8 +80,8 @@ class TableView:
 
 def metric_head(name: str, note: str = "") -> Head:
     """Return the head of a metric's column."""
-    metric = METRICS[name]
-    return Head(metric.label[:1].upper() + metric.label[1:], metric.direction, note)
+    text = label(name)
+    return Head(text[:1].upper() + text[1:], METRICS[name].direction, note)
 
 
 def metric_cell(name: str, value: float | None) -> Cell:
@@ -122,6 +124,6 @@ def arm_swatch(arm: Arm) -> Swatch:
     return swatch(Look.of_control(arm.index) if arm.control else Look.of(arm.index))
 
 
-def arm_cell(arm: Arm, *notes: str) -> Cell:
+def arm_cell(arm: Arm, *notes: str, flag: str = "") -> Cell:
     """Return the cell that names an arm."""
-    return Cell(control_name(arm) if arm.control else arm.label, notes=notes, look=arm_swatch(arm))
+    return Cell(control_name(arm) if arm.control else arm.label, notes=notes, look=arm_swatch(arm), flag=flag)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from greenbench.metrics import METRICS, format_value
 from greenbench.report.arms import Arm, Setting
-from greenbench.report.claims import Claims
-from greenbench.report.ranking import quality_metrics, ratio, with_controls
+from greenbench.report.claims import Claims, is_merit
+from greenbench.report.learning import Learning, learning_of
+from greenbench.report.ranking import ENERGY, TOTAL_ENERGY, quality_metrics, ratio, with_controls
 from greenbench.report.tables.cells import Cell, Head, Row, TableView, arm_cell, metric_head
+from greenbench.report.text.amounts import range_words, span_words
+from greenbench.report.text.terms import label
+from greenbench.units import format_si
 
 COSTS = (
-    "energy_budgeted_j",
+    ENERGY,
+    TOTAL_ENERGY,
+    "electricity_cost",
     "co2e_g",
     "overhead_g",
     "embodied_g",
@@ -28,32 +36,69 @@ def comparison(setting: Setting, claims: Claims) -> TableView:
     """Build the comparison: one row per contestant, best headline first, with ratios, spreads and marks.
 
     A control stands below its model, or below all of them, with its quality only: it was given no budget, so its costs
-    compare with nothing.
+    compare with nothing. The headline error and its energy come first, so that both are seen on a narrow screen.
     """
-    metrics = comparison_metrics(setting)
-    heads = (Head("Model"), Head("Runs"), *(metric_head(name, _kind(setting, name)) for name in metrics))
+    columns = _columns(setting, claims)
     rows = []
     for arm in with_controls(setting):
-        if arm.control:
-            scored = [_compared(arm, setting.baseline, n, "") if METRICS[n].quality else Cell("") for n in metrics]
-            finished = Cell(str(len(arm.counted)), len(arm.counted))
-            # "eco, random weights" says what it is.
-            notes = () if arm.control.startswith("random") else ("control",)
-            rows.append(Row((arm_cell(arm, *notes), finished, *scored), "control"))
-            continue
+        cells = tuple(cell(arm) for _, cell in columns)
         is_base = arm is setting.baseline
-        done, planned = len(arm.counted), len(arm.trials)
-        runs = Cell(str(done) if done == planned else f"{done} of {planned}", done)
-        cells = [_compared(arm, setting.baseline, name, claims.verdict(arm.label, name)) for name in metrics]
-        rows.append(Row((arm_cell(arm, *(("baseline",) if is_base else ())), runs, *cells), "base" if is_base else ""))
-    return TableView("Comparison of the models", heads, tuple(rows))
+        rows.append(Row((_name(setting, arm), *cells), "control" if arm.control else "base" if is_base else ""))
+    return TableView("Comparison of the models", (Head("Model"), *(head for head, _ in columns)), tuple(rows))
 
 
-def comparison_metrics(setting: Setting) -> list[str]:
-    """Return the columns of the comparison table."""
+Column = tuple[Head, Callable[[Arm], Cell]]
+
+
+def _columns(setting: Setting, claims: Claims) -> list[Column]:
     costs = [name for name in COSTS if any(arm.values(name) for arm in setting.contestants)]
     quality = quality_metrics(setting)
-    return quality[:1] + costs + quality[1:]
+    columns = [_metric_column(setting, claims, name) for name in (*quality[:1], *costs, *quality[1:])]
+    place = len(quality[:1]) + sum(name in (ENERGY, TOTAL_ENERGY) for name in costs)
+    asked = [_points_column(setting)] if _points(setting) else []
+    return [*columns[:place], *asked, (Head("Runs"), _runs), *columns[place:]]
+
+
+def _metric_column(setting: Setting, claims: Claims, name: str) -> Column:
+    def cell(arm: Arm) -> Cell:
+        if arm.control and not METRICS[name].quality:
+            return Cell("")
+        return _compared(arm, setting.baseline, name, claims.verdict(arm.label, name))
+
+    head = metric_head(name, _kind(setting, name))
+    return (head if is_merit(setting, name) else Head(head.text, note=head.note)), cell
+
+
+def _runs(arm: Arm) -> Cell:
+    done, planned = len(arm.counted), len(arm.trials)
+    return Cell(str(done) if done == planned else f"{done} of {planned}", done)
+
+
+def _name(setting: Setting, arm: Arm) -> Cell:
+    learning = learning_of(setting).get(arm)
+    notes = ("baseline",) if arm is setting.baseline else ("control",) if arm.control == "logmel" else ()
+    return arm_cell(arm, *notes, flag=learning.verdict if learning else "")
+
+
+def _points(setting: Setting) -> dict[Arm, Learning]:
+    """The models that are ahead of everything untrained, where the headline is an error in percent."""
+    if setting.headline is None or METRICS[setting.headline].unit != "%":
+        return {}
+    found = learning_of(setting)
+    return {arm: found[arm] for arm in found if not found[arm].nothing and arm.mean(ENERGY) is not None}
+
+
+def _points_column(setting: Setting) -> Column:
+    """Joules for each point of error that training took off the strongest untrained reference."""
+
+    def cell(arm: Arm) -> Cell:
+        found, energy = _points(setting).get(arm), arm.mean(ENERGY)
+        if found is None or energy is None:
+            return Cell("")
+        value = energy / min(reference.lead for reference in found.references)
+        return Cell(f"{format_si(value, 'J')}/point", value)
+
+    return Head("Training energy per point", "lower", f"of {label(setting.headline or '')} below untrained"), cell
 
 
 def _compared(arm: Arm, baseline: Arm | None, name: str, verdict: str) -> Cell:
@@ -61,9 +106,13 @@ def _compared(arm: Arm, baseline: Arm | None, name: str, verdict: str) -> Cell:
     if value is None:
         return Cell("")
     notes = []
-    spread = arm.spread(name)
+    spread, span = arm.spread(name), arm.interval(name)
     if spread:
         notes.append(f"± {format_value(name, spread)}")
+    if span and METRICS[name].quality:
+        notes.append(f"95 %: {span_words(*(format_value(name, bound) for bound in span))}")
+    if METRICS[name].unit == "J" and (words := range_words(arm, name)):
+        notes.append(words)
     if arm is not baseline and (share := ratio(arm, baseline, name)) is not None:
         notes.append(f"× {share:.2f}" if share >= 0.1 else f"× {share:.3f}")
     return Cell(format_value(name, value), value, tuple(notes), verdict)

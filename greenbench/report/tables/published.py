@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from greenbench.cards import Card
 from greenbench.report.arms import Arm, Setting
@@ -102,16 +101,25 @@ def published_table(entries: Sequence[Entry]) -> TableView:
     return TableView("Published figures and their sources", heads, tuple(rows), text=(0, 1, 2, 4, 5))
 
 
-def techniques_table(cards: Sequence[Card], ran: set[Any]) -> TableView:
+_NEEDS_DTYPE = {"bf16": "bfloat16", "mixed precision": "bfloat16"}
+"""Techniques that a card names but a run can do without: they ran only in this precision."""
+
+
+def techniques_table(cards: Sequence[Card], settings: Sequence[Setting]) -> TableView:
     """List the techniques that cards name with the models that use them; those of these runs come first, starred."""
+    arms = [(arm, s.keys["dtype"]) for s in settings for arm in s.contestants if arm.trials]
+    ran = {(arm.trials[0].card, dtype) for arm, dtype in arms}
+    named = {name for name, _ in ran}
     users = sorted(
-        (card for card in cards if card.card.techniques), key=lambda c: (c.name not in ran, c.card.title.lower())
+        (card for card in cards if card.card.techniques), key=lambda c: (c.name not in named, c.card.title.lower())
     )
     names = list(dict.fromkeys(t for card in users for t in card.card.techniques))
     names.sort(key=lambda t: (-sum(t in c.card.techniques for c in users), t))
     rows = []
     for technique in names:
-        using = [c.card.title + (" *" if c.name in ran else "") for c in users if technique in c.card.techniques]
+        dtype = _NEEDS_DTYPE.get(technique)
+        here = {name for name, used in ran if dtype in (None, used)}
+        using = [c.card.title + (" *" if c.name in here else "") for c in users if technique in c.card.techniques]
         rows.append(Row((Cell(technique), Cell(str(len(using)), len(using)), Cell(", ".join(using)))))
     return TableView(
         "Techniques", (Head("Technique"), Head("Models"), Head("Which (* ran here)")), tuple(rows), text=(0, 2)

@@ -29,8 +29,8 @@ def claims_table(setting: Setting, claims: Claims) -> TableView:
                     Cell(_bounds(metric, c)),
                     Cell("" if c.p is None else f"{c.p:.3g}", c.p),
                     Cell("" if c.p_floor is None else f"{c.p_floor:.2g}", c.p_floor),
-                    Cell(c.verdict),
-                    Cell(c.reason),
+                    Cell("does not count" if (label, metric) in claims.void else c.verdict),
+                    Cell(claims.void.get((label, metric), c.reason)),
                 )
             )
         )

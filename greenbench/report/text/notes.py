@@ -2,70 +2,65 @@
 
 from __future__ import annotations
 
-from greenbench.metrics import METRICS, format_value
 from greenbench.report.arms import Setting
-from greenbench.report.claims import target_of
-from greenbench.report.ranking import control_name, ranked
+from greenbench.report.learning import learning_of
+from greenbench.report.text.amounts import enumeration, plural
+from greenbench.report.text.terms import spelled
+from greenbench.report.text.verdict import learnt_sentence
 
 
 def comparison_note(setting: Setting) -> str:
     """Say how to read the comparison table."""
     counts = sorted({len(arm.counted) for arm in setting.contestants})
     base = setting.baseline
-    ratios = f"× is the ratio to {base.label}, the baseline; " if base and len(setting.contestants) > 1 else ""
     if counts[-1:] <= [1]:
-        runs = "One seed each, so nothing here has a spread."
+        notes = ["One seed each, so nothing here has a spread."]
     else:
-        span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        runs = f"Means over {span} seeds, ± one standard deviation between seeds."
-    return f"{runs} {ratios}arrows point to the better direction.".replace(". a", ". A")
+        span = plural(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+        notes = [f"Means over {span}, ± one standard deviation between seeds."]
+    if base and len(setting.contestants) > 1:
+        notes.append(f"× is the ratio to {base.label}, the baseline; arrows point to the better direction.")
+    if any(arm.energy_range("energy_budgeted_j") for arm in setting.contestants):
+        notes.append("Below joules stands the range that the meter or the power model allows.")
+    return " ".join(notes)
 
 
 def controls_note(setting: Setting) -> str:
-    """Say whether the best model beats its controls in the headline error."""
-    name = setting.headline
-    arms = [arm for arm in ranked(setting) if name and arm.mean(name) is not None]
-    if name is None or not arms:
-        return "What the probe achieves without a trained model."
-    sign = -1 if METRICS[name].direction == "higher" else 1
-    best = arms[0]
-    better = [
-        c for c in setting.controls if (v := c.mean(name)) is not None and sign * v <= sign * (best.mean(name) or 0)
-    ]
-    label = METRICS[name].label
-    if better:
-        names = " and ".join(control_name(c) for c in better)
-        note = (
-            f"Caution: {names} scores as well as {best.label} or better, so what was learnt does not show in this task."
-        )
-    else:
-        note = f"What the same probe achieves without pretraining; {best.label} is ahead of every control in {label}."
-    return f"{note} {_own_random_note(setting, name)}".strip()
+    """Say what training made of untrained weights, by means and untested, and which models have learnt nothing."""
+    name, judged = setting.headline, learning_of(setting)
+    if name is None or not judged:
+        return "What the same probe achieves without a trained model."
+    ahead = [found for found in judged.values() if not found.nothing]
+    notes = ["What the same probe achieves without pretraining.", learnt_sentence(setting)]
+    if ahead:
+        who = f"All {len(judged)} models are" if len(ahead) == len(judged) > 1 else _are([f.arm.label for f in ahead])
+        notes.append(f"{who} ahead of untrained weights and log-mel in {spelled(name)}.")
+    if len(setting.own_random) > 1:
+        notes.append(_own_random_note(setting))
+    return " ".join(note for note in notes if note)
 
 
-def _own_random_note(setting: Setting, name: str) -> str:
-    """Say how many models are ahead of their own random weights, by their means."""
-    sign = -1 if METRICS[name].direction == "higher" else 1
-    gains = {
-        arm.label: sign * (drawn - mine)
-        for arm, control in setting.own_random.items()
-        if (mine := arm.mean(name)) is not None and (drawn := control.mean(name)) is not None
-    }
-    if len(gains) < 2:
-        return ""
-    behind = [label for label, gain in gains.items() if gain <= 0]
-    note = f"By their means {len(gains) - len(behind)} of {len(gains)} models are ahead of their own random weights"
-    return f"{note}; not so: {', '.join(behind)}." if behind else f"{note}."
+def _are(labels: list[str]) -> str:
+    return f"{enumeration(labels, 8)} {'is' if len(labels) == 1 else 'are'}"
 
 
-def targets_note(setting: Setting) -> str:
-    """Say which target."""
-    target = target_of(setting)
-    if target is None or setting.baseline is None:
-        return ""
-    name, value = target
+def _own_random_note(setting: Setting) -> str:
+    """Say how many models are ahead of their own random weights by more than the practical threshold."""
+    found = learning_of(setting)
+    own = {arm: r for arm in setting.own_random if arm in found for r in found[arm].references if r.is_weights}
+    ahead = [arm for arm, reference in own.items() if reference.standing == "ahead"]
+    others = [arm.label for arm in own if arm not in ahead]
+    note = f"By their means {len(ahead)} of {len(own)} models are ahead of their own random weights"
+    return f"{note}; not so: {', '.join(others)}." if others else f"{note}."
+
+
+def curves_note(figures: int) -> str:
+    """Say how to read the learning curves."""
+    seen = "The course of training." if figures < 2 else f"The same training seen against {_COUNTS[figures]} costs."
     return (
-        f"Joules until the {METRICS[name].label} that {setting.baseline.label} ends with, "
-        f"{format_value(name, value)}. A run "
-        "that misses it has infinite energy to target; “at most” marks runs probed only at their end."
+        f"{seen} Each loss is divided by its own start: objectives differ, so heights do not compare between models; "
+        "how soon a curve flattens does."
     )
+
+
+_COUNTS = ("no", "one", "two", "three", "four")
