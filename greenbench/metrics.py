@@ -48,11 +48,6 @@ def _amount(value: float) -> str:
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:,.4g}"
 
 
-def _money(value: float) -> str:
-    """Format money in a currency that is named elsewhere: sums of a trial are small, so by significant digits."""
-    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.3g}" if abs(value) >= 1e-4 else f"{value:.2e}"
-
-
 def _fixed(decimals: int, unit: str = "") -> Callable[[float], str]:
     return lambda value: f"{value:.{decimals}f}{' ' + unit if unit else ''}"
 
@@ -192,19 +187,6 @@ _ALL = (
         0.02,
         description="IT energy of everything the trial burnt x grid intensity",
     ),
-    Metric(
-        "electricity_cost",
-        "electricity",
-        "",
-        "lower",
-        "modelled",
-        _money,
-        0.02,
-        description="energy of the whole trial x PUE x price, in the currency of the price",
-    ),
-    Metric(
-        "price_per_kwh", "price", "", "none", "declared", _money, description="of a kWh, in the currency of the price"
-    ),
     Metric("co2e_low_g", "emissions, low", "gCO2e", "none", "modelled", _si("gCO2e")),
     Metric("co2e_high_g", "emissions, high", "gCO2e", "none", "modelled", _si("gCO2e")),
     Metric("carbon_intensity_g_per_kwh", "intensity", "g/kWh", "none", "declared", _fixed(0, "g/kWh")),
@@ -324,7 +306,6 @@ IDENTITY_COLUMNS = (
     "energy_source",
     "carbon_source",
     "carbon_date",
-    "currency",
     "embodied_source",
     "sci_unit",
     "data",

@@ -336,6 +336,12 @@ def _result(
                 "valid": True,
                 "problems": [],
                 "devices": [],
-            }
+            },
+            "budgeted": {
+                "energy_j": budgeted_j or None,
+                "energy_low_j": budgeted_j * low or None,
+                "energy_high_j": budgeted_j * high or None,
+                "kind": o["kind"],
+            },
         },
     }

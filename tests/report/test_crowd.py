@@ -79,7 +79,7 @@ def test_the_controls_say_what_training_made_of_them(setting: Setting) -> None:
     for model, control in setting.own_random.items():
         assert control.control == f"random:{model.label}"
         assert cells[f"{model.label}, random weights"].notes == (f"trained: {model.mean(name):.1f} %",)
-    behind = {m.label for m, c in setting.own_random.items() if (m.mean(name) or 0) >= (c.mean(name) or 0)}
+    behind = {m.label for m, c in setting.own_random.items() if (m.mean(name) or 0) >= (c.mean(name) or 0) - 1}
     note = controls_note(setting)
     assert f"{len(MEASURED) - len(behind)} of {len(MEASURED)} models are ahead of their own random weights" in note
     assert set(note.rpartition("not so: ")[2].rstrip(".").split(", ")) == behind

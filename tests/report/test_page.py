@@ -18,19 +18,21 @@ from tests.report.folders import ARMS, ECO, MELHUBERT, Arm, write_run
 SCRIPT = "<script>alert(1)</script>"
 ORDER = (
     "Verdict",
+    "Warnings",
+    "What to do next",
     "Comparison",
     "Error against energy",
     "Learning curves",
     "Power by phase",
     "Where the energy went",
-    "Transfer",
+    "Transfer between languages",
     "The landscape",
     "Controls",
-    "Warnings",
     "All trials",
     "Provenance",
     "What is not measured",
     "Run it again",
+    "Glossary",
 )
 
 
@@ -46,11 +48,11 @@ def test_the_verdict_states_figures_interval_and_kind_of_energy(report: ReportPa
     assert verdict is not None
     for part in (
         "eco is better than melhubert",
-        "PER",
+        "phone error rate",
         "95 % interval",
         "5 seeds",
         "kJ" if "kJ" in verdict[1] else "J",
-        "(modelled)",
+        "(modelled",
     ):
         assert part in verdict[1], part
 
@@ -73,7 +75,7 @@ def test_three_seeds_claim_nothing(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", arms=(ECO, MELHUBERT), seeds=3, power=False, budget_s=9)
     (setting,) = collect([run])
     verdict = verdict_sentence(setting, claims_of(setting))
-    assert "not enough runs to decide" in verdict
+    assert "3 runs each, not enough runs to decide" in verdict
     assert "no exact test of 3 against 3 can go below p = 0.1" in verdict
 
 
@@ -160,7 +162,7 @@ def test_failures_and_doubts_stand_in_the_warnings(tmp_path: Path) -> None:
     (failed / RESULT).write_text(json.dumps(result))
     (unfinished / RESULT).unlink()
     page = write_report([run], tmp_path / "out").html.read_text(encoding="utf-8")
-    warnings = page[page.index('id="warnings"') : page.index('id="trials"')]
+    warnings = page[page.index('id="warnings"') : page.index('id="comparison"')]
     for words in ("loss is not finite at step 7", "Not finished", "throttled for 3 s", "modelled, not measured"):
         assert words in warnings, words
 

@@ -146,7 +146,8 @@ def test_carbon_columns_are_shown_where_they_are_known_and_empty_elsewhere(
 def test_a_run_without_power_journals_has_no_energy_and_says_so(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", arms=(ECO, LOGMEL), seeds=1, power=False, budget_s=9)
     page = write_report([run], tmp_path / "out").html.read_text(encoding="utf-8")
-    assert "No power journal was found" in page
+    assert "no power journal was found" in page
+    assert "The power journal (power.csv.gz) is missing" in page
 
 
 def test_the_transfer_table_ranks_strategies_and_names_the_memory_they_save(tmp_path: Path) -> None:

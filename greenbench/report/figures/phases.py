@@ -91,8 +91,8 @@ def breakdown(setting: Setting) -> Figure | None:
             figure,
             f"{setting.prefix}phases",
             "Energy by phase",
-            "Stacked bars of joules per phase for each model and control, with a line from the lowest to the highest sum "
-            "that the meter or the power model allows.",
+            "Stacked bars of joules per phase for each model and control, with a line from the lowest to the highest "
+            "sum that the meter or the power model allows.",
             _table(arms, names),
             tips=tips,
             note="The budget pays for features, targets, compile and pretrain; setup, evaluation and the idle baseline "

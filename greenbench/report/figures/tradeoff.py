@@ -232,15 +232,15 @@ def _references(axes: Any, setting: Setting, arms: Sequence[Arm], cost: str, qua
 
 
 def _range_note(arms: Sequence[Arm]) -> str:
-    """Say by what factor the joules may be off: an error of the power model is the same for all, so all move together."""
+    """Say by what factor the joules may be off; an error of the power model is the same for all models."""
     spans = [(span, mean) for arm in arms if (span := arm.energy_range(ENERGY)) and (mean := arm.mean(ENERGY))]
     if not spans or all(arm.energy_kind == "measured" for arm in arms):
         return ""
     low = statistics.fmean(span[0] / mean for span, mean in spans)
     high = statistics.fmean(span[1] / mean for span, mean in spans)
     return (
-        f"Energy is {_kinds(arms)}: true joules lie between × {low:.2f} and × {high:.2f} of those drawn. What the model "
-        "gets wrong it gets wrong for every model on this machine, so the points move together."
+        f"Energy is {_kinds(arms)}: true joules lie between × {low:.2f} and × {high:.2f} of those drawn. What the "
+        "model gets wrong it gets wrong for every model on this machine, so the points move together."
     )
 
 

@@ -17,7 +17,6 @@ from greenbench.units import format_si
 COSTS = (
     ENERGY,
     TOTAL_ENERGY,
-    "electricity_cost",
     "co2e_g",
     "overhead_g",
     "embodied_g",
