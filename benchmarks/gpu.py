@@ -254,7 +254,7 @@ quiet_wait_seconds = 0
         if trial.complete:
             row = trial.row
             scores = {k: v for k, v in row.items() if k.endswith("_pct")}
-            rows[str(trial.manifest["label"])] = {**{k: row[k] for k in KEPT if k in row}, **scores}
+            rows[trial.label] = {**{k: row[k] for k in KEPT if k in row}, **scores}
     return {**facts, "rows": rows, "trials": len(trials)}
 
 

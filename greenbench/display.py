@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from greenbench.progress import Display
+from greenbench.progress import Display, TrialStatus
 from greenbench.units import format_duration, format_si
 
 PLAIN_EVERY_S = 5.0
@@ -24,20 +23,16 @@ _CURRENCY_UNITS = {
 }
 
 
-def describe(status: dict[str, Any], kind: str, limit: float) -> list[str]:
+def describe(status: TrialStatus, kind: str, limit: float) -> list[str]:
     """The columns of a status: phase, budget spent and left, loss, speed, power with its mark."""
-    unit = _CURRENCY_UNITS[kind]
-    spent = status.get("spent")
-    budget = "" if spent is None else f"{_amount(spent, unit)} spent, {_amount(max(0.0, limit - spent), unit)} left"
-    loss, speed, power = status.get("loss"), status.get("audio_s_per_s"), status.get("power_w")
-    mark = status.get("power_kind") or ""
+    unit, spent, power_w = _CURRENCY_UNITS[kind], status.spent, status.power_w
     return [
-        " ".join(filter(None, [status.get("phase", ""), status.get("text") or ""])),
-        budget,
-        "" if loss is None else f"loss {loss:.3f}",
-        "" if speed is None else f"{speed:.0f} audio s/s",
-        "" if power is None else f"{power:.1f} W {mark}".strip(),
-        "" if status.get("energy_j") is None else format_si(status["energy_j"], "J"),
+        " ".join(filter(None, [status.phase, status.text])),
+        "" if spent is None else f"{_amount(spent, unit)} spent, {_amount(max(0.0, limit - spent), unit)} left",
+        "" if status.loss is None else f"loss {status.loss:.3f}",
+        "" if status.audio_s_per_s is None else f"{status.audio_s_per_s:.0f} audio s/s",
+        "" if power_w is None else f"{power_w:.1f} W {status.power_kind}".strip(),
+        "" if status.energy_j is None else format_si(status.energy_j, "J"),
     ]
 
 
@@ -61,9 +56,9 @@ class PlainDisplay:
         self._name, self._last, self._phase = f"[{number}/{total}] {name}", 0.0, ""
         self.note(self._name)
 
-    def update(self, status: dict[str, Any]) -> None:
+    def update(self, status: TrialStatus) -> None:
         """Print a line when the phase changes or enough time has passed."""
-        now, phase = time.monotonic(), str(status.get("phase"))
+        now, phase = time.monotonic(), status.phase
         if phase == self._phase and now - self._last < PLAIN_EVERY_S:
             return
         self._last, self._phase = now, phase
@@ -93,9 +88,9 @@ class RichDisplay:
     def trial(self, name: str, number: int, total: int) -> None:
         """Begin a trial."""
         self._name = f"[{number}/{total}] {name}"
-        self.update({"phase": "starting"})
+        self.update(TrialStatus("starting"))
 
-    def update(self, status: dict[str, Any]) -> None:
+    def update(self, status: TrialStatus) -> None:
         """Redraw the trial's row."""
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         table.add_row(f"[bold]{self._name}[/]", *describe(status, self.kind, self.limit))
@@ -120,7 +115,7 @@ class QuietDisplay:
     def trial(self, name: str, number: int, total: int) -> None:
         """Begin a trial."""
 
-    def update(self, status: dict[str, Any]) -> None:
+    def update(self, status: TrialStatus) -> None:
         """Show nothing."""
 
     def done(self, summary: str) -> None:

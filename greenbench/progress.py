@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction that is done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class TrialStatus:
+    """What a running trial does now; None is unknown. ``spent`` is in the budget's currency."""
+
+    phase: str = ""
+    text: str = ""
+    spent: float | None = None
+    loss: float | None = None
+    audio_s_per_s: float | None = None
+    power_w: float | None = None
+    power_kind: str = ""
+    energy_j: float | None = None
 
 
 class Display(Protocol):
@@ -15,7 +30,7 @@ class Display(Protocol):
     def trial(self, name: str, number: int, total: int) -> None:
         """Begin a trial."""
 
-    def update(self, status: dict[str, Any]) -> None:
+    def update(self, status: TrialStatus) -> None:
         """Show a trial's newest status."""
 
     def done(self, summary: str) -> None:

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from greenbench.carbon import HINT, Grid, find_grid
-from greenbench.config import Suite, suite_from_table
+from greenbench.config import Suite, load_suite, suite_from_table
 from greenbench.corpora.corpus import Corpus
 from greenbench.corpora.describe import as_note
 from greenbench.corpora.load import load_corpus
 from greenbench.corpora.summary import summarise
+from greenbench.display import QuietDisplay
 from greenbench.errors import ConfigError, Interrupted, OutputError, TrialFailed
 from greenbench.features.waveforms import prepare_waveforms
 from greenbench.metrics import METRICS, format_value
 from greenbench.plan import TrialPlan, expand
 from greenbench.preflight import check_labels, check_trials, unscorable
 from greenbench.progress import Display
-from greenbench.records import MANIFEST, RESULT, read_json
+from greenbench.records import MANIFEST, RESULT, Trial, read_json
 from greenbench.schema import as_table, read_toml
-from greenbench.trial.parent import execute, write_manifest
+from greenbench.trial.parent import execute
+from greenbench.trial.prepare import open_trial
 from greenbench.units import format_duration, format_si
 
 SUITE_FILE = "suite.toml"
@@ -47,12 +49,31 @@ def default_out(suite: Suite) -> Path:
     return Path("runs") / f"{suite.suite.name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def run_suite(suite: Suite, out: Path, argv: list[str], display: Display) -> RunSummary:
-    """Run every trial of the suite that has no result yet.
+def run_suite(
+    suite: Suite | str,
+    out: Path | str | None = None,
+    *,
+    argv: Sequence[str] | None = None,
+    display: Display | None = None,
+) -> RunSummary:
+    """Run every trial of a suite that has no result yet; the same call goes on with what was interrupted.
 
-    Raises :class:`Interrupted` when the user stops it, :class:`OutputError` for a folder that cannot be written or is
-    in use, :class:`ConfigError` for a folder that holds another suite.
+    Args:
+        suite: a suite, the name of a built-in one or a TOML file.
+        out: the run folder; default: ``runs/<suite>-<stamp>``.
+        argv: the command that the manifests name; default: this process' own.
+        display: told what goes on; default: nobody.
+
+    Raises:
+        Interrupted: the user stopped it.
+        OutputError: the folder cannot be written or is in use.
+        ConfigError: something that cannot run, or the folder holds another suite.
     """
+    suite = load_suite(suite) if isinstance(suite, str) else suite
+    return _run(suite, Path(out) if out else default_out(suite), argv or sys.argv, display or QuietDisplay())
+
+
+def _run(suite: Suite, out: Path, argv: Sequence[str], display: Display) -> RunSummary:
     plans = expand(suite)
     grid = _find_grid(suite)
     corpora = [
@@ -104,18 +125,16 @@ def _run_trial(
     suite: Suite,
     corpora: list[Corpus],
     grid: Grid,
-    argv: list[str],
+    argv: Sequence[str],
     display: Display,
     summary: RunSummary,
 ) -> None:
+    # A live answer belongs to its hour: every new trial asks anew, and the cache answers within the hour.
     folder = out / plan.folder_name
-    folder.mkdir(exist_ok=True)
-    if not (folder / MANIFEST).exists():
-        # A live answer belongs to its hour: every trial asks anew, and the cache answers within the hour.
-        now = find_grid(suite.carbon) if suite.carbon.live_zone else grid
-        write_manifest(folder, plan, suite, corpora, now, argv)
+    now = find_grid(suite.carbon) if suite.carbon.live_zone and not (folder / MANIFEST).exists() else grid
+    trial = open_trial(folder, plan, suite, corpora, now, argv)
     try:
-        result = execute(folder, suite, display.update)
+        finished = execute(trial, suite, display.update)
     except TrialFailed as error:
         reason = str(error).removeprefix(f"{plan.folder_name}: ")
         summary.failed[plan.folder_name] = reason
@@ -124,18 +143,18 @@ def _run_trial(
         raise Interrupted(f"interrupted in {plan.folder_name}; go on with: greenbench run --resume {out}") from error
     else:
         summary.trained.append(plan.folder_name)
-        display.done(describe_result(result))
+        display.done(closing_line(finished))
 
 
-def describe_result(result: dict[str, Any]) -> str:
-    """Return a trial's closing line: quality, energy with its mark, time."""
-    row = result["row"]
-    scored = [name for name, metric in METRICS.items() if metric.quality and name in row]
-    parts = [f"{METRICS[name].label} {format_value(name, row[name])}" for name in scored]
-    energy = row.get("energy_budgeted_j", row.get("energy_total_j"))
-    if energy is not None:
-        parts.append(f"{format_si(energy, 'J')} {row.get('energy_source', '')}")
-    return "done, " + ", ".join([*parts, format_duration(row.get("wall_s"))])
+def closing_line(trial: Trial) -> str:
+    """Say in one line what a trial came to: quality, energy with its mark, time."""
+    scores = ((name, trial.figure(name)) for name, metric in METRICS.items() if metric.quality)
+    parts = [f"{METRICS[name].label} {format_value(name, score)}" for name, score in scores if score is not None]
+    budgeted_j = trial.figure("energy_budgeted_j")
+    energy_j = trial.figure("energy_total_j") if budgeted_j is None else budgeted_j
+    if energy_j is not None:
+        parts.append(f"{format_si(energy_j, 'J')} {trial.text('energy_source')}")
+    return "done, " + ", ".join([*parts, format_duration(trial.figure("wall_s"))])
 
 
 def _finished(folder: Path) -> bool:

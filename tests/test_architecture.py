@@ -125,5 +125,14 @@ def test_help_loads_neither_torch_nor_pandas_nor_matplotlib() -> None:
 
 
 def test_public_names_are_what_the_package_says() -> None:
+    assert dir(greenbench) == sorted(greenbench.__all__)
     for name in greenbench.__all__:
         assert getattr(greenbench, name) is not None
+    assert not hasattr(greenbench, "Meters")
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    heavy = ("torch", "pandas", "matplotlib", "numpy", "rich")
+    code = f"import greenbench, sys\nsys.exit(' '.join(m for m in {heavy} if m in sys.modules) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

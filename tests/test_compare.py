@@ -41,7 +41,8 @@ def write_trial(folder: Path, label: str, seed: int, row: dict[str, Any], **mani
         "config": CONFIG,
     }
     write_json(path / MANIFEST, {**facts, **manifest})
-    write_json(path / RESULT, {"row": {"status": "ok", "valid": True, **row}})
+    told = {"status": "ok", "valid": True, **row}
+    write_json(path / RESULT, {"status": told["status"], "valid": told["valid"], "row": told})
     return load_trial(path)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenbench import load_runs
+from greenbench.compare import compare
 from greenbench.errors import DataError, OutputError
 from greenbench.records import (
     MANIFEST,
     RESULT,
     SCHEMA_VERSION,
+    Event,
     Journal,
     Trial,
     find_trials,
@@ -25,6 +31,7 @@ from greenbench.records import (
     write_json,
 )
 from greenbench.report import write_report
+from greenbench.report.tables.csv_files import PHASE_COLUMNS, RESULT_COLUMNS, phase_rows, result_row, write_rows
 
 
 def test_not_finite_figures_become_null(tmp_path: Path) -> None:
@@ -69,13 +76,13 @@ def test_a_torn_line_is_skipped_and_never_glued_to_the_next(tmp_path: Path) -> N
 
 @given(st.lists(st.tuples(st.sampled_from(["setup", "pretrain", "evaluate"]), st.booleans()), max_size=8))
 def test_every_phase_that_began_has_a_span_whether_it_ended_or_not(steps: list[tuple[str, bool]]) -> None:
-    events, now = [{"event": "session", "t_mono_ns": 0}], 0
+    events, now = [Event("session", 0)], 0
     for number, (name, ends) in enumerate(steps, start=1):
         now += 10
-        events.append({"event": "begin", "phase": name, "t_mono_ns": now})
+        events.append(Event("begin", now, phase=name))
         now += 10
-        events.append({"event": "end", "phase": name, "t_mono_ns": now} if ends else {"event": "x", "t_mono_ns": now})
-        events.append({"event": "session", "session": number, "t_mono_ns": now + 1})
+        events.append(Event("end", now, phase=name) if ends else Event("x", now))
+        events.append(Event("session", now + 1, session=number))
     spans = phase_spans(events)
     assert [(s.phase, s.complete) for s in spans] == steps
     assert all(s.end_ns - s.begin_ns == 10 for s in spans)
@@ -87,7 +94,7 @@ def test_curves_leave_out_steps_that_a_crash_threw_away(tmp_path: Path) -> None:
     for step in (1, 2, 3, 4, 3, 4, 5):
         journal.write(step=step, loss=float(step))
     journal.close()
-    assert [r["step"] for r in load_trial(tmp_path).curve] == [1, 2, 3, 4, 5]
+    assert [point.step for point in load_trial(tmp_path).learning_curve] == [1, 2, 3, 4, 5]
 
 
 def test_a_newer_schema_is_refused_and_a_damaged_file_named(tmp_path: Path) -> None:
@@ -118,14 +125,80 @@ FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("run-schema-*"))
 def test_a_run_folder_of_every_schema_still_loads_and_reports(folder: Path, tmp_path: Path) -> None:
     """Each was run with 0.1.0 of its time: five steps of eco, region FRA, PUE 1.2."""
     (trial,) = find_trials([folder])
-    row = trial.result["row"]
     assert trial.complete
-    assert len(trial.curve) == 5
+    assert len(trial.learning_curve) == 5
     # Whatever the folder says, emissions are those of IT energy: joules times intensity.
-    expected_g = row["energy_total_j"] / 3.6e6 * row["carbon_intensity_g_per_kwh"]
-    assert row["co2e_g"] == pytest.approx(expected_g)
+    energy_j, intensity = trial.figure("energy_total_j"), trial.figure("carbon_intensity_g_per_kwh")
+    assert energy_j is not None
+    assert intensity is not None
+    assert trial.figure("co2e_g") == pytest.approx(energy_j / 3.6e6 * intensity)
     assert write_report([folder], tmp_path)
     assert "eco" in (tmp_path / "results.csv").read_text()
+
+
+EXPECTED = Path(__file__).parent / "fixtures" / "expected"
+"""What version 0.1.0 made of the first two schemas when they were the newest."""
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_old_run_folders_give_the_tables_that_they_gave_when_they_were_new(version: int) -> None:
+    trials = find_trials([EXPECTED.parent / f"run-schema-{version}"])
+    for name, columns, rows in (
+        ("results", RESULT_COLUMNS, map(result_row, trials)),
+        ("phases", PHASE_COLUMNS, (row for trial in trials for row in phase_rows(trial))),
+    ):
+        text = io.StringIO()
+        write_rows(text, columns, rows)
+        assert text.getvalue() == (EXPECTED / f"{name}-{version}.csv").read_text(encoding="utf-8")
+
+
+def test_old_run_folders_compare_as_they_did_when_they_were_new() -> None:
+    base, new = (find_trials([EXPECTED.parent / f"run-schema-{version}"]) for version in (1, 2))
+    expected = json.loads((EXPECTED / "compare-1-2.json").read_text(encoding="utf-8"))
+    assert json.loads(json.dumps(compare(base, new))) == expected
+
+
+def test_runs_load_into_a_table_with_the_columns_of_the_csv_and_nothing_invented(tmp_path: Path) -> None:
+    shutil.copytree(EXPECTED.parent / "run-schema-2", tmp_path / "run")
+    copied = next((tmp_path / "run").glob("*/"))
+    shutil.copytree(copied, tmp_path / "run" / "unfinished")
+    (tmp_path / "run" / "unfinished" / RESULT).unlink()
+    table = load_runs(tmp_path / "run")
+    assert tuple(table.columns) == RESULT_COLUMNS
+    done, unfinished = (table[table.status == status].iloc[0] for status in ("ok", "incomplete"))
+    with (EXPECTED / "results-2.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert done.energy_total_j == float(row["energy_total_j"])
+    assert (done.steps, done.valid, done.energy_source) == (5, True, "modelled")
+    assert unfinished[["energy_total_j", "phones_per_pct", "steps", "valid"]].isna().all()
+    assert (unfinished.model, unfinished.budget_limit) == ("eco", 5)
+    assert len(load_runs([tmp_path / "run", EXPECTED.parent / "run-schema-1"])) == 3
+
+
+def test_a_manifest_with_keys_of_another_version_loads_and_one_with_a_wrong_type_is_named(tmp_path: Path) -> None:
+    table = json.loads(next((EXPECTED.parent / "run-schema-2").glob("*/manifest.json")).read_text(encoding="utf-8"))
+    table["config"]["train"]["of_the_future"] = table["mood"] = "good"
+    table["host"]["cpu"] = None
+    write_json(tmp_path / MANIFEST, table)
+    trial = load_trial(tmp_path)
+    assert (trial.label, trial.host.cpu, trial.budget) == ("eco", "", ("steps", 5.0))
+    write_json(tmp_path / MANIFEST, {**table, "seed": "first"})
+    with pytest.raises(DataError, match=r"manifest\.json seed: expected int, found 'first'"):
+        load_trial(tmp_path)
+
+
+def test_a_phase_that_is_not_charged_or_not_budgeted_is_not_paid_for() -> None:
+    events = [Event("session", 0)]
+    for number, (phase, charged) in enumerate([("setup", True), ("features", True), ("features", False)], start=1):
+        events += [Event("begin", 10 * number, phase=phase, charged=charged), Event("end", 10 * number, phase=phase)]
+    # Two phases that begin at the same nanosecond are told apart by what they say, not by when they were.
+    events += [Event("begin", 20, phase="pretrain"), Event("end", 25, phase="pretrain")]
+    assert [(s.phase, s.charged) for s in phase_spans(events)] == [
+        ("setup", False),
+        ("features", True),
+        ("features", False),
+        ("pretrain", True),
+    ]
 
 
 def test_a_fixture_is_kept_for_every_schema() -> None:

@@ -7,6 +7,7 @@ from greenbench.carbon.account import Account, account
 from greenbench.carbon.embodied import (
     DEVICES,
     Embodied,
+    EmbodiedUse,
     devices_in_use,
     embodied_for,
     embodied_g,
@@ -24,6 +25,7 @@ __all__ = [
     "HINT",
     "Account",
     "Embodied",
+    "EmbodiedUse",
     "Factor",
     "Grid",
     "HourlyFactors",

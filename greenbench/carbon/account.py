@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from greenbench.carbon.embodied import devices_in_use, embodied_g, sci, with_pue
+from greenbench.carbon.embodied import EmbodiedUse, devices_in_use, embodied_g, sci, with_pue
 from greenbench.carbon.factors import Factor, emissions_g
 from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError
@@ -18,13 +18,8 @@ class Account:
 
     figures: dict[str, Any]
     factor: Factor | None
-    devices: list[dict[str, Any]] = field(default_factory=list)
+    devices: list[EmbodiedUse] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """What a result keeps: the factor, the devices and the figures."""
-        factor = self.factor.to_dict() if self.factor else None
-        return {"factor": factor, "embodied": self.devices, "figures": self.figures}
 
 
 def account(
@@ -71,7 +66,7 @@ def account(
     if used:
         figures["embodied_g"] = sum(embodied_g(device, duration_s, count=count) for device, count in used)
         figures["embodied_source"] = "; ".join(d.describe(count) for d, count in used)
-    devices = [{**d.to_dict(), "count": count} for d, count in used]
+    devices = [EmbodiedUse(d.device, d.kg_co2e, d.lifetime_years, d.source, count) for d, count in used]
     warnings += _add_sci(figures, settings, counted or {})
     return Account({k: v for k, v in figures.items() if v is not None}, factor, devices, warnings)
 

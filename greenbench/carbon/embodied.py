@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from greenbench.config import CarbonSection
@@ -28,9 +28,16 @@ class Embodied:
         """Device, count, figure and source in words."""
         return f"{count:g} x {self.device}, {self.kg_co2e:g} kg over {self.lifetime_years:g} years: {self.source}"
 
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready dictionary."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class EmbodiedUse:
+    """A device whose making is charged, and how many of it were in use."""
+
+    device: str
+    kg_co2e: float
+    lifetime_years: float
+    source: str
+    count: float = 1.0
 
 
 # EcoLogits 0.9.1 (ecologits/impacts/llm.py): 164 kgCO2e per data-centre GPU of 80 GB, 5700 kgCO2e per server without

@@ -79,9 +79,9 @@ def _select(argument: Path) -> list[Any]:
     if argument.exists() or not separator:
         return find_trials([argument])
     trials = find_trials([Path(folder)])
-    chosen = [t for t in trials if t.manifest["label"] == label]
+    chosen = [t for t in trials if t.label == label]
     if not chosen:
-        raise DataError(f"{folder}: no model {label!r}{did_you_mean(label, {t.manifest['label'] for t in trials})}")
+        raise DataError(f"{folder}: no model {label!r}{did_you_mean(label, {t.label for t in trials})}")
     return chosen
 
 

@@ -42,7 +42,7 @@ def run(
         folder = out or default_out(loaded)
     display = pick_display(loaded.budget.kind, loaded.budget.limit, quiet=quiet)
     try:
-        summary = run_suite(loaded, folder, ["greenbench", *sys.argv[1:]], display)
+        summary = run_suite(loaded, folder, argv=["greenbench", *sys.argv[1:]], display=display)
     finally:
         display.close()
     finished = [*summary.trained, *summary.skipped]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from greenbench.config import EvaluateSection
 from greenbench.errors import IncomparableError
 from greenbench.records import Trial
+from greenbench.schema import as_table
 
 _EVALUATION = ("split", "labels", "max_train_seconds", "max_test_seconds", "ctc_beam")
-_BEFORE = {"ctc_beam": 1, "split": "test", "labels": ""}
-"""What runs did that were made before there was a key for it."""
 _REMEDY = {
     "hardware.cpu": "run both on one machine",
     "hardware.cores": "run both on one machine with the same cores",
@@ -25,39 +24,36 @@ _REMEDY = {
 }
 
 
-def identity(trial: Trial) -> dict[str, Any]:
-    """Return what must agree between trials that are pooled or compared, from the manifest alone."""
-    manifest = trial.manifest
-    host, config = _table(manifest.get("host")), _table(manifest.get("config"))
-    gpus = [g for g in manifest.get("gpu") or () if isinstance(g, Mapping)]
-    evaluate = _table(config.get("evaluate"))
-    on_gpu = not str(manifest.get("device") or "cpu").startswith("cpu")
+def identity(trial: Trial) -> dict[str, object]:
+    """Put together what must agree between trials that are pooled or compared; None where the trial does not say."""
+    config, on_gpu = trial.config, bool(trial.device) and not trial.device.startswith("cpu")
+    evaluate = config.evaluate if config else EvaluateSection()
     return {
-        "hardware.cpu": host.get("cpu"),
-        "hardware.cores": host.get("cores"),
-        "hardware.gpu": sorted([str(g.get("name")), g.get("power_limit_w"), g.get("mig")] for g in gpus)
-        if on_gpu
-        else [],
-        "device": manifest.get("device"),
-        "dtype": manifest.get("dtype"),
-        "data_fingerprint": _table(manifest.get("data")).get("fingerprint"),
-        "evaluate_fingerprint": _table(manifest.get("evaluate_data") or manifest.get("data")).get("fingerprint"),
-        "budget": dict(_table(config.get("budget"))),
-        "evaluate": {**_BEFORE, **{key: evaluate[key] for key in _EVALUATION if key in evaluate}},
+        "hardware.cpu": trial.host.cpu or None,
+        "hardware.cores": trial.host.cores,
+        "hardware.gpu": sorted([str(g.name), g.power_limit_w, g.mig] for g in trial.gpus) if on_gpu else [],
+        "device": trial.device or None,
+        "dtype": trial.dtype or None,
+        "data_fingerprint": trial.data.fingerprint or None,
+        "evaluate_fingerprint": trial.scored_data.fingerprint or None,
+        "budget": as_table(config.budget) if config else {},
+        "evaluate": {key: getattr(evaluate, key) for key in _EVALUATION},
     }
 
 
 def check_comparable(trials: Sequence[Trial]) -> None:
-    """Raise :class:`IncomparableError` naming the first key that differs, both values and the remedy.
+    """Refuse trials that may not stand in one comparison.
 
     What an arm sets for itself in ``[models.LABEL.train]`` is what its suite asks about: there it must agree with the
     other trials of its label only.
+
+    Raises:
+        IncomparableError: the first key that differs, both values and the remedy.
     """
-    first: dict[tuple[str, str], tuple[Trial, Any]] = {}
+    first: dict[tuple[str, str], tuple[Trial, object]] = {}
     for trial in trials:
-        own = own_train_keys(trial)
         for key, value in identity(trial).items():
-            group = (key, str(trial.manifest.get("label")) if key in own else "")
+            group = (key, trial.label if key in trial.own_train_keys else "")
             other, wanted = first.setdefault(group, (trial, value))
             if json.dumps(value, sort_keys=True) != json.dumps(wanted, sort_keys=True):
                 raise IncomparableError(
@@ -65,18 +61,7 @@ def check_comparable(trials: Sequence[Trial]) -> None:
                 )
 
 
-def own_train_keys(trial: Trial) -> dict[str, Any]:
-    """Return the keys of [train] in which a trial's arm differs from its suite, with the arm's values."""
-    shared = _table(_table(trial.manifest.get("config")).get("train"))
-    own = _table(trial.manifest.get("train"))
-    return {key: value for key, value in own.items() if shared.get(key) != value}
-
-
-def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{k} = {v:g}" if isinstance(v, float) else f"{k} = {v}" for k, v in value.items()) or "none"
     return "absent" if value is None else str(value)

@@ -26,11 +26,11 @@ def ladder(trials: Sequence[Trial], *, alpha: float = ALPHA) -> dict[str, Any]:
         DataError: fewer than two models have a complete run.
         IncomparableError: the trials differ in hardware, dtype, data, budget or test sets.
     """
-    contestants = [t for t in trials if not t.manifest.get("control")]
+    contestants = [t for t in trials if not t.control]
     arms: dict[str, list[Trial]] = {label: [] for label in _order(contestants)}
     for trial in contestants:
-        if trial.complete and trial.row.get("status", "ok") == "ok":
-            arms[str(trial.manifest["label"])].append(trial)
+        if trial.status == "ok":
+            arms[trial.label].append(trial)
     notes = [f"{label}: no complete run, left out" for label, arm in arms.items() if not arm]
     climbed = [arm for arm in arms.values() if arm]
     if len(climbed) < 2:
@@ -45,22 +45,18 @@ def ladder(trials: Sequence[Trial], *, alpha: float = ALPHA) -> dict[str, Any]:
 
 def _order(trials: Sequence[Trial]) -> list[str]:
     """Return the labels as the suites list them; what no suite lists comes last."""
-    listed = [
-        str(entry).partition("=")[0]
-        for trial in trials
-        for entry in trial.manifest.get("config", {}).get("suite", {}).get("models", ())
-    ]
-    present = [str(trial.manifest["label"]) for trial in trials]
+    listed = [label for trial in trials for label in trial.listed_models]
+    present = [trial.label for trial in trials]
     return [label for label in dict.fromkeys([*listed, *present]) if label in present]
 
 
 def _rung(arm: Sequence[Trial]) -> dict[str, Any]:
     names = [name for name, metric in METRICS.items() if metric.quality or name in FIGURES]
-    means = {name: mean for name in names if (mean := _mean([t.row.get(name) for t in arm])) is not None}
-    memory = _mean([((t.result or {}).get("cost") or {}).get("peak_train_memory_bytes") for t in arm])
-    return {"label": str(arm[0].manifest["label"]), "n": len(arm), "means": means, "memory_counted_bytes": memory}
+    means = {name: mean for name in names if (mean := _mean([t.figure(name) for t in arm])) is not None}
+    memory = _mean([t.result.cost.peak_train_memory_bytes for t in arm if t.result and t.result.cost])
+    return {"label": arm[0].label, "n": len(arm), "means": means, "memory_counted_bytes": memory}
 
 
-def _mean(values: Sequence[Any]) -> float | None:
-    found = [float(v) for v in values if isinstance(v, (int, float)) and math.isfinite(v)]
+def _mean(values: Sequence[float | None]) -> float | None:
+    found = [float(value) for value in values if value is not None]
     return math.fsum(found) / len(found) if found else None

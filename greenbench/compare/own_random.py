@@ -23,15 +23,15 @@ def own_random(trials: Sequence[Trial], *, alpha: float = ALPHA) -> dict[str, An
         DataError: no model has a complete run and a complete random control.
         IncomparableError: the trials differ in hardware, dtype, data, budget or test sets.
     """
-    done = [t for t in trials if t.complete and t.row.get("status", "ok") == "ok"]
-    models = dict.fromkeys(str(t.manifest["label"]) for t in trials if not t.manifest.get("control"))
+    done = [t for t in trials if t.status == "ok"]
+    models = dict.fromkeys(t.label for t in trials if not t.control)
     quality = [name for name, metric in METRICS.items() if metric.quality]
     entries, notes = [], []
     for label in models:
-        trained = [t for t in done if not t.manifest.get("control") and t.manifest["label"] == label]
-        drawn = [t for t in done if _drawn_from(t) == label]
+        trained = [t for t in done if not t.control and t.label == label]
+        drawn = [t for t in done if t.drawn_from == label]
         # The suite may name one model twice, as random and as random:LABEL: the seeds are the same, one arm is enough.
-        drawn = [t for t in drawn if t.manifest["label"] == drawn[0].manifest["label"]]
+        drawn = [t for t in drawn if t.label == drawn[0].label]
         if not trained or not drawn:
             lacks = f"complete random control (controls = ['random:{label}'])" if trained else "complete run"
             notes.append(f"{label}: no {lacks}, left out")
@@ -42,11 +42,3 @@ def own_random(trials: Sequence[Trial], *, alpha: float = ALPHA) -> dict[str, An
     if not entries:
         raise DataError("no model has complete runs beside its random control; run with controls = ['random:*']")
     return {"models": entries, "alpha": alpha, "correction": CORRECTION, "notes": notes}
-
-
-def _drawn_from(trial: Trial) -> str | None:
-    """Return the label of the model whose weights a control draws; None for everything else."""
-    kind, _, label = str(trial.manifest.get("control") or "").partition(":")
-    if kind != "random":
-        return None
-    return label or str((trial.manifest.get("spec") or {}).get("label") or "")

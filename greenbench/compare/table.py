@@ -232,7 +232,7 @@ def _inferiority(metric: Metric, s: _Sides, alpha: float) -> str:
 
 
 def _complete(trials: Sequence[Trial], name: str) -> list[Trial]:
-    kept = [t for t in trials if t.complete and t.row.get("status", "ok") == "ok"]
+    kept = [trial for trial in trials if trial.status == "ok"]
     if not kept:
         raise DataError(f"{name}: holds no complete run; finish it with greenbench run")
     return kept
@@ -281,26 +281,24 @@ def _sides(metric: Metric, base: Sequence[Trial], new: Sequence[Trial]) -> _Side
     return _Sides(tuple(first.values()), tuple(second.values()), paired=False)
 
 
-def _values(metric: Metric, trials: Sequence[Trial]) -> dict[Any, float]:
-    """Return the metric by seed; replicates of a seed are one value, their mean. Spoiled energy is left out."""
-    grouped: dict[Any, list[float]] = {}
+def _values(metric: Metric, trials: Sequence[Trial]) -> dict[int, float]:
+    """Look up the metric by seed; replicates of a seed are one value, their mean. Invalid energy is left out."""
+    grouped: dict[int, list[float]] = {}
     for trial in trials:
-        row = trial.row
-        value = row.get(metric.name)
-        spoiled = metric.name.startswith(_ENERGY) and row.get("valid") is False
-        if isinstance(value, (int, float)) and math.isfinite(value) and not spoiled:
-            grouped.setdefault(trial.manifest.get("seed"), []).append(float(value))
+        value = trial.figure(metric.name)
+        if value is not None and (trial.valid or not metric.name.startswith(_ENERGY)):
+            grouped.setdefault(trial.seed, []).append(value)
     return {seed: math.fsum(v) / len(v) for seed, v in grouped.items()}
 
 
 def _replicates(trials: Sequence[Trial]) -> list[str]:
-    seen = [f"{_label([t])} seed {t.manifest.get('seed')}" for t in trials]
+    seen = [f"{_label([trial])} seed {trial.seed}" for trial in trials]
     twice = sorted({name for name in seen if seen.count(name) > 1})
     return [f"several runs of {name}: their mean counts as one" for name in twice]
 
 
 def _label(trials: Sequence[Trial]) -> str:
-    return str(trials[0].manifest.get("label", ""))
+    return trials[0].label
 
 
 def _constant(s: _Sides) -> bool:

@@ -24,7 +24,7 @@ def _report(trial: Trial) -> dict[str, Any]:
         "header": {
             "formatVersion": SCHEMA,
             "reportId": trial.path.name,
-            "reportDatetime": trial.asked.created,
+            "reportDatetime": trial.created,
             "reportStatus": "final",
         },
         "task": {
@@ -55,7 +55,7 @@ def _report(trial: Trial) -> dict[str, Any]:
                 "version": trial.packages.get("greenbench"),
                 "powerConsumption": None if energy_j is None else joules_to_kwh(energy_j),
                 "measurementDuration": trial.figure("wall_s"),
-                "measurementDateTime": trial.asked.created,
+                "measurementDateTime": trial.created,
             }
         ],
         "system": {"os": trial.host.os},

@@ -69,7 +69,7 @@ def _row(trial: Trial) -> dict[str, Any]:
     # CodeCarbon's emissions are those of the whole building, PUE included.
     kilograms = None if grams is None else (grams + (trial.figure("overhead_g") or 0.0)) / 1000
     return {
-        "timestamp": trial.asked.created[:19] or None,
+        "timestamp": trial.created[:19] or None,
         "project_name": trial.suite,
         "run_id": trial.path.name,
         "experiment_id": f"{trial.label}-s{trial.seed}",

@@ -4,16 +4,90 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from greenbench.carbon import Account
+from greenbench.carbon import Account, EmbodiedUse, Factor
 from greenbench.units import format_bytes, format_duration, format_si
 
 if TYPE_CHECKING:
     from greenbench.power.journal.device_energy import DeviceEnergy
     from greenbench.power.journal.window_energy import WindowEnergy
     from greenbench.power.sampler.process import SamplerProcess
+
+
+@dataclass(frozen=True)
+class MeasuredDevice:
+    """One device's energy: its counter's figure beside the integrated power's, and what speaks against them.
+
+    ``counted`` is false for a device whose joules are contained in another's; it is not part of the sum.
+    """
+
+    name: str
+    kind: str | None
+    source: str
+    energy_j: float | None
+    energy_low_j: float | None
+    energy_high_j: float | None
+    counter_j: float | None
+    integral_j: float | None
+    ratio: float | None
+    agree: bool | None
+    uncertainty_j: float | None
+    edge_j: float | None
+    samples: int
+    mean_power_w: float | None
+    temperature_start_c: float | None
+    temperature_end_c: float | None
+    counted: bool
+    shared: bool
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class CommandBudget:
+    """The limit that a command was stopped at, in the unit of its kind."""
+
+    kind: str
+    limit: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a command cost; null where something is absent.
+
+    ``energy_source`` says whether the joules were measured, modelled, or mixed of both. Emissions are of IT energy at
+    the grid's intensity; ``overhead_g`` (PUE) and ``embodied_g`` (the hardware's share) stand beside them.
+    """
+
+    command: list[str]
+    exit_code: int
+    duration_s: float
+    cpu_s: float
+    energy_j: float | None
+    energy_low_j: float | None
+    energy_high_j: float | None
+    energy_uncertainty_j: float | None
+    energy_source: str | None
+    mean_power_w: float | None
+    valid: bool
+    devices: list[MeasuredDevice]
+    peak_memory_bytes: int | None
+    co2e_g: float | None
+    co2e_low_g: float | None
+    co2e_high_g: float | None
+    pue: float | None
+    overhead_g: float | None
+    embodied_g: float | None
+    sci_g: float | None
+    sci_unit: str | None
+    sci_units: float | None
+    carbon: Factor | None
+    embodied: list[EmbodiedUse]
+    warnings: list[str]
+    stopped_by_budget: bool
+    budget: CommandBudget | None
+    sampler_cpu_s: float | None
 
 
 CARBON_KEYS = (
@@ -49,7 +123,7 @@ def build_result(
     emitted: Account,
     budget: tuple[str, float] | None,
 ) -> dict[str, Any]:
-    """Put together the dictionary of ``measure --json``; null where something is absent."""
+    """Put together what ``measure --json`` prints."""
     warnings = list(sampler.warnings)
     if window is not None:
         warnings.extend(problem for problem in window.problems if problem not in warnings)
@@ -57,54 +131,37 @@ def build_result(
     warnings.extend(emitted.warnings)
     if budget is not None and budget[0] != "seconds" and energy_j is None:
         warnings.append(f"the budget of {budget[1]:g} {budget[0]} could not be enforced: no energy is recorded")
-    return {
-        "command": list(argv),
-        "exit_code": outcome.exit_code,
-        "duration_s": (outcome.end_ns - outcome.begin_ns) * 1e-9,
-        "cpu_s": outcome.cpu_s,
-        "energy_j": energy_j,
-        "energy_low_j": window.energy_low_j if window else None,
-        "energy_high_j": window.energy_high_j if window else None,
-        "energy_uncertainty_j": window.uncertainty_j if window else None,
-        "energy_source": window.kind if window else None,
-        "mean_power_w": window.mean_power_w if window else None,
-        "valid": window.valid if window else False,
-        "devices": [device_json(d) for d in window.devices] if window else [],
-        "peak_memory_bytes": outcome.peak_memory_bytes,
+    found = Measurement(
+        command=list(argv),
+        exit_code=outcome.exit_code,
+        duration_s=(outcome.end_ns - outcome.begin_ns) * 1e-9,
+        cpu_s=outcome.cpu_s,
+        energy_j=energy_j,
+        energy_low_j=window.energy_low_j if window else None,
+        energy_high_j=window.energy_high_j if window else None,
+        energy_uncertainty_j=window.uncertainty_j if window else None,
+        energy_source=window.kind if window else None,
+        mean_power_w=window.mean_power_w if window else None,
+        valid=window.valid if window else False,
+        devices=[measured_device(device) for device in window.devices] if window else [],
+        peak_memory_bytes=outcome.peak_memory_bytes,
         **{key: emitted.figures.get(key) for key in CARBON_KEYS},
-        "carbon": emitted.factor.to_dict() if emitted.factor else None,
-        "embodied": emitted.devices,
-        "warnings": warnings,
-        "stopped_by_budget": outcome.stopped,
-        "budget": {"kind": budget[0], "limit": budget[1]} if budget else None,
-        "sampler_cpu_s": sampler.cpu_s,
-    }
-
-
-def device_json(device: DeviceEnergy) -> dict[str, Any]:
-    """Return one device of a window, ready for JSON."""
-    keys = (
-        "name",
-        "kind",
-        "source",
-        "energy_j",
-        "energy_low_j",
-        "energy_high_j",
-        "counter_j",
-        "integral_j",
-        "ratio",
-        "agree",
-        "uncertainty_j",
-        "edge_j",
-        "samples",
-        "mean_power_w",
-        "temperature_start_c",
-        "temperature_end_c",
-        "counted",
-        "shared",
+        carbon=emitted.factor,
+        embodied=emitted.devices,
+        warnings=warnings,
+        stopped_by_budget=outcome.stopped,
+        budget=CommandBudget(*budget) if budget else None,
+        sampler_cpu_s=sampler.cpu_s,
     )
-    values = device.to_dict()
-    return {**{key: values[key] for key in keys}, "warnings": [*device.invalid, *device.warnings]}
+    return asdict(found)
+
+
+def measured_device(device: DeviceEnergy) -> MeasuredDevice:
+    """Take out of a device's window what a reader of ``measure`` needs."""
+    names = (f.name for f in fields(MeasuredDevice) if f.name != "warnings")
+    return MeasuredDevice(
+        **{name: getattr(device, name) for name in names}, warnings=[*device.invalid, *device.warnings]
+    )
 
 
 def _carbon_rows(result: dict[str, Any]) -> list[tuple[str, str]]:

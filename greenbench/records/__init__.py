@@ -4,8 +4,9 @@
 line per write; ``result.json`` is written last and atomically, so its presence is the completion marker.
 """
 
-from greenbench.records.events import BUDGETED_PHASES, PHASES, PhaseSpan, phase_spans
+from greenbench.records.events import BUDGETED_PHASES, PHASES, Event, PhaseSpan, phase_spans, read_events
 from greenbench.records.files import (
+    CARBON,
     CHECKPOINTS,
     EVENTS,
     LIVE,
@@ -15,14 +16,21 @@ from greenbench.records.files import (
     POWER,
     RESULT,
     SCHEMA_VERSION,
+    SENSORS,
+    number,
     read_json,
     write_json,
 )
 from greenbench.records.journal import Journal, read_jsonl
+from greenbench.records.manifest import CarbonPlan, DataSummary, GitState, Host, Manifest
+from greenbench.records.outcome import Outcome, read_outcome
+from greenbench.records.result import RanOn, Result
+from greenbench.records.sensors import Gpu, Sensors
 from greenbench.records.trial import Trial, find_trials, load_trial
 
 __all__ = [
     "BUDGETED_PHASES",
+    "CARBON",
     "CHECKPOINTS",
     "EVENTS",
     "LIVE",
@@ -33,13 +41,28 @@ __all__ = [
     "POWER",
     "RESULT",
     "SCHEMA_VERSION",
+    "SENSORS",
+    "CarbonPlan",
+    "DataSummary",
+    "Event",
+    "GitState",
+    "Gpu",
+    "Host",
     "Journal",
+    "Manifest",
+    "Outcome",
     "PhaseSpan",
+    "RanOn",
+    "Result",
+    "Sensors",
     "Trial",
     "find_trials",
     "load_trial",
+    "number",
     "phase_spans",
+    "read_events",
     "read_json",
     "read_jsonl",
+    "read_outcome",
     "write_json",
 ]

@@ -7,21 +7,56 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+
+from greenbench.records.journal import read_jsonl
+from greenbench.schema import build
 
 PHASES = ("idle", "idle_context", "setup", "features", "targets", "compile", "pretrain", "checkpoint", "evaluate")
 BUDGETED_PHASES = ("features", "targets", "compile", "pretrain")
 
 
 @dataclass(frozen=True)
+class Event:
+    """One line of the journal; what a kind of event does not say has its default.
+
+    ``session``: a session began, ``exit``: its trainer ended with ``code``; ``begin`` and ``end`` of a ``phase``, which
+    the budget pays for where it is ``charged``; ``charge``: ``seconds`` and ``joules`` that were spent elsewhere;
+    ``checkpoint``, ``resume``, ``interrupted``, ``progress``, ``error``; ``warning``: written after the fact, when the
+    trial and its sampler have ended, so its time says nothing.
+    """
+
+    kind: str
+    t_mono_ns: int
+    t_wall_s: float | None = None
+    session: int | None = None
+    phase: str = ""
+    charged: bool = True
+    text: str = ""
+    reason: str = ""
+    origin: str = ""
+    seconds: float = 0.0
+    joules: float | None = None
+    fraction: float | None = None
+    load: float | None = None
+    code: int | None = None
+    step: int | None = None
+    stage: int | None = None
+
+
+@dataclass(frozen=True)
 class PhaseSpan:
-    """One interval of a phase, from its begin event to its end (or to the last sign of life before a crash)."""
+    """One interval of a phase, from its begin event to its end (or to the last sign of life before a crash).
+
+    ``charged`` says whether the budget pays for it: a resumed session repeats phases that it has paid for already.
+    """
 
     phase: str
     begin_ns: int
     end_ns: int
     session: int
     complete: bool
+    charged: bool = False
 
     @property
     def duration_s(self) -> float:
@@ -29,24 +64,36 @@ class PhaseSpan:
         return (self.end_ns - self.begin_ns) / 1e9
 
 
-def phase_spans(events: Iterable[Mapping[str, Any]]) -> list[PhaseSpan]:
+def read_events(path: Path) -> list[Event]:
+    """Read a journal of events; damaged lines are left out, a missing file is empty."""
+    return [event_of(line, str(path)) for line in read_jsonl(path) if "event" in line and "t_mono_ns" in line]
+
+
+def event_of(line: Mapping[str, object], where: str = "events.jsonl") -> Event:
+    """Read one line of the journal."""
+    return build(Event, {**line, "kind": line["event"]}, where, lenient=True)
+
+
+def phase_spans(events: Iterable[Event]) -> list[PhaseSpan]:
     """Read the phases off the journal, in order. A phase without an end (a crash) ends at its session's last event."""
     spans: list[PhaseSpan] = []
-    open_phase: dict[str, int] = {}
+    begun: dict[str, Event] = {}
     session, last_ns = 0, 0
+
+    def ended(begin: Event, end_ns: int, *, complete: bool) -> PhaseSpan:
+        charged = begin.charged and begin.phase in BUDGETED_PHASES
+        return PhaseSpan(begin.phase, begin.t_mono_ns, end_ns, session, complete, charged)
+
     for event in events:
-        kind, now = event.get("event"), int(event["t_mono_ns"])
-        if kind == "warning":  # written after the fact, when the trial and its sampler have ended
+        if event.kind == "warning":
             continue
-        if kind == "session":
-            spans += [PhaseSpan(name, begin, last_ns, session, complete=False) for name, begin in open_phase.items()]
-            open_phase.clear()
-            session = int(event.get("session", session + 1))
-        elif kind == "begin":
-            open_phase[str(event["phase"])] = now
-        elif kind == "end" and str(event["phase"]) in open_phase:
-            name = str(event["phase"])
-            spans.append(PhaseSpan(name, open_phase.pop(name), now, session, complete=True))
-        last_ns = now
-    spans += [PhaseSpan(name, begin, last_ns, session, complete=False) for name, begin in open_phase.items()]
-    return spans
+        if event.kind == "session":
+            spans += [ended(begin, last_ns, complete=False) for begin in begun.values()]
+            begun.clear()
+            session = session + 1 if event.session is None else event.session
+        elif event.kind == "begin":
+            begun[event.phase] = event
+        elif event.kind == "end" and event.phase in begun:
+            spans.append(ended(begun.pop(event.phase), event.t_mono_ns, complete=True))
+        last_ns = event.t_mono_ns
+    return spans + [ended(begin, last_ns, complete=False) for begin in begun.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -11,7 +12,7 @@ from typing import Any
 
 from greenbench.errors import DataError, OutputError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 MANIFEST, EVENTS, METRICS, RESULT, POWER = (
     "manifest.json",
@@ -20,11 +21,14 @@ MANIFEST, EVENTS, METRICS, RESULT, POWER = (
     "result.json",
     "power.csv.gz",
 )
-OUTCOME, LIVE, CHECKPOINTS = "outcome.json", "live.bin", "checkpoints"
+SENSORS, CARBON, OUTCOME = "sensors.json", "carbon.json", "outcome.json"
+LIVE, CHECKPOINTS = "live.bin", "checkpoints"
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON atomically: a reader sees the old file or the whole new one. NaN and infinity become null.
+def write_json(path: Path, value: object) -> None:
+    """Write a mapping or a dataclass as JSON, atomically: a reader sees the old file or the whole new one.
+
+    NaN and infinity become null.
 
     Raises:
         OutputError: the file cannot be written.
@@ -62,11 +66,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def clean(value: Any) -> Any:
-    """Turn numpy scalars and paths into what JSON knows, and figures that are not finite into null."""
+    """Turn dataclasses, numpy scalars and paths into what JSON knows, and figures that are not finite into null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
         return {str(k): clean(v) for k, v in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: clean(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, (list, tuple)):
         return [clean(v) for v in value]
     if hasattr(value, "item") and not isinstance(value, (str, bytes)):

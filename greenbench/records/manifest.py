@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from greenbench.carbon import Factor
 from greenbench.cards import ModelSpec
 from greenbench.config import Suite, TrainSection
+from greenbench.records.files import write_json
+from greenbench.schema import as_table
 
 
 @dataclass(frozen=True)
@@ -131,3 +134,12 @@ class Manifest:
     evaluate_data: DataSummary | None = None
     carbon: CarbonPlan | None = None
     created: str = ""
+
+    def write(self, path: Path) -> None:
+        """Write the file; suite and [train] as their TOML says them, so that what is not set is not there.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        tables = {"config": as_table(self.config), "train": as_table(self.train)}
+        write_json(path, {**vars(self), **tables})

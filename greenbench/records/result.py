@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from greenbench.carbon import Factor
+from greenbench.carbon import EmbodiedUse, Factor
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class DeviceRecord:
     """The joules of one device in one window, with what speaks for and against them.
 
     ``counter_j`` is its energy counter's figure and ``integral_j`` the integrated power's; ``ratio`` is the first by
-    the second. ``counted`` is False for a device whose joules are contained in another's.
+    the second. ``counted`` is False for a device whose joules are contained in another's. ``invalid`` are the reasons
+    why the figure must not be used.
     """
 
     name: str
@@ -66,7 +67,7 @@ class DeviceRecord:
     edge_j: float = 0.0
     samples: int = 0
     warnings: tuple[str, ...] = ()
-    spoiled: tuple[str, ...] = ()
+    invalid: tuple[str, ...] = ()
     mean_power_w: float | None = None
     temperature_start_c: float | None = None
     temperature_end_c: float | None = None
@@ -115,23 +116,22 @@ class EnergySummary:
 
 
 @dataclass(frozen=True)
-class EmbodiedRecord:
-    """A device whose making is charged, and how many of it were in use."""
-
-    device: str
-    kg_co2e: float
-    lifetime_years: float
-    source: str
-    count: float = 1.0
-
-
-@dataclass(frozen=True)
 class CarbonRecord:
     """Emissions: the factor that they were counted with and the figures by the names of their columns."""
 
     factor: Factor | None = None
-    embodied: tuple[EmbodiedRecord, ...] = ()
+    embodied: tuple[EmbodiedUse, ...] = ()
     figures: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CarbonHours:
+    """``carbon.json``: the rows of an hourly CSV that a trial's emissions were counted with.
+
+    Each is the start of its hour (seconds since 1970, UTC) and g/kWh; kept so that the figures can be computed again.
+    """
+
+    hours: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from greenbench.power.samples import DeviceInfo
+from greenbench.schema import build
+
+_DETAILS = ("name", "uuid", "pci_bus_id", "index", "driver", "power_limit_w", "mig")
 
 
 @dataclass(frozen=True)
@@ -40,3 +44,15 @@ class Sensors:
     hz: float | None = None
     warnings: tuple[str, ...] = ()
     gpus: tuple[Gpu, ...] = ()
+
+
+def sensors_of(ready: Mapping[str, object]) -> Sensors:
+    """Read what a sampler says when it is ready; a driver that does not tell a card's limit or MIG mode leaves None."""
+    found = build(Sensors, ready, "power sampler", lenient=True)
+    gpus = (
+        Gpu(**{key: info.details.get(key) for key in _DETAILS}, shared=info.shared, source=source.name)
+        for source in found.sources
+        for info in source.devices
+        if info.part == "gpu"
+    )
+    return replace(found, gpus=tuple(gpus))

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from greenbench.carbon import Factor
+from greenbench.cards import ModelSpec
 from greenbench.config import Suite
 from greenbench.errors import ConfigError, DataError
 from greenbench.records.curve import CurvePoint, learning_curve
-from greenbench.records.events import PhaseSpan, phase_spans
-from greenbench.records.files import EVENTS, MANIFEST, METRICS, RESULT, SCHEMA_VERSION, number, read_json
+from greenbench.records.events import Event, PhaseSpan, phase_spans, read_events
+from greenbench.records.files import (
+    CARBON,
+    EVENTS,
+    MANIFEST,
+    METRICS,
+    RESULT,
+    SCHEMA_VERSION,
+    SENSORS,
+    number,
+    read_json,
+)
 from greenbench.records.journal import read_jsonl
 from greenbench.records.manifest import CarbonPlan, DataSummary, GitState, Host, Manifest
 from greenbench.records.result import (
+    CarbonHours,
     CarbonRecord,
     EnergySummary,
     PhaseEnergy,
@@ -26,7 +38,7 @@ from greenbench.records.result import (
     TransferScore,
 )
 from greenbench.records.sensors import Gpu, Sensors
-from greenbench.records.versions import present_manifest, present_result
+from greenbench.records.versions import later_facts, present_manifest, present_result
 from greenbench.schema import build
 
 T = TypeVar("T")
@@ -37,10 +49,8 @@ class Trial:
     """A trial's folder. Small files are read when it is loaded, journals when they are first asked for."""
 
     path: Path
-    manifest: dict[str, Any] = field(repr=False)
-    result: dict[str, Any] | None = field(repr=False)
-    asked: Manifest = field(repr=False, default=Manifest())
-    found: Result | None = field(repr=False, default=None)
+    manifest: Manifest = field(repr=False)
+    result: Result | None = field(repr=False, default=None)
     sensors: Sensors = field(repr=False, default=Sensors())
     ran_on: RanOn = field(repr=False, default=RanOn())
     hours: tuple[tuple[float, float], ...] = field(repr=False, default=())
@@ -51,42 +61,69 @@ class Trial:
     @property
     def label(self) -> str:
         """The arm's name in its suite."""
-        return self.asked.label
+        return self.manifest.label
 
     @property
     def control(self) -> str:
         """``logmel``, ``random`` or ``random:LABEL``; empty for a contestant."""
-        return self.asked.control
+        return self.manifest.control
 
     @property
     def seed(self) -> int:
         """The seed of everything drawn."""
-        return self.asked.seed
+        return self.manifest.seed
 
     @property
     def size(self) -> str:
         """The model's size; empty without a model."""
-        return self.asked.size
+        return self.manifest.size
 
     @property
     def suite(self) -> str:
         """The suite's name."""
-        return self.asked.suite
+        return self.manifest.suite
 
     @property
     def card(self) -> str:
         """The card that the model comes from."""
-        return self.asked.card
+        return self.manifest.card
 
     @property
     def family(self) -> str:
         """The card's family, ``control`` for controls."""
-        return self.asked.family
+        return self.manifest.family
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The command that made it."""
+        return self.manifest.argv
+
+    @property
+    def created(self) -> str:
+        """When it was planned, in ISO 8601 with the zone."""
+        return self.manifest.created
+
+    @property
+    def config_hash(self) -> str:
+        """The hash of everything that changes its result."""
+        return self.manifest.config_hash
 
     @property
     def config(self) -> Suite | None:
         """The resolved suite; None where the manifest has none."""
-        return self.asked.config
+        return self.manifest.config
+
+    @property
+    def arm_config(self) -> Suite | None:
+        """The suite with the [train] that this arm has."""
+        if self.config is None or self.manifest.train is None:
+            return self.config
+        return replace(self.config, train=self.manifest.train)
+
+    @property
+    def spec(self) -> ModelSpec | None:
+        """The model with all options resolved."""
+        return self.manifest.spec
 
     @property
     def listed_models(self) -> list[str]:
@@ -104,14 +141,14 @@ class Trial:
         kind, _, label = self.control.partition(":")
         if kind != "random":
             return None
-        return label or (self.asked.spec.label if self.asked.spec else "")
+        return label or (self.manifest.spec.label if self.manifest.spec else "")
 
     @property
     def own_train_keys(self) -> frozenset[str]:
         """The keys of [train] in which this arm differs from its suite."""
-        if self.config is None or self.asked.train is None:
+        if self.config is None or self.manifest.train is None:
             return frozenset()
-        shared, own = vars(self.config.train), vars(self.asked.train)
+        shared, own = vars(self.config.train), vars(self.manifest.train)
         return frozenset(key for key, value in own.items() if shared[key] != value)
 
     # -- where it ran --------------------------------------------------------------------------------------------------
@@ -119,27 +156,27 @@ class Trial:
     @property
     def host(self) -> Host:
         """The machine."""
-        return self.asked.host
+        return self.manifest.host
 
     @property
     def git(self) -> GitState:
         """The checkout that greenbench ran from."""
-        return self.asked.git
+        return self.manifest.git
 
     @property
     def packages(self) -> Mapping[str, str]:
         """The versions of the packages that the result depends on."""
-        return self.asked.packages
+        return self.manifest.packages
 
     @property
     def data(self) -> DataSummary:
         """The corpus that it was pretrained on."""
-        return self.asked.data
+        return self.manifest.data
 
     @property
     def scored_data(self) -> DataSummary:
         """The corpus whose labels score it; mostly the one it was pretrained on."""
-        return self.asked.evaluate_data or self.asked.data
+        return self.manifest.evaluate_data or self.manifest.data
 
     @property
     def device(self) -> str:
@@ -176,17 +213,17 @@ class Trial:
     @property
     def complete(self) -> bool:
         """Whether it ended with a result, good or bad."""
-        return self.found is not None
+        return self.result is not None
 
     @property
     def status(self) -> str:
         """``ok``, ``failed`` or ``incomplete`` (no result yet)."""
-        return self.found.status if self.found else "incomplete"
+        return self.result.status if self.result else "incomplete"
 
     @property
     def valid(self) -> bool:
         """Whether nothing marks its figures invalid; a trial without a result is not marked."""
-        return self.found.valid if self.found else True
+        return self.result.valid if self.result else True
 
     @property
     def usable(self) -> bool:
@@ -196,17 +233,17 @@ class Trial:
     @property
     def error(self) -> str | None:
         """Why it failed."""
-        return self.found.error if self.found else None
+        return self.result.error if self.result else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know before trusting its figures."""
-        return self.found.warnings if self.found else ()
+        return self.result.warnings if self.result else ()
 
     @property
     def row(self) -> Mapping[str, object]:
         """Its row of ``results.csv``: identity columns and metrics, absent ones missing."""
-        return self.found.row if self.found else {}
+        return self.result.row if self.result else {}
 
     def figure(self, name: str) -> float | None:
         """Look up a figure of its row; None where there is none or it is no finite number."""
@@ -220,12 +257,12 @@ class Trial:
     @property
     def phases(self) -> tuple[PhaseEnergy, ...]:
         """The phases with their joules."""
-        return self.found.phases if self.found else ()
+        return self.result.phases if self.result else ()
 
     @property
     def energy(self) -> EnergySummary:
         """Its joules: total, budgeted, wasted, idle."""
-        return self.found.energy if self.found else EnergySummary()
+        return self.result.energy if self.result else EnergySummary()
 
     @property
     def energy_kind(self) -> str:
@@ -238,12 +275,12 @@ class Trial:
     @property
     def carbon_plan(self) -> CarbonPlan | None:
         """The grid as it was known when the trial began; None where the suite states nothing."""
-        return self.asked.carbon
+        return self.manifest.carbon
 
     @property
     def carbon(self) -> CarbonRecord | None:
         """Its emissions; None before it has ended."""
-        return self.found.carbon if self.found else None
+        return self.result.carbon if self.result else None
 
     @property
     def factor(self) -> Factor | None:
@@ -255,7 +292,7 @@ class Trial:
     @property
     def transfer(self) -> tuple[TransferScore, ...]:
         """The scores of adaptation, one a task and strategy."""
-        return self.found.transfer if self.found else ()
+        return self.result.transfer if self.result else ()
 
     @property
     def shuffled(self) -> dict[str, ShuffledScore]:
@@ -266,7 +303,7 @@ class Trial:
 
     def task(self, name: str) -> Mapping[str, object]:
         """Look up the details of a downstream task; empty where it was not scored."""
-        return self.found.tasks.get(name, {}) if self.found else {}
+        return self.result.tasks.get(name, {}) if self.result else {}
 
     def by_language(self, task: str, measure: str) -> dict[str, float]:
         """Look up a task's measure (``per``, ``error``) by language, in percent."""
@@ -285,20 +322,9 @@ class Trial:
         return phase_spans(self.events)
 
     @cached_property
-    def events(self) -> list[dict[str, Any]]:
+    def events(self) -> list[Event]:
         """The journal of events."""
-        return list(read_jsonl(self.path / EVENTS))
-
-    @cached_property
-    def curve(self) -> list[dict[str, Any]]:
-        """The journal of training metrics, steps that a crash threw away left out."""
-        kept: list[dict[str, Any]] = []
-        for record in read_jsonl(self.path / METRICS):
-            step = record.get("step", 0)
-            while kept and kept[-1].get("step", 0) >= step:
-                kept.pop()
-            kept.append(record)
-        return kept
+        return read_events(self.path / EVENTS)
 
     def _built(self, kind: type[T], table: Mapping[str, Any], where: str) -> T:
         return _read(kind, table, self.path / RESULT, where)
@@ -308,7 +334,7 @@ def load_trial(path: Path) -> Trial:
     """Load one trial folder.
 
     Raises:
-        DataError: the manifest is missing, damaged or of a newer schema; or the result is damaged.
+        DataError: the manifest is missing, damaged or of a newer schema; or another file is damaged.
     """
     table = read_json(path / MANIFEST)
     version = int(table.get("schema_version") or 0)
@@ -316,20 +342,23 @@ def load_trial(path: Path) -> Trial:
         raise DataError(
             f"{path / MANIFEST}: schema_version {version} is newer than {SCHEMA_VERSION}; update greenbench"
         )
-    result = present_result(read_json(path / RESULT)) if (path / RESULT).exists() else None
-    ran_on = {key: table.get(key) for key in ("device", "dtype", "threads")}
-    sensors = {**(table.get("sensors") or {}), "gpus": table.get("gpu") or []}
-    hours = (table.get("carbon") or {}).get("hours") or []
+    found = present_result(read_json(path / RESULT)) if (path / RESULT).exists() else None
+    if version < 3:
+        ran_on, sensors, carbon = later_facts(table)
+    else:
+        ran_on, sensors, carbon = (found or {}).get("ran_on") or {}, _optional(path / SENSORS), _optional(path / CARBON)
     return Trial(
         path,
-        table,
-        result,
-        asked=_read(Manifest, present_manifest(table), path / MANIFEST),
-        found=None if result is None else _read(Result, result, path / RESULT),
-        sensors=_read(Sensors, sensors, path / MANIFEST, "sensors"),
-        ran_on=_read(RanOn, ran_on, path / MANIFEST),
-        hours=tuple((float(begin_s), float(g_per_kwh)) for begin_s, g_per_kwh in hours),
+        _read(Manifest, present_manifest(table), path / MANIFEST),
+        None if found is None else _read(Result, found, path / RESULT),
+        _read(Sensors, sensors, path / SENSORS),
+        _read(RanOn, ran_on, path / RESULT),
+        _read(CarbonHours, carbon, path / CARBON).hours,
     )
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.exists() else {}
 
 
 def _read(kind: type[T], table: Mapping[str, Any], path: Path, where: str = "") -> T:

@@ -1,50 +1,30 @@
-"""One session of a trial: what it was asked to do, the phases it books, and the journals it writes."""
+"""Who a trial's trainer is and where it books: the phases in the journal and, where there is one, in the ledger."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 from greenbench.budget import Ledger
-from greenbench.cards import ModelSpec, Recipe
-from greenbench.config import Suite, TrainSection, suite_from_table
-from greenbench.errors import GreenbenchError
-from greenbench.records import EVENTS, LIVE, MANIFEST, METRICS, OUTCOME, Journal, read_json, write_json
-from greenbench.schema import as_table, build
+from greenbench.cards import ModelSpec
+from greenbench.config import Suite
+from greenbench.errors import DataError, GreenbenchError
+from greenbench.records import EVENTS, LIVE, MANIFEST, METRICS, OUTCOME, Journal, Outcome, load_trial, write_json
 
 
-class Worker:
-    """One session of a trial: a first run or a resumed one."""
+class Books:
+    """Books phases and charges in the journal; with a ledger the budget pays for those that are charged."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.manifest = read_json(folder / MANIFEST)
-        self.suite: Suite = suite_of(self.manifest, str(folder / MANIFEST))
-        self.seed = int(self.manifest["seed"])
-        self.control = str(self.manifest["control"])
-        self.spec = spec_from_manifest(self.manifest)
-        self.events = Journal(folder / EVENTS)
-        self.metrics = Journal(folder / METRICS)
-        self.stop = False
-        self.ledger: Ledger | None = None
-        self.outcome: dict[str, Any] = {"warnings": []}
-
-    def request_stop(self, *_: object) -> None:
-        """Stop after the current step (signal handler)."""
-        self.stop = True
+    def __init__(self, events: Journal, ledger: Ledger | None = None) -> None:
+        self.events, self.ledger = events, ledger
 
     @contextmanager
-    def phase(self, name: str, *, charged: bool = True, **facts: Any) -> Iterator[None]:
-        """Book a phase in the journal and, where it is budgeted, in the ledger."""
+    def phase(self, name: str, *, charged: bool = True, **facts: object) -> Iterator[None]:
+        """Book what happens inside as a phase, with facts for the journal."""
         self.events.write(event="begin", phase=name, charged=charged, **facts)
-        if self.ledger is not None and charged:
-            with self.ledger.phase(name):
-                yield
-        else:
+        with self.ledger.phase(name) if self.ledger is not None and charged else nullcontext():
             yield
         self.events.write(event="end", phase=name)
 
@@ -61,19 +41,45 @@ class Worker:
             yield
         self.events.write(event="checkpoint", reason=reason)
 
+
+class Worker:
+    """One session of a trial, a first run or a resumed one: what it was asked to do, and what it leaves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.trial = load_trial(folder)
+        self.suite, self.spec = _asked(folder, self.trial.arm_config, self.trial.spec)
+        self.seed, self.control = self.trial.seed, self.trial.control
+        self.folder = folder
+        self.events = Journal(folder / EVENTS)
+        self.metrics = Journal(folder / METRICS)
+        self.books = Books(self.events)
+        self.outcome = Outcome()
+        self.stop = False
+
+    def request_stop(self, *_: object) -> None:
+        """Stop after the current step (signal handler)."""
+        self.stop = True
+
     def progress(self, text: str, fraction: float | None = None) -> None:
         """Tell the parent what is going on (it tails the journal)."""
         self.events.write(event="progress", text=text, fraction=fraction)
+
+    def succeed(self) -> None:
+        """Leave what was found for the result."""
+        self._end("ok", None)
 
     def fail(self, error: BaseException) -> None:
         """Record why the trial failed."""
         text = str(error) if isinstance(error, GreenbenchError) else f"{type(error).__name__}: {error}"
         self.events.write(event="error", text=text)
-        self.outcome |= {"status": "failed", "error": text, "t_mono_ns": time.monotonic_ns()}
+        self._end("failed", text)
+
+    def _end(self, status: str, error: str | None) -> None:
+        self.outcome.status, self.outcome.error, self.outcome.t_mono_ns = status, error, time.monotonic_ns()
         write_json(self.folder / OUTCOME, self.outcome)
 
-    def live_joules(self) -> Any:
-        """Return a callable that reads the sampler's cumulative joules, or None without a sampler."""
+    def live_joules(self) -> Callable[[], float | None] | None:
+        """Open the sampler's cumulative joules; None without a sampler."""
         if not (self.folder / LIVE).exists():
             return None
         from greenbench.power.sampler.live import LiveReader
@@ -82,13 +88,7 @@ class Worker:
         return lambda: reader.read().energy_j
 
 
-def suite_of(manifest: dict[str, Any], where: str) -> Suite:
-    """Return the suite of a trial, with the [train] that this arm has."""
-    suite = suite_from_table(manifest["config"], where)
-    return replace(suite, train=build(TrainSection, manifest.get("train", as_table(suite.train)), f"{where} train"))
-
-
-def spec_from_manifest(manifest: dict[str, Any]) -> ModelSpec:
-    """Rebuild the contestant from a manifest."""
-    table = dict(manifest["spec"])
-    return ModelSpec(**{**table, "recipe": Recipe(**{**table["recipe"], "betas": tuple(table["recipe"]["betas"])})})
+def _asked(folder: Path, suite: Suite | None, spec: ModelSpec | None) -> tuple[Suite, ModelSpec]:
+    if suite is None or spec is None:
+        raise DataError(f"{folder / MANIFEST}: names no suite or no model; remove the trial's folder to run it again")
+    return suite, spec

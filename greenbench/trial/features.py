@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import torch
 
+from greenbench.config import PowerSection
 from greenbench.errors import OutputError
 from greenbench.features.cache import CachedFeatures, cached_features, one_at_a_time
 from greenbench.features.on_the_fly import FeaturesOnTheFly
 from greenbench.features.spec import FeatureSpec
 from greenbench.features.store import FeatureStore
 from greenbench.features.waveforms import WaveformStore
-
-if TYPE_CHECKING:
-    from greenbench.trial.booking import Worker
+from greenbench.records import Trial
+from greenbench.trial.booking import Books, Worker
 
 Features = FeatureStore | FeaturesOnTheFly
 REUSED = "features reused from the disk"
 
 
 def features_of(
-    worker: Worker, store: WaveformStore, spec: FeatureSpec, device: torch.device, *, charged: bool
+    worker: Worker, books: Books, store: WaveformStore, spec: FeatureSpec, device: torch.device, *, charged: bool
 ) -> Features:
-    """Return the features of the pretraining split; ``charged`` says whether the budget pays for them.
+    """Make the features of the pretraining split, or find them; ``charged`` says whether the budget pays for them.
 
     On the CPU they come from the cache. A trial that finds them there is charged the seconds and joules that computing
     them took under the same circumstances, so it pays what the first one paid; FLOPs are charged to all alike. On a GPU
     they are computed by every trial, which takes it seconds.
     """
     if worker.suite.train.features == "on-the-fly" and not worker.control:
-        with worker.phase("features", charged=charged):
+        with books.phase("features", charged=charged):
             return FeaturesOnTheFly.prepare(store, spec, device=device)
     if device.type != "cpu":
-        with worker.phase("features", charged=charged):
+        with books.phase("features", charged=charged):
             return FeatureStore.compute(store, spec, device=device, progress=worker.progress)
-    with one_at_a_time(store, spec), worker.phase("features", charged=charged):
+    with one_at_a_time(store, spec), books.phase("features", charged=charged):
         try:
             found = _from_cache(worker, store, spec)
         except OutputError as error:
-            worker.outcome["warnings"].append(f"features were computed in memory: {error}")
+            worker.outcome.warnings.append(f"features were computed in memory: {error}")
             return FeatureStore.compute(store, spec, progress=worker.progress)
         if found.reused and charged:
-            worker.charge(seconds=found.seconds, joules=found.joules, origin=REUSED)
+            books.charge(seconds=found.seconds, joules=found.joules, origin=REUSED)
         return found.store
 
 
@@ -54,17 +52,17 @@ def _from_cache(worker: Worker, store: WaveformStore, spec: FeatureSpec) -> Cach
         threads=threads,
         energy_j=worker.live_joules(),
         progress=worker.progress,
-        circumstances=circumstances(worker.manifest, threads),
+        circumstances=circumstances(worker.trial, threads),
     )
 
 
-def circumstances(manifest: dict[str, Any], threads: int) -> dict[str, Any]:
-    """Return what the cost of features depends on: the machine, the threads, and what the joules are read from."""
-    host, power = manifest.get("host") or {}, (manifest.get("config") or {}).get("power") or {}
-    sources = (manifest.get("sensors") or {}).get("sources") or []
+def circumstances(trial: Trial, threads: int) -> dict[str, object]:
+    """Say what the cost of features depends on: the machine, the threads, and what the joules are read from."""
+    host, power = trial.host, trial.config.power if trial.config else PowerSection()
+    sources = trial.sensors.sources
     return {
-        "machine": [host.get(key) for key in ("hostname", "cpu", "cores")],
+        "machine": [host.hostname, host.cpu, host.cores],
         "threads": threads,
-        "sensors": sorted(f"{s['name']}/{d.get('device')}" for s in sources for d in s.get("devices") or []),
-        "power": [power.get(key) for key in ("sources", "tdp_w")],
+        "sensors": sorted(f"{source.name}/{info.device}" for source in sources for info in source.devices),
+        "power": [power.sources, power.tdp_w],
     }

@@ -9,9 +9,9 @@ import subprocess
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import greenbench
+from greenbench.records.manifest import GitState, Host
 
 PACKAGES = (
     "greenbench",
@@ -32,25 +32,25 @@ PACKAGES = (
 
 
 @cache
-def describe_host() -> dict[str, Any]:
-    """Return hostname, CPU, cores, memory, operating system and boot id."""
+def describe_host() -> Host:
+    """Look up hostname, CPU, usable cores, memory, operating system and boot id."""
     import psutil
 
     boot = Path("/proc/sys/kernel/random/boot_id")
-    return {
-        "hostname": socket.gethostname(),
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-        "os": platform.platform(),
-        "python": platform.python_version(),
-        "boot_id": boot.read_text().strip() if boot.exists() else None,
-    }
+    return Host(
+        hostname=socket.gethostname(),
+        cpu=_cpu_name(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        memory_bytes=psutil.virtual_memory().total,
+        os=platform.platform(),
+        python=platform.python_version(),
+        boot_id=boot.read_text().strip() if boot.exists() else None,
+    )
 
 
 @cache
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages a result depends on, absent ones left out."""
+    """Look up the versions of the packages a result depends on, absent ones left out."""
     versions = {}
     for name in PACKAGES:
         try:
@@ -61,16 +61,16 @@ def package_versions() -> dict[str, str]:
 
 
 @cache
-def git_state() -> dict[str, Any]:
-    """Return commit and dirty flag of the checkout greenbench runs from; None outside one."""
+def git_state() -> GitState:
+    """Look up commit and dirty flag of the checkout greenbench runs from; None outside one."""
     folder = Path(greenbench.__file__).resolve().parents[1]
     if not (folder / ".git").exists():
-        return {"commit": None, "dirty": None}
+        return GitState()
     try:
         commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+        return GitState(commit, bool(_git(folder, "status", "--porcelain", "--untracked-files=no")))
     except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
+        return GitState()
 
 
 def _git(folder: Path, *arguments: str) -> str:

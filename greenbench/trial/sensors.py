@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from greenbench.config import Suite
 from greenbench.metering.idle import record_baseline
 from greenbench.power.sampler.process import SamplerProcess
 from greenbench.power.sources.options import parse_devices
-from greenbench.records import MANIFEST, Journal, read_json, write_json
-
-_DETAILS = ("name", "uuid", "pci_bus_id", "index", "driver", "power_limit_w", "mig")
+from greenbench.records import SENSORS, Gpu, Journal, Trial, write_json
+from greenbench.records.sensors import sensors_of
 
 
 def device_name(name: str) -> str:
-    """Return [train] device as the sampler calls it: ``cuda:0``, ``hip:0`` where torch is built for ROCm, or ``cpu``.
+    """Name [train] device as the sampler calls it: ``cuda:0``, ``hip:0`` where torch is built for ROCm, or ``cpu``.
 
-    Raises :class:`DeviceError` for a device that is not there.
+    Raises:
+        DeviceError: a device that is not there.
     """
     import torch
 
@@ -30,10 +29,10 @@ def device_name(name: str) -> str:
 
 
 def cards_to_read(suite: Suite, device: str) -> list[str] | None:
-    """Return the GPUs whose joules are the trial's: the one it trains on, or those of ``[power] devices``.
+    """Choose the GPUs whose joules are the trial's: the one it trains on, or those of ``[power] devices``.
 
     ``device`` is what :func:`device_name` returns. A trial without a GPU reads none, unless its sources name a source
-    of GPUs: idle cards beside it are not what it burns. None leaves the choice to the environment.
+    of GPUs: idle cards beside it are not what it uses. None leaves the choice to the environment.
     """
     if suite.power.devices != "auto":
         return parse_devices(suite.power.devices, "[power] devices")
@@ -42,41 +41,35 @@ def cards_to_read(suite: Suite, device: str) -> list[str] | None:
     return [] if suite.power.sources == "auto" else None
 
 
-def gpus_of(ready: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the GPUs that the sampler reads, with driver, power limit in watts and MIG mode; absent ones are None."""
-    return [
-        {**{key: device["details"].get(key) for key in _DETAILS}, "shared": device["shared"], "source": source["name"]}
-        for source in ready.get("sources", ())
-        for device in source["devices"]
-        if device["part"] == "gpu"
-    ]
+def record_sensors(trial: Trial, ready: Mapping[str, object], events: Journal) -> Trial:
+    """Write down what the sampler reads; a resumed trial on other cards is warned about.
 
-
-def record_sensors(folder: Path, ready: Mapping[str, Any], events: Journal) -> None:
-    """Write what the sampler reads into the manifest; a resumed trial on other cards is warned about."""
-    if not ready:  # no sampler: what an earlier session found stays true
-        return
-    manifest, gpus = read_json(folder / MANIFEST), gpus_of(ready)
-    before = manifest.get("gpu") or []
-    if before and gpus and _kinds(before) != _kinds(gpus):
-        text = f"resumed on other GPUs: {', '.join(_kinds(gpus))} after {', '.join(_kinds(before))}"
+    Returns the trial with these sensors. Without a sampler, what an earlier session found stays true.
+    """
+    if not ready:
+        return trial
+    sensors, before = sensors_of(ready), trial.sensors.gpus
+    if before and sensors.gpus and _kinds(before) != _kinds(sensors.gpus):
+        text = f"resumed on other GPUs: {', '.join(_kinds(sensors.gpus))} after {', '.join(_kinds(before))}"
         events.write(event="warning", text=f"{text}; its figures mix both")
-    write_json(folder / MANIFEST, {**manifest, "sensors": dict(ready), "gpu": gpus or before})
+    sensors = replace(sensors, gpus=sensors.gpus or before)
+    write_json(trial.path / SENSORS, sensors)
+    return replace(trial, sensors=sensors)
 
 
-def _kinds(gpus: Iterable[Mapping[str, Any]]) -> list[str]:
-    return sorted(f"{g.get('name')} ({g.get('power_limit_w')} W, MIG {g.get('mig')})" for g in gpus)
+def _kinds(gpus: Iterable[Gpu]) -> list[str]:
+    return sorted(f"{gpu.name} ({gpu.power_limit_w} W, MIG {gpu.mig})" for gpu in gpus)
 
 
 def record_idle(suite: Suite, sampler: SamplerProcess, events: Journal, device: str) -> None:
-    """Record the idle stretch before a trial and, where it trains with CUDA, one with an empty context."""
+    """Record the idle interval before a trial and, where it trains with CUDA, one with an empty context."""
     seconds = suite.protocol.idle_seconds
     if seconds <= 0:
         return
     on_gpu = device.startswith("cuda")
 
-    def note(edge: str, stretch: str) -> None:
-        events.write(event=edge, phase=stretch, **({"charged": False} if edge == "begin" else {}))
+    def note(edge: str, phase: str) -> None:
+        events.write(event=edge, phase=phase, **({"charged": False} if edge == "begin" else {}))
 
     baseline = record_baseline(sampler, seconds, context=on_gpu, note=note)
     if on_gpu and baseline.reason:
@@ -92,15 +85,15 @@ def record_troubles(events: Journal, troubles: Iterable[str]) -> None:
             return
 
 
-def other_card(manifest: Mapping[str, Any], uuid: str) -> list[str]:
-    """Return a warning where the card that torch computes on is none of those that are metered.
+def other_card(gpus: Sequence[Gpu], uuid: str) -> list[str]:
+    """Warn where the card that torch computes on is none of those that are metered.
 
     ``uuid`` is torch's, without NVML's prefix. A slice of a card has a UUID of its own and is not compared.
     """
-    cards = [g for g in manifest.get("gpu") or () if g.get("source") == "nvml"]
-    if not uuid or not cards or any(g.get("shared") for g in cards):
+    cards = [gpu for gpu in gpus if gpu.source == "nvml"]
+    if not uuid or not cards or any(gpu.shared for gpu in cards):
         return []
-    metered = [str(g.get("uuid")) for g in cards]
+    metered = [str(gpu.uuid) for gpu in cards]
     if _digits(uuid) in {_digits(text) for text in metered}:
         return []
     return [f"the trial computes on GPU-{uuid}, but {', '.join(metered)} was metered: its joules are another card's"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from greenbench.metering.command_result import device_json
+from greenbench.metering.command_result import measured_device
 from greenbench.power.journal.file import JournalContents, Segment
 from greenbench.power.journal.trace import Trace
 from greenbench.power.journal.window_energy import WindowEnergy
@@ -159,7 +160,7 @@ def test_power_carries_a_counter_past_its_last_reading_and_the_result_is_plain_p
     device = window(trace(rows, infos=[info()]), 2.0, 9.95 + away_s).devices[0]
     assert device.counter_j == pytest.approx(200 * (7.95 + away_s), abs=0.1 * 200)
     assert abs(device.counter_j - 200 * (7.95 + away_s)) <= device.edge_j
-    json.dumps(device_json(device))
+    json.dumps(asdict(measured_device(device)))
 
 
 def test_a_reset_between_two_rare_readings_is_bridged_with_power() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from greenbench.power.journal.file import JournalWriter
 from greenbench.power.samples import Sample
-from greenbench.records import EVENTS, MANIFEST, METRICS, POWER, RESULT, SCHEMA_VERSION, Journal, write_json
+from greenbench.records import EVENTS, MANIFEST, METRICS, POWER, RESULT, SCHEMA_VERSION, SENSORS, Journal, write_json
 
 T0_NS = 5_000_000_000_000
 
@@ -32,6 +32,15 @@ class Arm:
     control: str = ""
     title: str = ""
 
+
+FRANCE = {
+    "g_per_kwh": 56.0,
+    "low_g_per_kwh": 40.0,
+    "high_g_per_kwh": 80.0,
+    "region": "FRA",
+    "source": "CodeCarbon 3.3.2, global_energy_mix.json",
+    "date": "2024",
+}
 
 ECO = Arm("eco", "efficient", 31.0, 38, 2_100_000, 0.9e9, 420 * 2**20, 160)
 MELHUBERT = Arm("melhubert", "efficient", 52.0, 42, 4_900_000, 4.1e9, 900 * 2**20, 45, 6.0)
@@ -75,6 +84,7 @@ def write_trial(path: Path, arm: Arm, seed: int, **o: Any) -> Path:
     rng = random.Random(f"{arm.label}/{seed}")
     noise = 1 + rng.gauss(0, o["spread"])
     write_json(path / MANIFEST, _manifest(arm, seed, o))
+    write_json(path / SENSORS, {"sources": [], "gpus": list(o["gpu"])})
     spans = _spans(arm, o["budget_s"])
     _events(path, spans)
     if arm.control == "":
@@ -203,18 +213,8 @@ def _manifest(arm: Arm, seed: int, o: dict[str, Any]) -> dict[str, Any]:
             "os": "Linux 6.1",
             "boot_id": "b00t",
         },
-        "gpu": list(o["gpu"]),
-        "device": "cuda" if o["gpu"] else "cpu",
-        "dtype": "float32",
         "data": {"spec": "mini", "fingerprint": "f1d0feed", "hours": 1.02},
-        "carbon": {
-            "g_per_kwh": 56.0,
-            "low_g_per_kwh": 40.0,
-            "high_g_per_kwh": 80.0,
-            "region": "FRA",
-            "source": "CodeCarbon 3.3.2, global_energy_mix.json",
-            "date": "2024",
-        },
+        "carbon": {"now": FRANCE, "factor": FRANCE, "pue": 1.0},
         "created": "2026-11-23T11:00:00Z",
     }
 
@@ -317,6 +317,7 @@ def _result(
         "status": "ok",
         "valid": True,
         "resumed": 0,
+        "ran_on": {"device": "cuda" if o["gpu"] else "cpu", "dtype": "float32"},
         "row": row,
         "phases": phases,
         "tasks": {"phones": {"phones_per_pct": per, "per_by_language_pct": {"en": per - 1, "fr": per + 1}}},

@@ -12,12 +12,25 @@ from typing import Any
 import pytest
 
 from greenbench.carbon import find_grid
-from greenbench.config import CarbonSection
+from greenbench.config import BudgetSection, CarbonSection, Suite, SuiteSection
 from greenbench.power.journal.file import JournalWriter
 from greenbench.power.samples import Sample
-from greenbench.records import EVENTS, MANIFEST, OUTCOME, POWER, RESULT, Journal, load_trial, write_json
-from greenbench.schema import as_table
-from greenbench.trial.emissions import carbon_table, present_rate
+from greenbench.records import (
+    EVENTS,
+    MANIFEST,
+    OUTCOME,
+    POWER,
+    RESULT,
+    SCHEMA_VERSION,
+    CarbonPlan,
+    DataSummary,
+    Journal,
+    Manifest,
+    Trial,
+    load_trial,
+    write_json,
+)
+from greenbench.trial.emissions import carbon_plan, present_rate
 from greenbench.trial.finish import finish
 
 T0_S, HALF_S = 5000, 300
@@ -31,26 +44,21 @@ def grid_csv(tmp_path: Path) -> Path:
     return path
 
 
-def trial(folder: Path, carbon: CarbonSection, **outcome: Any) -> dict[str, Any]:
+def trial(folder: Path, carbon: CarbonSection, **outcome: Any) -> Trial:
     """Finish a trial that drew 10 W from 00:55 to 01:00 and 30 W to 01:05, by a clock of its own."""
     folder.mkdir(exist_ok=True)
-    write_json(
-        folder / MANIFEST,
-        {
-            "schema_version": 2,
-            "suite": "t",
-            "label": "eco",
-            "family": "efficient",
-            "size": "tiny",
-            "seed": 0,
-            "control": "",
-            "folder": folder.name,
-            "config": {"carbon": as_table(carbon)},
-            "gpu": [],
-            "data": {"spec": "mini", "fingerprint": "f"},
-            "carbon": carbon_table(find_grid(carbon), carbon),
-        },
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        suite="t",
+        label="eco",
+        family="efficient",
+        size="tiny",
+        folder=folder.name,
+        config=Suite(SuiteSection(), BudgetSection(steps=5), carbon=carbon),
+        data=DataSummary(spec="mini", fingerprint="f"),
+        carbon=carbon_plan(find_grid(carbon), carbon),
     )
+    manifest.write(folder / MANIFEST)
     write_json(folder / OUTCOME, {"status": "ok", "device": "cpu", "audio_s": 7200.0, **outcome})
     events = Journal(folder / EVENTS)
     for after_s, event in ((0, {"event": "session", "session": 0}), (2 * HALF_S, {"event": "exit", "code": 0})):
@@ -65,67 +73,77 @@ def trial(folder: Path, carbon: CarbonSection, **outcome: Any) -> dict[str, Any]
         now = (T0_S + t) * 10**9
         power.sample(Sample(now, now, "cpu", "replay", "measured", power_w=watts, energy_j=joules))
     power.close()
-    return finish(folder)
+    return finish(load_trial(folder))
+
+
+def figures(found: Trial) -> dict[str, float]:
+    return {name: value for name in found.row if (value := found.figure(name)) is not None}
 
 
 def test_hourly_factors_follow_the_hours_of_the_run(tmp_path: Path, grid_csv: Path) -> None:
-    result = trial(tmp_path / "a", CarbonSection(hourly_csv=str(grid_csv)))
-    row = result["row"]
+    found = trial(tmp_path / "a", CarbonSection(hourly_csv=str(grid_csv)))
+    row = figures(found)
     assert row["energy_total_j"] == pytest.approx(40 * HALF_S, rel=0.01)
     assert row["carbon_intensity_g_per_kwh"] == pytest.approx((10 * 100 + 30 * 300) / 40, rel=0.01)
     assert row["co2e_g"] == pytest.approx(row["energy_total_j"] / 3.6e6 * row["carbon_intensity_g_per_kwh"])
-    assert (result["carbon"]["factor"]["low_g_per_kwh"], result["carbon"]["factor"]["high_g_per_kwh"]) == (100, 300)
-    assert "weighted by energy" in row["carbon_source"]
-    assert row["carbon_date"] == "2025-01-01T00:55Z to 2025-01-01T01:05Z"
+    assert found.factor is not None
+    assert (found.factor.low_g_per_kwh, found.factor.high_g_per_kwh) == (100, 300)
+    assert "weighted by energy" in found.text("carbon_source")
+    assert found.text("carbon_date") == "2025-01-01T00:55Z to 2025-01-01T01:05Z"
 
 
 def test_the_hours_are_kept_so_that_the_figures_can_be_computed_again(tmp_path: Path, grid_csv: Path) -> None:
     first = trial(tmp_path / "a", CarbonSection(hourly_csv=str(grid_csv)))
+    manifest = (tmp_path / "a" / MANIFEST).read_bytes()
     grid_csv.unlink()
     (tmp_path / "a" / RESULT).unlink()
-    assert finish(tmp_path / "a")["row"] == first["row"]
+    again = finish(load_trial(tmp_path / "a"))
+    assert again.row == first.row
+    assert again.hours == first.hours == tuple((BEGIN_S - 55 * 60 + h * 3600, 100 + 200 * h) for h in (0, 1))
+    assert (tmp_path / "a" / MANIFEST).read_bytes() == manifest
 
 
 def test_hours_that_the_csv_lacks_are_a_warning_with_its_remedy_and_no_figure(tmp_path: Path, grid_csv: Path) -> None:
     grid_csv.write_text("2024-12-31T00:00Z,100\n")
-    result = trial(tmp_path / "a", CarbonSection(hourly_csv=str(grid_csv)))
-    assert "co2e_g" not in result["row"]
-    (warning,) = [text for text in result["warnings"] if "does not cover" in text]
+    found = trial(tmp_path / "a", CarbonSection(hourly_csv=str(grid_csv)))
+    assert "co2e_g" not in found.row
+    (warning,) = [text for text in found.warnings if "does not cover" in text]
     assert "2025-01-01T00:55Z" in warning
     assert "hourly_csv" in warning
     stood_in = trial(tmp_path / "b", CarbonSection(hourly_csv=str(grid_csv), region="FRA"))
-    assert stood_in["row"]["carbon_intensity_g_per_kwh"] == pytest.approx(56.039)
-    assert any("stands in" in text for text in stood_in["warnings"])
+    assert stood_in.figure("carbon_intensity_g_per_kwh") == pytest.approx(56.039)
+    assert any("stands in" in text for text in stood_in.warnings)
 
 
 def test_embodied_carbon_pue_and_sci_stand_in_columns_of_their_own(tmp_path: Path) -> None:
     carbon = CarbonSection(
         intensity_g_per_kwh=100.0, pue=1.5, embodied="rack-server", embodied_count=0.5, sci_unit="audio_hour"
     )
-    row = trial(tmp_path / "a", carbon)["row"]
+    found = trial(tmp_path / "a", carbon)
+    row = figures(found)
     assert row["co2e_g"] == pytest.approx(row["energy_total_j"] / 36_000)
     assert row["overhead_g"] == pytest.approx(row["co2e_g"] / 2)
     assert row["embodied_g"] == pytest.approx(0.5 * 1e6 * 2 * HALF_S / (4 * 365.25 * 86400))
     assert row["sci_g"] == pytest.approx((1.5 * row["co2e_g"] + row["embodied_g"]) / 2)
-    assert (row["sci_unit"], row["sci_units"], row["pue"]) == ("audio_hour", 2.0, 1.5)
-    assert "Cloud Carbon Footprint" in row["embodied_source"]
+    assert (found.text("sci_unit"), row["sci_units"], row["pue"]) == ("audio_hour", 2.0, 1.5)
+    assert "Cloud Carbon Footprint" in found.text("embodied_source")
 
 
 def test_gpus_are_charged_by_their_name_in_the_manifest(tmp_path: Path) -> None:
     carbon = CarbonSection(embodied="auto")
-    row = trial(tmp_path / "a", carbon, device="cuda", gpu="NVIDIA H100 80GB HBM3")["row"]
-    assert row["embodied_g"] == pytest.approx(164e3 * 2 * HALF_S / (3 * 365.25 * 86400))
+    on_gpu = trial(tmp_path / "a", carbon, device="cuda", gpu="NVIDIA H100 80GB HBM3")
+    assert on_gpu.figure("embodied_g") == pytest.approx(164e3 * 2 * HALF_S / (3 * 365.25 * 86400))
     on_cpu = trial(tmp_path / "b", carbon)
-    assert "embodied_g" not in on_cpu["row"]
-    assert any("no GPU is in use" in text for text in on_cpu["warnings"])
+    assert "embodied_g" not in on_cpu.row
+    assert any("no GPU is in use" in text for text in on_cpu.warnings)
 
 
 def test_without_a_region_the_columns_are_absent(tmp_path: Path) -> None:
-    result = trial(tmp_path / "a", CarbonSection(sci_unit="trial", embodied="server"))
+    found = trial(tmp_path / "a", CarbonSection(sci_unit="trial", embodied="server"))
     for name in ("co2e_g", "co2e_low_g", "overhead_g", "sci_g", "sci_units", "carbon_intensity_g_per_kwh", "pue"):
-        assert name not in result["row"]
-    assert result["row"]["embodied_g"] > 0
-    assert any("no SCI figure" in text for text in result["warnings"])
+        assert name not in found.row
+    assert (found.figure("embodied_g") or 0) > 0
+    assert any("no SCI figure" in text for text in found.warnings)
 
 
 def test_in_results_of_the_first_schema_pue_is_taken_out_of_the_emissions(tmp_path: Path) -> None:
@@ -144,13 +162,13 @@ def test_a_budgets_rate_is_that_of_the_present_hour_and_of_the_first_where_the_c
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     grid = tmp_path / "now.csv"
     grid.write_text("".join(f"{(hour + timedelta(hours=h)).isoformat()},{200 + h}\n" for h in (0, 1)))
-    table = {"hourly_csv": str(grid), "factor": None, "g_per_joule": 1e-4}
-    assert (present_rate({"carbon": table})() or 0) * 3.6e6 == pytest.approx(200, abs=1.01)
+    plan = CarbonPlan(hourly_csv=str(grid), g_per_joule=1e-4)
+    assert (present_rate(plan)() or 0) * 3.6e6 == pytest.approx(200, abs=1.01)
     grid.write_text("2020-01-01T00:00Z,100\n")
-    assert present_rate({"carbon": table})() == 1e-4
+    assert present_rate(plan)() == 1e-4
     grid.unlink()
-    assert present_rate({"carbon": table})() == 1e-4
-    assert present_rate({"carbon": None})() is None
+    assert present_rate(plan)() == 1e-4
+    assert present_rate(None)() is None
 
 
 @pytest.mark.slow

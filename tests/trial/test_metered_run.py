@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from greenbench.power.journal.file import read_segments
-from greenbench.records import EVENTS, MANIFEST, RESULT, read_jsonl
+from greenbench.records import EVENTS, RESULT, load_trial, read_jsonl
 from greenbench.trial.finish import finish
 from tests.fake_nvml import UUIDS, FakeDriver, FakeGpu, Load, build, compiler
 
@@ -108,13 +108,11 @@ def test_a_costly_counter_is_read_near_every_phase_and_rarely_between(
     assert len(inside) <= 1
 
 
-def test_the_manifest_names_the_cards_that_were_read(metered: tuple[Path, FakeDriver, list[Load]]) -> None:
-    gpus = read(metered[0] / MANIFEST)["gpu"]
-    assert [(g["name"], g["uuid"]) for g in gpus] == [("Fake 1", UUIDS[1]), ("Fake 2", UUIDS[2])]
-    assert {(g["driver"], g["power_limit_w"], g["mig"], g["source"]) for g in gpus} == {
-        ("550.54.15", 700.0, False, "nvml")
-    }
-    assert [g["pci_bus_id"] for g in gpus] == ["00000000:02:00.0", "00000000:03:00.0"]
+def test_the_trial_names_the_cards_that_were_read(metered: tuple[Path, FakeDriver, list[Load]]) -> None:
+    gpus = load_trial(metered[0]).gpus
+    assert [(g.name, g.uuid) for g in gpus] == [("Fake 1", UUIDS[1]), ("Fake 2", UUIDS[2])]
+    assert {(g.driver, g.power_limit_w, g.mig, g.source) for g in gpus} == {("550.54.15", 700.0, False, "nvml")}
+    assert [g.pci_bus_id for g in gpus] == ["00000000:02:00.0", "00000000:03:00.0"]
 
 
 def test_idle_power_is_the_true_one_and_a_cpu_trial_claims_no_cuda_context(
@@ -138,7 +136,7 @@ def test_a_guessed_card_reaches_the_result_and_the_report(metered: tuple[Path, F
 def test_a_result_can_be_computed_again_from_its_folder(metered: tuple[Path, FakeDriver, list[Load]]) -> None:
     folder = metered[0]
     before = read(folder / RESULT)
-    assert finish(folder)["row"] == before["row"]
+    assert finish(load_trial(folder)).row == before["row"]
     assert read(folder / RESULT) == before
 
 
@@ -151,7 +149,7 @@ def test_a_cpu_trial_leaves_idle_cards_out_of_its_joules(
     done = run(command(tmp_path / "out", *SHORT), {**environment, **driver.environment, **no_rapl})
     assert done.returncode == 0, done.stderr
     folder = trial_of(tmp_path / "out")
-    assert read(folder / MANIFEST)["gpu"] == []
+    assert load_trial(folder).gpus == ()
     assert {d["source"] for d in read(folder / RESULT)["energy"]["total"]["devices"]} == {"cpu", "ram"}
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from greenbench.budget import Ledger
 from greenbench.config import BudgetSection
-from greenbench.records import EVENTS, read_jsonl
+from greenbench.records import EVENTS, load_trial, read_jsonl
 from greenbench.trial.features import REUSED
 from greenbench.trial.finish import finish
 
@@ -89,9 +89,10 @@ def test_a_charge_that_a_crash_threw_away_is_counted_once(trials: Runs, tmp_path
     dead = [{**event, "t_mono_ns": event["t_mono_ns"] - ago_ns} for event in events[: at + 1]]
     again = [{**event, "session": 1} if event.get("event") == "session" else event for event in events]
     (folder / EVENTS).write_text("".join(json.dumps(event) + "\n" for event in (*dead, *again)))
-    result = finish(folder)
-    assert result["resumed"] == 1
-    assert len(result["energy"]["charged"]) == 1
+    result = finish(load_trial(folder)).result
+    assert result is not None
+    assert result.resumed == 1
+    assert len(result.energy.charged) == 1
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("seconds", 20.0), ("joules", 200.0), ("flops", 2e6)])

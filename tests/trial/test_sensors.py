@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,26 @@ from greenbench.config import PowerSection, Suite, suite_from_table
 from greenbench.errors import IncomparableError
 from greenbench.power.sampler.process import SamplerProcess
 from greenbench.power.sources.options import HZ_LIMITS
-from greenbench.records import EVENTS, LIVE, MANIFEST, OUTCOME, POWER, Journal, Trial, read_json, read_jsonl, write_json
+from greenbench.records import (
+    EVENTS,
+    LIVE,
+    MANIFEST,
+    OUTCOME,
+    POWER,
+    SCHEMA_VERSION,
+    Gpu,
+    Journal,
+    Manifest,
+    RanOn,
+    Trial,
+    load_trial,
+    read_events,
+    write_json,
+)
 from greenbench.trial.finish import finish
 from greenbench.trial.sensors import (
     cards_to_read,
     device_name,
-    gpus_of,
     other_card,
     record_idle,
     record_sensors,
@@ -55,37 +69,28 @@ def driver(libraries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return fake
 
 
-def manifest(folder: Path, **more: Any) -> dict[str, Any]:
-    table = {
-        "schema_version": 1,
-        "suite": "s",
-        "label": "eco",
-        "family": "eco",
-        "size": "tiny",
-        "seed": 0,
-        "control": "",
-        "folder": folder.name,
-        "config": {},
-        "data": {"spec": "mini", "fingerprint": "f"},
-        **more,
-    }
-    write_json(folder / MANIFEST, table)
-    return table
+def planned(folder: Path) -> Trial:
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION, suite="s", label="eco", family="eco", size="tiny", folder=folder.name
+    )
+    manifest.write(folder / MANIFEST)
+    return load_trial(folder)
 
 
-def gpu_trial(folder: Path, chosen: Suite, device: str) -> None:
+def gpu_trial(folder: Path, chosen: Suite, device: str) -> Trial:
     """Record what the parent of a trial on ``device`` records, with a moment of nothing in the trainer's place."""
-    manifest(folder)
+    trial = planned(folder)
     sampler = SamplerProcess(folder / POWER, folder / LIVE, sources="nvml", devices=cards_to_read(chosen, device))
     with closing(Journal(folder / EVENTS)) as events:
         with sampler:
-            record_sensors(folder, sampler.ready, events)
+            trial = record_sensors(trial, sampler.ready, events)
             events.write(event="session", session=0)
             record_idle(chosen, sampler, events, device)
             time.sleep(0.5)
             events.write(event="exit", code=0)
         record_troubles(events, sampler.warnings)
     write_json(folder / OUTCOME, {"status": "ok", "device": device, "dtype": "float32"})
+    return trial
 
 
 @pytest.mark.slow
@@ -94,21 +99,20 @@ def test_a_trial_on_a_gpu_books_its_own_card_and_reports_idle_power_with_and_wit
 ) -> None:
     """cuda:0 is the faster card, which NVML lists second; its power rises, so the later stretch has more."""
     monkeypatch.setenv("FAKE_CUDA_LOG", str(tmp_path / "contexts"))
-    gpu_trial(tmp_path, suite(), "cuda:0")
-    result = finish(tmp_path)
-    (gpu,) = read_json(tmp_path / MANIFEST)["gpu"]
-    assert (gpu["uuid"], gpu["name"], gpu["power_limit_w"]) == (UUIDS[1], "H100", 500.0)
+    trial = finish(gpu_trial(tmp_path, suite(), "cuda:0"))
+    (gpu,) = load_trial(tmp_path).gpus
+    assert (gpu.uuid, gpu.name, gpu.power_limit_w) == (UUIDS[1], "H100", 500.0)
     assert (tmp_path / "contexts").read_text().split() == [UUIDS[1].removeprefix("GPU-").replace("-", "")]
-    row, phases = result["row"], {p["phase"]: p for p in result["phases"]}
+    phases = {part.phase: part for part in trial.phases}
     assert list(phases) == ["idle", "idle_context"]
     for phase, column in (("idle", "idle_power_w"), ("idle_context", "idle_context_power_w")):
-        begin, end = (driver.seconds(phases[phase][key]) for key in ("begin_ns", "end_ns"))
+        begin, end = (driver.seconds(ns) for ns in (phases[phase].begin_ns, phases[phase].end_ns) if ns is not None)
         exact_w = Load.points((0, 100), (60, 400)).energy_j(begin, end) / (end - begin)
-        assert row[column] == pytest.approx(exact_w, rel=0.03)
-    assert row["idle_context_power_w"] > row["idle_power_w"]
-    held_j = sum(p["energy_j"] for p in phases.values())
-    assert row["energy_total_j"] > held_j  # beside the total, never taken from it
-    assert result["warnings"] == [] or all("short window" in w for w in result["warnings"])
+        assert trial.figure(column) == pytest.approx(exact_w, rel=0.03)
+    assert (trial.figure("idle_context_power_w") or 0) > (trial.figure("idle_power_w") or 0)
+    held_j = sum(part.energy_j or 0 for part in phases.values())
+    assert (trial.figure("energy_total_j") or 0) > held_j  # beside the total, never taken from it
+    assert all("short window" in warning for warning in trial.warnings)
 
 
 def test_without_a_cuda_driver_the_result_says_why_there_is_no_such_idle_power(
@@ -116,11 +120,10 @@ def test_without_a_cuda_driver_the_result_says_why_there_is_no_such_idle_power(
 ) -> None:
     monkeypatch.delenv("FAKE_CUDA_UUIDS")
     monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    gpu_trial(tmp_path, suite(), "cuda:1")
-    result = finish(tmp_path)
-    assert "idle_context_power_w" not in result["row"]
-    assert result["row"]["idle_power_w"] > 50
-    assert any("no idle power with an empty CUDA context" in w for w in result["warnings"])
+    trial = finish(gpu_trial(tmp_path, suite(), "cuda:1"))
+    assert "idle_context_power_w" not in trial.row
+    assert (trial.figure("idle_power_w") or 0) > 50
+    assert any("no idle power with an empty CUDA context" in warning for warning in trial.warnings)
 
 
 def test_two_kinds_of_gpus_are_never_pooled(driver: FakeDriver, tmp_path: Path) -> None:
@@ -128,27 +131,25 @@ def test_two_kinds_of_gpus_are_never_pooled(driver: FakeDriver, tmp_path: Path) 
     for number, device in enumerate(("cuda:0", "cuda:1")):
         folder = tmp_path / str(number)
         folder.mkdir()
-        gpu_trial(folder, suite(), device)
-        finish(folder)
-        # The manifests differ in the ordinal too: what must be refused is the card.
-        table = {**read_json(folder / MANIFEST), "device": "cuda:0"}
-        trials.append(Trial(folder, table, None))
+        found = finish(gpu_trial(folder, suite(), device))
+        # They differ in the ordinal too: what must be refused is the card.
+        trials.append(replace(found, ran_on=RanOn("cuda:0", "float32")))
     with pytest.raises(IncomparableError, match=r"hardware\.gpu differs.*H100.*T4"):
         check_comparable(trials)
 
 
 def test_a_trial_resumed_on_another_gpu_says_so(driver: FakeDriver, tmp_path: Path) -> None:
-    gpu_trial(tmp_path, suite(), "cuda:0")
+    trial = gpu_trial(tmp_path, suite(), "cuda:0")
     sampler = SamplerProcess(tmp_path / POWER, tmp_path / LIVE, sources="nvml", devices=["cuda:1"])
     with closing(Journal(tmp_path / EVENTS)) as events, sampler:
-        record_sensors(tmp_path, sampler.ready, events)
-    warnings = [e["text"] for e in read_jsonl(tmp_path / EVENTS) if e["event"] == "warning"]
+        record_sensors(trial, sampler.ready, events)
+    warnings = [event.text for event in read_events(tmp_path / EVENTS) if event.kind == "warning"]
     assert any("resumed on other GPUs: T4" in text and "H100" in text for text in warnings)
 
 
 @pytest.mark.slow
 def test_a_dead_sampler_is_told_in_the_result_and_spoils_it(driver: FakeDriver, tmp_path: Path) -> None:
-    manifest(tmp_path)
+    trial = planned(tmp_path)
     sampler = SamplerProcess(tmp_path / POWER, tmp_path / LIVE, sources="nvml")
     with closing(Journal(tmp_path / EVENTS)) as events:
         with sampler:
@@ -160,9 +161,9 @@ def test_a_dead_sampler_is_told_in_the_result_and_spoils_it(driver: FakeDriver, 
             events.write(event="exit", code=0)
         record_troubles(events, sampler.warnings)
     write_json(tmp_path / OUTCOME, {"status": "ok"})
-    result = finish(tmp_path)
-    assert any("sampler ended early" in w for w in result["warnings"])
-    assert result["valid"] is False
+    trial = finish(trial)
+    assert any("sampler ended early" in warning for warning in trial.warnings)
+    assert trial.valid is False
 
 
 @pytest.mark.parametrize(
@@ -188,20 +189,22 @@ def test_the_processor_has_no_card() -> None:
 
 
 def test_a_card_that_torch_computes_on_and_nobody_meters_is_warned_about() -> None:
-    table = {"gpu": [{"uuid": UUIDS[0], "source": "nvml", "shared": False}]}
-    assert other_card(table, UUIDS[0].removeprefix("GPU-")) == []
-    (warning,) = other_card(table, UUIDS[1].removeprefix("GPU-"))
+    cards = [Gpu(uuid=UUIDS[0], source="nvml")]
+    assert other_card(cards, UUIDS[0].removeprefix("GPU-")) == []
+    (warning,) = other_card(cards, UUIDS[1].removeprefix("GPU-"))
     assert UUIDS[0] in warning
     assert UUIDS[1] in warning
-    assert other_card({"gpu": [{**table["gpu"][0], "shared": True}]}, "1234") == []
-    assert other_card({"gpu": []}, "1234") == []
+    assert other_card([replace(cards[0], shared=True)], "1234") == []
+    assert other_card([], "1234") == []
 
 
-def test_a_manifest_of_plain_data_survives_the_way_through_json(driver: FakeDriver, tmp_path: Path) -> None:
-    with SamplerProcess(tmp_path / POWER, tmp_path / LIVE, sources="nvml") as sampler:
-        gpus = gpus_of(sampler.ready)
-    assert json.loads(json.dumps(gpus)) == gpus
-    assert [g["uuid"] for g in gpus] == UUIDS[:2]
+def test_sensors_survive_the_way_through_their_file(driver: FakeDriver, tmp_path: Path) -> None:
+    trial = planned(tmp_path)
+    sampler = SamplerProcess(tmp_path / POWER, tmp_path / LIVE, sources="nvml")
+    with closing(Journal(tmp_path / EVENTS)) as events, sampler:
+        recorded = record_sensors(trial, sampler.ready, events).sensors
+    assert load_trial(tmp_path).sensors == recorded
+    assert [gpu.uuid for gpu in recorded.gpus] == UUIDS[:2]
 
 
 def test_a_suite_and_the_meter_allow_the_same_rates() -> None:

@@ -71,7 +71,7 @@ def result_row(trial: Trial) -> dict[str, Any]:
     kind, limit = trial.budget
     identity: dict[str, object] = {
         **_key(trial),
-        "schema_version": trial.asked.schema_version or SCHEMA_VERSION,
+        "schema_version": trial.manifest.schema_version or SCHEMA_VERSION,
         "family": trial.family,
         "device": trial.device,
         "gpu": " + ".join(gpu.name or "" for gpu in trial.gpus),
@@ -85,9 +85,9 @@ def result_row(trial: Trial) -> dict[str, Any]:
     row = {key: value for key, value in identity.items() if value not in (None, "")}
     row.update({key: value for key, value in trial.row.items() if value is not None})
     row["status"] = trial.status
-    if trial.found is not None:
+    if trial.result is not None:
         row.setdefault("valid", trial.valid)
-        row.setdefault("resumed", trial.found.resumed)
+        row.setdefault("resumed", trial.result.resumed)
     return row
 
 

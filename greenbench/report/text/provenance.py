@@ -38,11 +38,8 @@ def provenance(setting: Setting) -> list[tuple[str, str]]:
         ("SCI", _sci(setting)),
         ("Code", _code(trial)),
         ("Packages", _join([f"{name} {version}" for name, version in trial.packages.items() if name != "greenbench"])),
-        (
-            "Suite",
-            _join([*setting.suites, f"configuration {trial.asked.config_hash}", f"{len(setting.trials)} trials"]),
-        ),
-        ("Run", _join(sorted({t.asked.created[:10] for t in setting.trials} - {""}))),
+        ("Suite", _join([*setting.suites, f"configuration {trial.config_hash}", f"{len(setting.trials)} trials"])),
+        ("Run", _join(sorted({t.created[:10] for t in setting.trials} - {""}))),
     ]
     return [(name, text) for name, text in facts if text]
 
@@ -140,5 +137,5 @@ def unmeasured(settings: Iterable[Setting]) -> list[str]:
 
 def command(settings: Iterable[Setting]) -> str:
     """Return the commands that made these runs, ready to paste."""
-    lines = {shlex.join(argv) for setting in settings for t in setting.trials if (argv := t.asked.argv)}
+    lines = {shlex.join(argv) for setting in settings for t in setting.trials if (argv := t.argv)}
     return "\n".join(sorted(lines)[:8]) or "not recorded"

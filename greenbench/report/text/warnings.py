@@ -31,7 +31,7 @@ def warnings_of(settings: Iterable[Setting]) -> list[Warn]:
 
 
 def _trial_warnings(trial: Trial) -> Iterable[tuple[str, bool]]:
-    result = trial.found
+    result = trial.result
     if result is None:
         yield "Not finished: run the same command again to continue. It is in no mean and no comparison.", True
         return

@@ -1,0 +1,127 @@
+"""The setup of a session: device, data, model and counters, before the budget's clock runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from greenbench.corpora.corpus import Corpus
+from greenbench.corpora.load import load_corpus
+from greenbench.cost import BatchFlops, PassFlops, count
+from greenbench.errors import DataError
+from greenbench.features.waveforms import WaveformStore, prepare_waveforms
+from greenbench.models.base import Upstream
+from greenbench.models.layer_drop import drop_layers
+from greenbench.models.registry import build, source_fingerprint
+from greenbench.records import CHECKPOINTS
+from greenbench.records.result import CodeRecord, CostRecord
+from greenbench.train.checkpoint import CheckpointStore
+from greenbench.train.convolutions import correct_convolutions
+from greenbench.train.precision import check_attention, pick_device, pick_dtype
+from greenbench.trial.booking import Worker
+from greenbench.trial.sensors import other_card
+from greenbench.units import SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the setup phase leaves for the others.
+
+    ``scored`` is the corpus whose labels score the representation, mostly the one that is pretrained on. A control
+    that computes nothing has no ``flops``; a model that does not relabel itself has no ``pass_flops``.
+    """
+
+    device: torch.device
+    dtype: str
+    corpus: Corpus
+    stores: dict[str, WaveformStore]
+    scored: Corpus
+    scored_stores: dict[str, WaveformStore]
+    model: Upstream
+    checkpoints: CheckpointStore
+    flops: BatchFlops | None
+    pass_flops: PassFlops | None
+
+
+def set_up(worker: Worker) -> Setup:
+    """Load data and model, and count what the model costs.
+
+    Raises:
+        ConfigError: an option that the model, the data or the device does not take.
+        DataError: there is nothing to pretrain on.
+    """
+    settings = worker.suite.train
+    threads = settings.threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    # Weights that decay towards zero end as denormals, on which a CPU is many times slower.
+    torch.set_flush_denormal(True)
+    device = pick_device(settings.device)
+    dtype = pick_dtype(settings.dtype, device)
+    if not worker.control:
+        check_attention(settings.sdpa, device, dtype)
+    corpus = load_corpus(worker.suite.suite.data)
+    stores = prepare_waveforms(corpus, workers=threads, progress=None)
+    scored_spec = worker.suite.evaluate.data or corpus.spec
+    scored = corpus if scored_spec == corpus.spec else load_corpus(scored_spec)
+    scored_stores = stores if scored is corpus else prepare_waveforms(scored, workers=threads, progress=None)
+    if len(stores["pretrain"].num_samples) == 0:
+        raise DataError(f"data {worker.suite.suite.data!r}: no audio to pretrain on")
+    model = _model(worker, device)
+    corrected = correct_convolutions(model, device, dtype)
+    _note_machine(worker, device, dtype, threads)
+    _note_model(worker, model, {"corrected_convolutions": corrected} if corrected else {})
+    checkpoints = CheckpointStore(worker.folder / CHECKPOINTS)
+    return Setup(device, dtype, corpus, stores, scored, scored_stores, model, checkpoints, *_count_costs(worker, model))
+
+
+def _model(worker: Worker, device: torch.device) -> Upstream:
+    torch.manual_seed(worker.seed)
+    np.random.seed(worker.seed)
+    model = build(worker.spec).to(device)
+    if worker.suite.train.layer_drop and not worker.control:
+        drop_layers(model, worker.suite.train.layer_drop)
+    return model
+
+
+def _note_machine(worker: Worker, device: torch.device, dtype: str, threads: int) -> None:
+    """Record what torch computes on, and warn where another card is metered."""
+    outcome = worker.outcome
+    outcome.device, outcome.dtype, outcome.threads = str(device), dtype, threads
+    if device.type != "cuda":
+        return
+    properties = torch.cuda.get_device_properties(device)
+    uuid = str(getattr(properties, "uuid", "") or "")
+    outcome.gpu, outcome.gpu_uuid = properties.name, uuid or None
+    outcome.warnings += other_card(worker.trial.gpus, uuid)
+
+
+def _note_model(worker: Worker, model: Upstream, facts: Mapping[str, object]) -> None:
+    outcome = worker.outcome
+    outcome.params = sum(p.numel() for p in model.pretraining_parameters())
+    outcome.frame_hz = model.frame_hz
+    outcome.code = CodeRecord(**source_fingerprint(worker.spec))
+    outcome.model_facts = {**model.export_config(), **facts}
+
+
+def _count_costs(worker: Worker, model: Upstream) -> tuple[BatchFlops | None, PassFlops | None]:
+    """Count what the model costs, before the budget's clock runs; give the counters of steps and of passes."""
+    if worker.control == "logmel":
+        return None, None
+    cost = count(model, seconds=worker.suite.train.crop_seconds, fvcore=False)
+    outcome = worker.outcome
+    outcome.cost, outcome.flops_method = CostRecord(**asdict(cost)), cost.method
+    outcome.flops_forward_per_audio_s = cost.flops_forward_per_audio_s
+    if worker.control:
+        return None, None
+    outcome.flops_train_per_audio_s = cost.flops_train_per_audio_s
+    flops = BatchFlops(model)
+    flops.prepare()
+    if not model.relabel_at:
+        return flops, None
+    passes = PassFlops(model)
+    passes(1, SAMPLE_RATE)
+    return flops, passes
