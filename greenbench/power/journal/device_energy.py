@@ -316,8 +316,8 @@ def _stood_still(found: _Findings, least_s: float) -> bool:
 
 def _circumstances(found: _Findings) -> tuple[float | None, float | None]:
     """Warn of what makes joules hard to compare; give the temperatures (°C) at the window's edges."""
-    # Slow readings come once a second: one second of margin gives short windows theirs.
-    margin = [found.begin_s - 1.0, found.end_s + 1.0]
+    # Temperatures and the like are read every second and a half: this margin gives short windows theirs.
+    margin = [found.begin_s - 1.6, found.end_s + 1.6]
     lo, hi = np.searchsorted(found.readings.sample_t_s, margin)
     inside = found.readings.samples[lo:hi]
     temperatures = [s.temperature_c for s in inside if s.temperature_c is not None]

@@ -25,10 +25,8 @@ from greenbench.errors import GreenbenchError
 from greenbench.power.journal.file import JournalWriter, boot_id
 from greenbench.power.sampler.live import LiveWriter
 from greenbench.power.sampler.probe import probe
-from greenbench.power.sampler.quick import QuickReader
 from greenbench.power.sampler.ticks import Ticks
 from greenbench.power.sampler.totals import Totals
-from greenbench.power.sampler.wake import waker
 from greenbench.power.samples import MEASURED, MODELLED
 from greenbench.power.sources.base import Source
 from greenbench.power.sources.detect import detect
@@ -72,11 +70,6 @@ class Sampler:
         self._parent = os.getppid()
         self._buffer = b""
         self.ticks = Ticks(self.tick_s)
-        # Beside a card without a counter, which sets a quick pace, the others keep theirs.
-        keeping_up = self.tick_s >= self.period_s
-        paces = zip(self.sources, self._rest_s, strict=True)
-        quick = [source for source, rest_s in paces if keeping_up or rest_s == 0.0]
-        self.quick = QuickReader(quick, journal, live, self.totals, waker(_STDIN[0]))
 
     def run(self) -> None:
         """Sample until end of file on standard input, SIGTERM, or the parent's death."""
@@ -84,38 +77,36 @@ class Sampler:
         flush_s = _FAST_FLUSH_S if self.tick_s < self.period_s else _FLUSH_S
         while not self._stop:
             now = time.monotonic()
-            due = now >= flush_at_s
             self.sample(now)
-            if due:
+            if now >= flush_at_s:
                 self.journal.flush()
                 flush_at_s = now + flush_s
                 self._stop = self._stop or os.getppid() != self._parent
-            self.quick.run(self.ticks, int(flush_at_s * 1e9))
             self._wait(self.ticks.next_ns(time.monotonic_ns()) * 1e-9)
             if self._burst_until_s > now:
                 self._burst()
-        self.sample(time.monotonic(), everything=True)
+        self.sample(time.monotonic(), full=True)
         self.journal.warnings.extend(f"there was no process {pid} to watch" for pid in sorted(self._missing))
 
-    def sample(self, now_s: float, *, everything: bool = False) -> None:
+    def sample(self, now_s: float, *, full: bool = False) -> None:
         """Read the sources that are due and publish the total.
 
-        ``everything``, as a window's edge needs it, means all of them, what costs much too, and children that came
-        and went.
+        A ``full`` reading, as a window's edge needs it, is of all of them, of what costs much too, and of children that
+        came and went.
         """
-        if everything:
+        if full:
             self.tree.update(rescan=True)
         due_s = self._due_s
         for index, source in enumerate(self.sources):
-            if now_s < due_s[index] and not everything:
+            if now_s < due_s[index] and not full:
                 continue
             due_s[index] = now_s + self._rest_s[index]
-            self._take(source, everything=everything)
+            self._take(source, full=full)
         t_ns = time.monotonic_ns()
         self.live.write(t_ns, *self.totals.now(t_ns))
 
-    def _take(self, source: Source, *, everything: bool) -> None:
-        for reading in source.read_everything() if everything else source.read():
+    def _take(self, source: Source, *, full: bool) -> None:
+        for reading in source.read_full() if full else source.read():
             self.journal.sample(reading)
             self.totals.add(reading)
 
@@ -133,7 +124,7 @@ class Sampler:
             counters = now >= counters_at_s
             for source in self.sources:
                 if source.devices[0].kind == MEASURED and source.min_period_s == 0.0:
-                    self._take(source, everything=counters)
+                    self._take(source, full=counters)
             if counters:
                 counters_at_s = now + self._burst_counters_s
             self._wait(now + _BURST_TICK_S)
@@ -165,31 +156,28 @@ class Sampler:
 
     def _obey(self, command: dict[str, Any]) -> None:
         if "watch" in command:
-            self.sample(time.monotonic(), everything=True)  # what came before belongs to nobody
+            self.sample(time.monotonic(), full=True)  # ends what is not attributed to this process
             if not self.tree.watch(int(command["watch"])):
                 self._missing.add(int(command["watch"]))  # a short command: its end is reported with its CPU time
         if "ended" in command:
             self._missing.discard(int(command["ended"]))
             self.tree.update()
             self.tree.correct(int(command["ended"]), float(command["cpu_s"]))
-            self.sample(time.monotonic(), everything=True)
+            self.sample(time.monotonic(), full=True)
         if "edge" in command:
-            self.sample(time.monotonic(), everything=True)
+            self.sample(time.monotonic(), full=True)
             self._burst_until_s = time.monotonic() + self._burst_s
-        if "edge" in command or "watch" in command:
-            self.quick.begun_ns = time.monotonic_ns()
         if "mark" in command or "watch" in command:
             self.journal.comment(t_mono_ns=time.monotonic_ns(), **command)
         if "flush" in command:
             self._burst()  # an edge just before is still waiting for the counter's next update
-            self.sample(time.monotonic(), everything=True)
+            self.sample(time.monotonic(), full=True)
             self.journal.flush()
             _say(flushed=time.monotonic_ns(), warnings=self.journal.warnings)
 
     def stop(self, *_: object) -> None:
         """Ask the loop to end (a signal handler)."""
         self._stop = True
-        self.quick.stop = True
 
 
 def _say(**values: Any) -> None:
@@ -268,7 +256,7 @@ def main(argv: list[str] | None = None) -> int:
     journal.comment(segment=header)
     for reading in early:
         journal.sample(reading)
-    sampler.sample(time.monotonic(), everything=True)
+    sampler.sample(time.monotonic(), full=True)
     journal.flush()
     _say(ready=True, pid=os.getpid(), sources=describe(sources), hz=arguments.hz, warnings=_warnings(sources, names))
     gc.freeze()  # a collection that walks everything the start left behind would take longer than a reading

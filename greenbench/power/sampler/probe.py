@@ -59,7 +59,7 @@ def probe(sources: Iterable[Source], max_s: float = 0.7, poll_s: float = _POLL_S
     deadline = time.monotonic() + max_s
     while watched and time.monotonic() < deadline:
         for source in watched:
-            for sample in source.read_everything():
+            for sample in source.read_full():
                 if sample.device in changes:
                     changes[sample.device].add(sample)
         counters = [changes[d.device] for s in watched for d in s.devices if d.has_counter]
@@ -75,6 +75,6 @@ def probe(sources: Iterable[Source], max_s: float = 0.7, poll_s: float = _POLL_S
             if info.has_counter and info.update_period_s is None:
                 info.notes.append(f"the energy counter did not change twice within {max_s:g} s")
     # Once more, now that its period is known: how often a costly counter is read depends on it.
-    last = [sample for source in watched for sample in source.read_everything()]
+    last = [sample for source in watched for sample in source.read_full()]
     kept = [sample for seen in changes.values() for sample in seen.kept]
     return sorted([*kept, *last], key=lambda s: s.t_mono_ns)

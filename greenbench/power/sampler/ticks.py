@@ -27,10 +27,3 @@ class Ticks:
         number = int((now_ns - self._start_ns) / self._period_ns)
         at_ns = self._at_ns(number)
         return at_ns if at_ns > now_ns else self._at_ns(number + 1)
-
-    def between(self, now_ns: int, end_ns: int) -> list[int]:
-        """Return the sampling times after ``now_ns`` and before ``end_ns``."""
-        times = []
-        while (now_ns := self.next_ns(now_ns)) < end_ns:
-            times.append(now_ns)
-        return times

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from greenbench.power.samples import DeviceInfo, Sample
 
@@ -12,17 +12,6 @@ T = TypeVar("T")
 
 LATE_NS = 50_000_000
 _TRIES = 3
-
-
-class Quick(NamedTuple):
-    """The short reading of one device, and what is made of it later.
-
-    ``value`` reads; it raises OSError where only a full reading tells what has happened. ``sample`` gets the
-    monotonic nanoseconds right before and right after, and the value.
-    """
-
-    value: Callable[[], Any]
-    sample: Callable[[int, int, Any], Sample]
 
 
 @runtime_checkable
@@ -44,13 +33,9 @@ class Source(Protocol):
         """Read every device once; what costs much only when it is due."""
         ...
 
-    def read_everything(self) -> list[Sample]:
+    def read_full(self) -> list[Sample]:
         """Read every device once, and what costs much too."""
         return self.read()
-
-    def quick(self) -> list[Quick] | None:
-        """Return the short readings that do between full ones, none if nothing is due there; None without such."""
-        return None
 
     def close(self) -> None:
         """Release handles."""
@@ -69,10 +54,6 @@ class NullSource(Source):
         self.devices: list[DeviceInfo] = []
 
     def read(self) -> list[Sample]:
-        """Nothing to read."""
-        return []
-
-    def quick(self) -> list[Quick] | None:
         """Nothing to read."""
         return []
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from greenbench.power.samples import MODELLED, DeviceInfo, Sample
 from greenbench.power.sources import tdp
-from greenbench.power.sources.base import Quick, Source
+from greenbench.power.sources.base import Source
 from greenbench.power.sources.process_tree import ProcessTree
 
 # Green Algorithms (Lannelongue et al. 2021) uses 0.3725 W per GB; CodeCarbon 5 W per DIMM, which is
@@ -74,14 +74,6 @@ class CpuModelSource(Source):
         cpu_s = self.tree.update()
         return [self._sample(before_ns, time.monotonic_ns(), cpu_s)]
 
-    def quick(self) -> list[Quick] | None:
-        """Return the CPU clocks of the watched tree, None while they are not the whole of its CPU time."""
-        clock = self.tree.clock()
-        if clock is None:
-            return None
-        read, cpu_s = clock
-        return [Quick(read, lambda before_ns, after_ns, own: self._sample(before_ns, after_ns, cpu_s(own)))]
-
     def _sample(self, before_ns: int, after_ns: int, cpu_s: float) -> Sample:
         now_ns = (before_ns + after_ns) // 2
         if self._first_ns is None:
@@ -118,7 +110,7 @@ class RamModelSource(Source):
     """Memory power per GB held by the watched tree (per GB in use on the machine while nothing is watched)."""
 
     name = "ram"
-    min_period_s = 0.8  # at every flush of the sampler, and no more often
+    min_period_s = 0.8
 
     def __init__(self, tree: ProcessTree) -> None:
         self.available = True
@@ -154,10 +146,6 @@ class RamModelSource(Source):
         sample = Sample(now, after - before, "ram", self.name, MODELLED, watts[0], energies[0], watts[1], watts[2])
         sample.energy_low_j, sample.energy_high_j = energies[1:]
         return [sample]
-
-    def quick(self) -> list[Quick] | None:
-        """Nothing: the full readings, about a second apart, are enough."""
-        return []
 
     def close(self) -> None:
         """Nothing to release."""

@@ -2,8 +2,8 @@
 
 The counter (millijoules since the driver was loaded; Volta and newer) is the figure. Power comes from the field
 values 186 (instant) and 185 (average): ``nvmlDeviceGetPowerUsage`` is a one-second average on Ampere (except
-GA100) and newer. Average power, temperature, clocks, throttle reasons and foreign processes are read at full readings
-about a second apart.
+GA100) and newer. Average power, temperature, clocks, throttle reasons and foreign processes are read about every
+second and a half.
 
 What a counter reading costs differs by a factor of a thousand: 5 ms of CPU time on an H100 with driver 580, where every
 other call takes less than 0.1 ms. So it is timed, and a costly counter is read rarely, with power in between.
@@ -21,17 +21,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
-from greenbench.power.sources.base import NullSource, Quick, Source, read_promptly
+from greenbench.power.sources.base import NullSource, Source, read_promptly
 from greenbench.power.sources.cuda_driver import device_uuids
 from greenbench.power.sources.cuda_visible import Gpu, depends_on_order, list_gpus, named_gpus, visible_gpus
-from greenbench.power.sources.nvml_calls import Milli, energy_mj, field_mw, usage_mw
 from greenbench.power.sources.process_tree import ProcessTree
 
 TOLERANCE = 0.05
 TOLERANCE_SOURCE = "NVIDIA NVML reference: power within 5 % of the current draw"
 _FIELD_AVERAGE, _FIELD_INSTANT = 185, 186
 _SCOPES = {0: "gpu", 1: "module"}
-_SLOW_PERIOD_NS = 1_000_000_000
+_SLOW_PERIOD_NS = 1_500_000_000
 _RETRY_LOST_NS = 1_000_000_000
 COUNTER_SHARE = 0.0005  # of a core, for the counter of one card
 _EVERY_TICK_S = 0.1  # a counter that may be read this often for that share is read at every tick
@@ -98,12 +97,6 @@ class _Card:
         self.has_counter = self._energy_j() is not None
         self.scope = self._find_scope()
         self.has_usage = self.scope is None and self._usage_w() is not None
-        self.read_mj = energy_mj(nvml, self.handle) if self.has_counter else None
-        self.read_mw: Milli | None = None
-        if self.scope is not None:
-            self.read_mw = field_mw(nvml, self.handle, _FIELD_INSTANT, self.scope)
-        elif self.has_usage:
-            self.read_mw = usage_mw(nvml, self.handle)
         self.counter_costs_s: list[float] = []
         self.counter_every_s = 0.0  # between two readings of the counter; 0 where it may be read at every tick
         self.counter_at_ns = 0
@@ -143,7 +136,7 @@ class _Card:
     @property
     def has_power(self) -> bool:
         """Whether the card says its power."""
-        return self.read_mw is not None
+        return self.scope is not None or self.has_usage
 
     def _info(self, gpu: Gpu, *, shared: bool) -> DeviceInfo:
         limit = self._optional("nvmlDeviceGetEnforcedPowerLimit")
@@ -179,17 +172,17 @@ class _Card:
             info.notes.append("persistence mode is off: the first reads may wake the driver (nvidia-smi -pm 1)")
         return info
 
-    def read(self, tree: ProcessTree | None, *, everything: bool) -> Sample | None:
+    def read(self, tree: ProcessTree | None, *, full: bool) -> Sample | None:
         """Read the card once; None while it is lost and not due for another try."""
         before = middle = time.monotonic_ns()
         if self.lost_since_ns is not None and before - self.lost_since_ns < _RETRY_LOST_NS:
             return None
         back = self.lost_since_ns is not None
-        counts = self.has_counter and (everything or back or before - self.counter_at_ns >= self.counter_every_s * 1e9)
+        counts = self.has_counter and (full or back or before - self.counter_at_ns >= self.counter_every_s * 1e9)
         try:
             millijoules = None
             if counts:
-                millijoules, before, middle = self._timed_counter()
+                millijoules, before, middle = self._read_counter()
             power_w = self._power_w()
         except self.nvml.NVMLError as error:
             return self._failed(before, error)
@@ -202,18 +195,6 @@ class _Card:
             self.slow_at_ns = before
             self._read_slow(sample, tree)
         return sample
-
-    def quick(self) -> Quick | None:
-        """Return the short reading: power, and the counter where it costs next to nothing; None without power."""
-        read_mw, read_mj = self.read_mw, self.read_mj
-        if read_mw is None:
-            return None
-        if read_mj is None or self.counter_every_s > 0.0:
-            return Quick(read_mw, lambda before, after, mw: self._sample(before, after, None, mw * 1e-3))
-        return Quick(
-            lambda: (read_mj(), read_mw()),
-            lambda before, after, found: self._sample(before, after, found[0], found[1] * 1e-3),
-        )
 
     def _sample(self, before_ns: int, after_ns: int, millijoules: int | None, power_w: float | None) -> Sample:
         now_ns = (before_ns + after_ns) // 2
@@ -228,8 +209,10 @@ class _Card:
     def _millijoules(self) -> int:
         return int(self.nvml.nvmlDeviceGetTotalEnergyConsumption(self.handle))
 
-    def _timed_counter(self) -> tuple[int, int, int]:
+    def _read_counter(self) -> tuple[int, int, int]:
         self.counter_at_ns = time.monotonic_ns()
+        if len(self.counter_costs_s) == _TIMED and self.counter_every_s == 0.0:
+            return read_promptly(self._millijoules)
         begin_ns = time.thread_time_ns()
         reading = read_promptly(self._millijoules)
         if len(self.counter_costs_s) < _TIMED:
@@ -309,20 +292,15 @@ class NvmlSource(Source):
 
     def read(self) -> list[Sample]:
         """Read every card once; a costly counter only when it is due."""
-        return self._read(everything=False)
+        return self._read(full=False)
 
-    def read_everything(self) -> list[Sample]:
+    def read_full(self) -> list[Sample]:
         """Read every card once, and its counter whatever it costs."""
-        return self._read(everything=True)
+        return self._read(full=True)
 
-    def _read(self, *, everything: bool) -> list[Sample]:
-        readings = (card.read(self._tree, everything=everything) for card in self._cards)
+    def _read(self, *, full: bool) -> list[Sample]:
+        readings = (card.read(self._tree, full=full) for card in self._cards)
         return [sample for sample in readings if sample is not None]
-
-    def quick(self) -> list[Quick] | None:
-        """Return the short readings of the cards that answer; None where one card's takes a full reading."""
-        found = [card.quick() for card in self._cards if card.lost_since_ns is None]
-        return None if None in found else [quick for quick in found if quick is not None]
 
     def close(self) -> None:
         """Shut NVML down."""

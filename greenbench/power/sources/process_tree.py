@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 _PROC = "/proc"
 _RESCAN_S = 1.0
@@ -108,28 +105,6 @@ class ProcessTree:
             own_s = self._read_all(now_s)
         self.cpu_s = max(self.cpu_s, own_s + self._others_s)
         return self.cpu_s
-
-    def clock(self) -> tuple[Callable[[], Any], Callable[[Any], float]] | None:
-        """Return what reads the members' CPU clocks as shortly as can be, and what makes the tree's CPU seconds of it.
-
-        Good until the next update. The reading raises OSError when a member has ended. None where the clocks are not
-        the whole of it: a member has none, or ``cutime`` has just grown.
-        """
-        members = list(self._members.values())
-        clocks = [member.clock for member in members if member.clock is not None]
-        if len(clocks) < len(members) or time.monotonic() < self._reaping_until_s:
-            return None
-        others_s = self._others_s if members else self.cpu_s
-
-        def cpu_s(own_s: list[float]) -> float:
-            for member, seen_s in zip(members, own_s, strict=True):
-                member.own_s = seen_s
-            self.cpu_s = max(self.cpu_s, sum(own_s, others_s))
-            return self.cpu_s
-
-        if len(clocks) == 1:  # without a frame of Python
-            return functools.partial(time.clock_gettime, clocks[0]), lambda own_s: cpu_s([own_s])
-        return lambda: list(map(time.clock_gettime, clocks)), cpu_s
 
     def resident_bytes(self) -> int:
         """Return the memory held by the tree: private pages of every member plus the largest shared part."""

@@ -11,11 +11,10 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
-from greenbench.power.sources.base import NullSource, Quick, Source, read_promptly
+from greenbench.power.sources.base import NullSource, Source, read_promptly
 
 ROOT_VARIABLE = "GREENBENCH_POWERCAP"
 DEFAULT_ROOT = "/sys/class/powercap"
@@ -163,14 +162,6 @@ class RaplSource(Source):
         sample = Sample(now_ns, after_ns - before_ns, domain.info.device, self.name, MEASURED, event=event)
         sample.energy_j = domain.total_uj * 1e-6
         return sample
-
-    def quick(self) -> list[Quick] | None:
-        """Return the counters of the domains that answer."""
-        return [
-            Quick(partial(_microjoules, domain.path), partial(self._sample, domain))
-            for domain in self._domains
-            if not domain.lost
-        ]
 
     @staticmethod
     def _advance(domain: _Domain, value: int, now_ns: int) -> str | None:
