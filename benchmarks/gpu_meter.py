@@ -1,6 +1,6 @@
 """What a real card's sensors are like: run this once on every new kind of GPU and keep the output.
 
-    python benchmarks/gpu_meter.py --out reports/meter/<card> [--seconds 30]
+    python -m benchmarks.gpu_meter --out reports/meter/<card> [--seconds 30]
 
 Writes doctor.json, idle.json and load.json (counter over integrated power at idle, with an empty CUDA context, and
 at half and full load), square.json (a 0.1 s square wave, which a part-time sensor sees wrongly), the raw journals
@@ -17,14 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from greenbench.metering.command_result import device_json
+from greenbench.metering.doctor import inspect
+from greenbench.metering.idle import idle_powers, record_baseline
+from greenbench.metering.meter import Meter
+from greenbench.power.journal.trace import read_journal
+from greenbench.power.sampler.process import SamplerProcess
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from greenbench.metering.command_result import device_json  # noqa: E402
-from greenbench.metering.doctor import inspect  # noqa: E402
-from greenbench.metering.idle import idle_powers, record_baseline  # noqa: E402
-from greenbench.metering.meter import Meter  # noqa: E402
-from greenbench.power.journal.trace import read_journal  # noqa: E402
-from greenbench.power.sampler.process import SamplerProcess  # noqa: E402
 
 # Keeps the card busy for a share of every period; the products are timed on the card itself.
 LOAD = """
@@ -99,9 +99,9 @@ def main() -> None:
         for device in (found or {}).get("devices", []):
             print(f"{name:<7} {device['name']} {device['mean_power_w']:.1f} W counter/integral {device['ratio']}")
     if options.overhead_s:
-        command = [sys.executable, str(ROOT / "benchmarks" / "meter_overhead.py"), "--sources", "nvml"]
+        command = [sys.executable, "-m", "benchmarks.meter_overhead", "--sources", "nvml"]
         done = subprocess.run(
-            [*command, "--own-cost-s", str(options.overhead_s)], capture_output=True, text=True, check=False
+            [*command, "--own-cost-s", str(options.overhead_s)], cwd=ROOT, capture_output=True, text=True, check=False
         )
         (out / "overhead.txt").write_text(done.stdout + done.stderr)
         print(done.stdout)

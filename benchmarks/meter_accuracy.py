@@ -1,6 +1,6 @@
 """Accuracy of greenbench and its peers against programmed power traces with known energy.
 
-    python benchmarks/meter_accuracy.py [--peer-python PATH]
+    python -m benchmarks.meter_accuracy [--peer-python PATH]
 
 Every tool runs in a process of its own against the same fake NVIDIA driver (tests/fake_nvml, built with the C
 compiler), which plays one trace per card. A tool measures windows at moments of its own; the truth is the exact
@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 RAMP_S = 120.0
 MODES: dict[str, dict[str, object]] = {
@@ -125,7 +124,7 @@ def work_codecarbon(lengths: list[float], count: int) -> None:
             ends.append(time.monotonic_ns())
             one.stop()
         for index, one in enumerate(trackers):
-            _report(index, begins[index], ends[index], one._total_gpu_energy.kWh * 3.6e6, f"{length}:{i}")
+            _report(index, begins[index], ends[index], one.final_emissions_data.gpu_energy * 3.6e6, f"{length}:{i}")
 
 
 def _report(

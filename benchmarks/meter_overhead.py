@@ -1,6 +1,6 @@
 """What metering costs: the sampler's own CPU time, and metered against unmetered steps beside an A/A run.
 
-    python benchmarks/meter_overhead.py [--own-cost-s 300] [--pairs 60] [--steps 100] [--threads 1] [--sources auto]
+    python -m benchmarks.meter_overhead [--own-cost-s 300] [--pairs 60] [--steps 100] [--threads 1] [--sources auto]
 
 The own cost is read from /proc: CPU seconds of the sampler per second while it watches a process with 31 threads.
 The steps are blocks of matrix products, run in the order A B B A; in B blocks the sampler runs and the live cell is
@@ -27,7 +27,6 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from greenbench.power.sampler.live import LiveReader
 from greenbench.power.sampler.process import SamplerProcess
 

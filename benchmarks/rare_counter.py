@@ -1,6 +1,6 @@
 """What reading an energy counter rarely does to the joules: real journals with most counter readings taken out.
 
-    python benchmarks/rare_counter.py reports/meter/h100/{full,half,square,idle}.csv.gz [--every-s 7]
+    python -m benchmarks.rare_counter reports/meter/h100/{full,half,square,idle}.csv.gz [--every-s 7]
 
 A journal with a counter reading at every tick is the reference. The same journal, with the counter kept only every few
 seconds and for 0.16 s after the edges of one long window, is what the sampler records where a reading is costly. It
@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import argparse
 import copy
-import sys
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from greenbench.power.journal.device_energy import DeviceEnergy
 from greenbench.power.journal.file import JournalContents, read_segments
 from greenbench.power.journal.trace import Trace

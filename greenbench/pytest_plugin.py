@@ -163,7 +163,8 @@ def _cuda() -> Any:
 @pytest.fixture
 def energy(request: pytest.FixtureRequest) -> EnergyMeter:
     """Give the running meter of a test; without an ``energy_budget`` marker it meters and limits nothing."""
-    return request.node.stash[_METER]
+    meter: EnergyMeter = request.node.stash[_METER]
+    return meter
 
 
 def _limits(item: pytest.Item) -> dict[str, Any] | None:

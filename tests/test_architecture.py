@@ -93,6 +93,14 @@ def test_arrows_point_down(path: Path) -> None:
         assert LAYER_OF[parts[1]] < LAYER_OF[package], f"{path.name} ({package}) imports {module}: that arrow points up"
 
 
+def test_power_knows_neither_carbon_nor_config_nor_torch() -> None:
+    """Readings and joules serve anyone who trains anything; grams and suites are others' business."""
+    known = {module for path in SOURCES if room_of(path) == "power" for module in imports_of(path)}
+    rooms = {module.split(".")[1] for module in known if module.startswith("greenbench.")}
+    assert rooms <= {"power", "errors", "units", "resources", "schema"}
+    assert not {module for module in known if module.split(".")[0] in ("torch", "pandas", "matplotlib", "transformers")}
+
+
 def test_no_module_imports_itself_by_way_of_others() -> None:
     arrows = {name: {m for m in imports_of(path) if m in MODULES} for name, path in MODULES.items()}
     try:

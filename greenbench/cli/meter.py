@@ -51,15 +51,12 @@ def measure(
 ) -> None:
     """Meter a command, its children and the GPUs: greenbench measure -- python train.py. Exits as the command did."""
     from greenbench.metering.command import measure_command, parse_budget, print_table
-    from greenbench.power.sources.options import parse_devices
+    from greenbench.power.sources.options import Sampling, parse_devices
 
     result = measure_command(
         context.args,
         budget=parse_budget(_only_one(budgets)) if budgets else None,
-        hz=hz,
-        sources=sources,
-        devices=parse_devices(devices),
-        tdp_w=tdp_w,
+        sampling=Sampling(hz, sources, parse_devices(devices), tdp_w),
         carbon=carbon.carbon_settings(
             region=region,
             intensity_g_per_kwh=intensity,
@@ -97,7 +94,8 @@ def doctor(
 ) -> None:
     """Say which power sources there are, how fast and fine they count, and what would be modelled."""
     from greenbench.metering.doctor import inspect, print_table
-    from greenbench.power.sources.options import parse_devices
+    from greenbench.power.sources.options import Sampling, parse_devices
 
-    found = inspect(duration_s, sources=sources, devices=parse_devices(devices), tdp_w=tdp_w, journal=journal)
+    sampling = Sampling(sources=sources, devices=parse_devices(devices), tdp_w=tdp_w)
+    found = inspect(duration_s, sampling=sampling, journal=journal)
     emit(found) if as_json else print_table(found)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from greenbench.metering.command_result import Outcome, build_result, print_tabl
 from greenbench.metering.resident import resident_bytes
 from greenbench.power.sampler.live import LiveReader
 from greenbench.power.sampler.process import SamplerProcess
+from greenbench.power.sources.options import Sampling
 
 if TYPE_CHECKING:
     from greenbench.power.journal.trace import Trace
@@ -31,7 +33,7 @@ __all__ = ["BUDGETS", "measure_command", "parse_budget", "print_table"]
 
 BUDGETS = ("joules", "seconds", "grams_co2e")
 _POLL_S = 0.02
-_GRACE_S = 5.0
+GRACE_S = 5.0
 
 
 def parse_budget(text: str) -> tuple[str, float]:
@@ -56,25 +58,20 @@ def measure_command(
     argv: Sequence[str],
     *,
     budget: tuple[str, float] | None = None,
-    hz: float = 20.0,
-    sources: str = "auto",
-    devices: Sequence[str] | None = None,
-    tdp_w: float | None = None,
-    region: str | None = None,
-    intensity_g_per_kwh: float | None = None,
+    sampling: Sampling | None = None,
     carbon: CarbonSection | None = None,
     journal: Path | str | None = None,
+    grace_s: float = GRACE_S,
 ) -> dict[str, Any]:
     """Run a command and return what it cost (the keys of ``measure --json``).
 
     Args:
         argv: the command and its arguments; its standard streams are inherited.
         budget: ``(currency, limit)`` with a currency of ``BUDGETS``; the command gets SIGTERM at the limit and
-            SIGKILL five seconds later.
-        region, intensity_g_per_kwh: see ``greenbench.carbon.factor_for``; without either there is no CO2 figure.
-        carbon: all that a suite's ``[carbon]`` can state, in place of the two above.
+            SIGKILL ``grace_s`` seconds later.
+        sampling: what is read, and how often.
+        carbon: what a suite's ``[carbon]`` can state; without a grid in it there is no CO2 figure.
         journal: where to keep the raw readings; default: nowhere.
-        hz, sources, devices, tdp_w: see ``SamplerProcess``.
 
     Raises:
         ConfigError: an empty command, an unknown region or source, names that are no GPU, a rate or TDP that cannot
@@ -82,25 +79,16 @@ def measure_command(
     """
     if not argv:
         raise ConfigError("measure: no command given; write it after --, as in: greenbench measure -- python train.py")
-    from greenbench.power.sources.options import check_devices, check_rate, check_sources
-
-    check_sources(sources)
-    check_devices(devices)
-    check_rate(hz, tdp_w)
-    settings = carbon or CarbonSection(region=region, intensity_g_per_kwh=intensity_g_per_kwh)
+    sampling, settings = sampling or Sampling(), carbon or CarbonSection()
+    sampling.check()
     grid = find_grid(settings)
     check_carbon_budget(budget, grid)
     with _folder() as folder:
         sampler = SamplerProcess(
-            Path(journal) if journal else folder / "power.csv.gz",
-            folder / "live.bin",
-            hz=hz,
-            sources=sources,
-            devices=devices,
-            tdp_w=tdp_w,
+            Path(journal) if journal else folder / "power.csv.gz", folder / "live.bin", **asdict(sampling)
         )
         with sampler:
-            outcome = _run(argv, sampler, budget, grid)
+            outcome = _run(argv, sampler, _Guard(budget, grid, grace_s))
         trace = _trace(sampler)
     span_ns = (outcome.begin_ns, outcome.end_ns)
     window = trace.window(*span_ns) if trace else None
@@ -117,10 +105,7 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(argv: Sequence[str], sampler: SamplerProcess, budget: tuple[str, float] | None, grid: Grid) -> Outcome:
-    live = None
-    with contextlib.suppress(OSError, ValueError):
-        live = LiveReader(sampler.live)
+def _run(argv: Sequence[str], sampler: SamplerProcess, guard: _Guard) -> Outcome:
     own_bytes = _bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     begin_ns = time.monotonic_ns()
     sampler.edge()
@@ -131,7 +116,7 @@ def _run(argv: Sequence[str], sampler: SamplerProcess, budget: tuple[str, float]
     except OSError as error:
         raise ConfigError(f"measure: {argv[0]!r} cannot be started: {error.strerror}") from error
     sampler.watch(process.pid)
-    guard = _Guard(live, budget, grid, begin_ns)
+    guard.begin(sampler.live, begin_ns)
     with _signals_to(process):
         status, usage, stopped, seen_bytes = _wait(process, guard)
     end_ns = time.monotonic_ns()
@@ -139,19 +124,31 @@ def _run(argv: Sequence[str], sampler: SamplerProcess, budget: tuple[str, float]
     process.returncode = os.waitstatus_to_exitcode(status)
     sampler.ended(process.pid, usage.ru_utime + usage.ru_stime)
     sampler.flush()
-    if live is not None:
-        live.close()
+    guard.end()
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
     peak = _peak_bytes(usage.ru_maxrss, own_bytes, seen_bytes)
     return Outcome(code, begin_ns, end_ns, usage.ru_utime + usage.ru_stime, peak, stopped)
 
 
 class _Guard:
-    """Says when the budget is spent."""
+    """Says when the budget is spent, and how long a command that was told to stop may take."""
 
-    def __init__(self, live: LiveReader | None, budget: tuple[str, float] | None, grid: Grid, begin_ns: int) -> None:
-        self.live, self.budget, self.grams, self.begin_ns = live, budget, Grams(grid), begin_ns
-        self.start_j = (live.read().energy_j if live else None) or 0.0
+    def __init__(self, budget: tuple[str, float] | None, grid: Grid, grace_s: float) -> None:
+        self.budget, self.grams, self.grace_s = budget, Grams(grid), grace_s
+        self.live: LiveReader | None = None
+        self.begin_ns, self.start_j = 0, 0.0
+
+    def begin(self, live: Path, begin_ns: int) -> None:
+        """Count from here; without a live figure only seconds can be counted."""
+        self.begin_ns = begin_ns
+        with contextlib.suppress(OSError, ValueError):
+            self.live = LiveReader(live)
+            self.start_j = self.live.read().energy_j or 0.0
+
+    def end(self) -> None:
+        """Close the live figure."""
+        if self.live is not None:
+            self.live.close()
 
     def spent(self) -> float | None:
         """Spent so far in the budget's currency; None where it cannot be known."""
@@ -195,7 +192,7 @@ def _wait(process: subprocess.Popen[bytes], guard: _Guard) -> tuple[int, Any, bo
             return status, usage, stopped, seen_bytes
         seen_bytes = resident_bytes("VmHWM", process.pid) or seen_bytes
         if not stopped and guard.over():
-            stopped, kill_at = True, time.monotonic() + _GRACE_S
+            stopped, kill_at = True, time.monotonic() + guard.grace_s
             _signal_tree(process.pid, signal.SIGTERM)
         if time.monotonic() > kill_at:
             kill_at = float("inf")
@@ -237,47 +234,3 @@ def _trace(sampler: SamplerProcess) -> Trace | None:
     except OSError as error:
         sampler.warnings.append(f"the journal cannot be read: {error}")
         return None
-
-
-def main(argv: list[str] | None = None) -> int:
-    """``python -m greenbench.metering.command [--budget joules=500] [--json] -- CMD...``."""
-    import argparse
-    import json
-
-    parser = argparse.ArgumentParser(prog="greenbench.metering.command")
-    parser.add_argument("--budget")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--hz", type=float, default=20.0)
-    parser.add_argument("--sources", default="auto")
-    parser.add_argument("--devices", default="auto")
-    parser.add_argument("--region")
-    parser.add_argument("--tdp-w", type=float)
-    parser.add_argument("--journal", type=Path)
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    options = parser.parse_args(argv)
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    from greenbench.power.sources.options import parse_devices
-
-    try:
-        result = measure_command(
-            command,
-            devices=parse_devices(options.devices),
-            budget=parse_budget(options.budget) if options.budget else None,
-            hz=options.hz,
-            sources=options.sources,
-            tdp_w=options.tdp_w,
-            region=options.region,
-            journal=options.journal,
-        )
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    if options.json:
-        print(json.dumps(result, indent=2))
-    else:
-        print_table(result)
-    return int(result["exit_code"])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

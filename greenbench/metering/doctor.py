@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ from greenbench.errors import ConfigError
 from greenbench.power.energy import mix_kinds
 from greenbench.power.sampler.process import SamplerProcess
 from greenbench.power.samples import MODELLED, DeviceInfo
-from greenbench.power.sources.options import check_devices, check_rate, check_sources
+from greenbench.power.sources.options import Sampling
 from greenbench.units import format_si
 
 if TYPE_CHECKING:
@@ -22,12 +22,7 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    duration_s: float = 5.0,
-    *,
-    sources: str = "auto",
-    devices: Sequence[str] | None = None,
-    journal: Path | None = None,
-    tdp_w: float | None = None,
+    duration_s: float = 5.0, *, sampling: Sampling | None = None, journal: Path | None = None
 ) -> dict[str, Any]:
     """Look at every source and record this machine for ``duration_s``, idle except for the recording.
 
@@ -38,15 +33,14 @@ def inspect(
     Raises:
         ConfigError: an unknown source, a name that is no GPU, or a time or TDP that cannot be.
     """
-    check_sources(sources)
-    check_devices(devices)
-    check_rate(20.0, tdp_w)
+    sampling = sampling or Sampling()
+    sampling.check()
     if not 0 < duration_s < math.inf:
         raise ConfigError(f"--seconds {duration_s:g}: must be above 0")
     with tempfile.TemporaryDirectory(prefix="greenbench-doctor-") as name:
         folder = Path(name)
         path = journal or folder / "power.csv.gz"
-        with SamplerProcess(path, folder / "live.bin", sources=sources, devices=devices, tdp_w=tdp_w) as sampler:
+        with SamplerProcess(path, folder / "live.bin", **asdict(sampling)) as sampler:
             begin = time.monotonic_ns()
             sampler.edge()
             time.sleep(duration_s)
@@ -186,27 +180,3 @@ def _lines(device: dict[str, Any]) -> list[str]:
     lines.append("  " + ", ".join(f"{key} {value}" for key, value in facts if value))
     lines.extend(f"  {note}" for note in device["notes"])
     return lines
-
-
-def main(argv: list[str] | None = None) -> int:
-    """``python -m greenbench.metering.doctor [--json]``."""
-    import argparse
-    import json
-
-    parser = argparse.ArgumentParser(prog="greenbench.metering.doctor")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--duration-s", type=float, default=5.0)
-    parser.add_argument("--sources", default="auto")
-    options = parser.parse_args(argv)
-    report = inspect(options.duration_s, sources=options.sources)
-    if options.json:
-        print(json.dumps(report, indent=2))
-    else:
-        print_table(report)
-    return 0
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.exit(main())

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError
 from greenbench.metering.command import measure_command, parse_budget, print_table
+from greenbench.power.sources.options import Sampling
 
 PYTHON = sys.executable
+NO_SOURCE = Sampling(sources="none")
 KEYS = {
     "exit_code",
     "duration_s",
@@ -45,7 +48,7 @@ def test_without_a_sensor_joules_are_modelled_with_a_range():
 
 
 def test_without_any_source_energy_is_null_and_the_reason_is_printed(capsys):
-    result = measure_command([PYTHON, "-c", "pass"], sources="nvml,rapl")
+    result = measure_command([PYTHON, "-c", "pass"], sampling=Sampling(sources="nvml,rapl"))
     for key in ("energy_j", "energy_low_j", "energy_high_j", "energy_source", "co2e_g", "mean_power_w"):
         assert result[key] is None
     print_table(result)
@@ -56,29 +59,28 @@ def test_without_any_source_energy_is_null_and_the_reason_is_printed(capsys):
 
 
 def test_emissions_carry_factor_and_range():
-    result = measure_command([PYTHON, "-c", BUSY], region="FRA")
+    result = measure_command([PYTHON, "-c", BUSY], carbon=CarbonSection(region="FRA"))
     assert 0 < result["co2e_low_g"] < result["co2e_g"] < result["co2e_high_g"]
     assert result["carbon"]["region"] == "FRA"
     assert result["co2e_g"] == pytest.approx(result["energy_j"] / 3.6e6 * result["carbon"]["g_per_kwh"])
 
 
 def test_a_killed_command_gives_the_shells_code():
-    result = measure_command([PYTHON, "-c", "import os; os.kill(os.getpid(), 9)"], sources="none")
+    result = measure_command([PYTHON, "-c", "import os; os.kill(os.getpid(), 9)"], sampling=NO_SOURCE)
     assert result["exit_code"] == 137
 
 
 def test_children_are_metered_too():
     child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BUSY!r}])\n"
-    alone = measure_command([PYTHON, "-c", "pass"], sources="cpu")
-    family = measure_command([PYTHON, "-c", child], sources="cpu")
+    alone = measure_command([PYTHON, "-c", "pass"], sampling=Sampling(sources="cpu"))
+    family = measure_command([PYTHON, "-c", child], sampling=Sampling(sources="cpu"))
     assert family["cpu_s"] > 0.45
     assert family["energy_j"] > 2 * alone["energy_j"]
 
 
-def test_a_budget_in_seconds_stops_even_a_command_that_ignores_sigterm(monkeypatch):
-    monkeypatch.setattr("greenbench.metering.command._GRACE_S", 0.3)
+def test_a_budget_in_seconds_stops_even_a_command_that_ignores_sigterm():
     stubborn = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)"
-    result = measure_command([PYTHON, "-c", stubborn], budget=("seconds", 0.5), sources="none")
+    result = measure_command([PYTHON, "-c", stubborn], budget=("seconds", 0.5), grace_s=0.3, sampling=NO_SOURCE)
     assert result["stopped_by_budget"] is True
     assert result["exit_code"] == 137
     assert result["duration_s"] < 10
@@ -90,7 +92,7 @@ def test_a_command_inside_its_budget_is_left_alone():
 
 
 def test_a_budget_that_cannot_be_enforced_says_so():
-    result = measure_command([PYTHON, "-c", "pass"], budget=("joules", 5), sources="none")
+    result = measure_command([PYTHON, "-c", "pass"], budget=("joules", 5), sampling=NO_SOURCE)
     assert any("could not be enforced" in w for w in result["warnings"])
 
 
@@ -109,8 +111,8 @@ def test_usage_errors_are_one_line():
     for argv, options, words in [
         ([], {}, "no command"),
         (["no-such-command-here"], {}, "no-such-command-here"),
-        (["true"], {"sources": "nvlm"}, "did you mean 'nvml'"),
-        (["true"], {"region": "FRX"}, "FRA"),
+        (["true"], {"sampling": Sampling(sources="nvlm")}, "did you mean 'nvml'"),
+        (["true"], {"carbon": CarbonSection(region="FRX")}, "FRA"),
         (["true"], {"budget": ("grams_co2e", 1.0)}, "--region"),
     ]:
         with pytest.raises(ConfigError, match=words) as caught:
@@ -119,7 +121,7 @@ def test_usage_errors_are_one_line():
 
 
 def test_sigterm_is_passed_on_and_the_measurement_still_printed():
-    command = [PYTHON, "-m", "greenbench.metering.command", "--json", "--sources", "cpu", "--", PYTHON, "-c"]
+    command = [PYTHON, "-m", "greenbench", "measure", "--json", "--sources", "cpu", "--", PYTHON, "-c"]
     script = (
         "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
         "print(1, file=sys.stderr, flush=True)\ntime.sleep(60)"
@@ -140,15 +142,15 @@ def test_the_journal_can_be_kept_and_read_again(tmp_path):
     from greenbench.power.journal.trace import read_journal
 
     path = tmp_path / "kept" / "power.csv.gz"
-    result = measure_command([PYTHON, "-c", BUSY], journal=path, sources="cpu")
+    result = measure_command([PYTHON, "-c", BUSY], journal=path, sampling=Sampling(sources="cpu"))
     assert read_journal(path).total().energy_j == pytest.approx(result["energy_j"], rel=0.3)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems start a command's peak memory at nothing")
 def test_peak_memory_is_the_commands_and_not_the_larger_one_of_who_started_it():
     ballast = b"x" * 200_000_000
-    small = measure_command(["sleep", "0.5"], sources="none")["peak_memory_bytes"]
-    large = measure_command([PYTHON, "-c", "x = b'x' * 60_000_000; import time; time.sleep(0.5)"], sources="none")
+    small = measure_command(["sleep", "0.5"], sampling=NO_SOURCE)["peak_memory_bytes"]
+    large = measure_command([PYTHON, "-c", "x = b'x' * 60_000_000; import time; time.sleep(0.5)"], sampling=NO_SOURCE)
     assert len(ballast) == 200_000_000
     assert small < 20_000_000
     assert 60_000_000 < large["peak_memory_bytes"] < 120_000_000

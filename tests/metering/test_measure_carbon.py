@@ -18,6 +18,7 @@ from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError
 from greenbench.metering.command import measure_command, print_table
 from greenbench.metering.command_carbon import Grams
+from greenbench.power.sources.options import Sampling
 
 PYTHON = sys.executable
 BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < 0.3: pass\n"
@@ -33,9 +34,16 @@ def grid_csv(tmp_path: Path) -> Path:
     return path
 
 
+class ElectricityMaps(ThreadingHTTPServer):
+    """The service's answer, or its failure."""
+
+    code = 200
+
+
 class _Maps(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(self.server.code)  # type: ignore[attr-defined]
+        assert isinstance(self.server, ElectricityMaps)
+        self.send_response(self.server.code)
         self.end_headers()
         self.wfile.write(json.dumps({"carbonIntensity": 47, "datetime": "2025-01-01T00:00:00Z"}).encode())
 
@@ -44,9 +52,8 @@ class _Maps(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def maps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Maps)
-    server.code = 200  # type: ignore[attr-defined]
+def maps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ElectricityMaps]:
+    server = ElectricityMaps(("127.0.0.1", 0), _Maps)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     monkeypatch.setenv("GREENBENCH_ELECTRICITYMAPS_URL", f"http://127.0.0.1:{server.server_port}")
@@ -98,10 +105,10 @@ def test_the_table_names_the_factor_the_devices_and_the_unit(
         assert part in out, out
 
 
-def test_a_live_zone_is_asked_and_a_failing_service_leaves_the_region(maps: ThreadingHTTPServer) -> None:
+def test_a_live_zone_is_asked_and_a_failing_service_leaves_the_region(maps: ElectricityMaps) -> None:
     live = measure_command([PYTHON, "-c", BUSY], carbon=CarbonSection(live_zone="FR"))
     assert live["carbon"]["g_per_kwh"] == 47
-    maps.code = 500  # type: ignore[attr-defined]
+    maps.code = 500
     instead = measure_command([PYTHON, "-c", BUSY], carbon=CarbonSection(live_zone="DE", region="DEU"))
     assert instead["carbon"]["region"] == "DEU"
     assert any("live_zone = 'DE'" in text for text in instead["warnings"])
@@ -113,7 +120,7 @@ def test_a_live_zone_is_asked_and_a_failing_service_leaves_the_region(maps: Thre
 def test_a_budget_in_grams_stops_a_command_at_the_hours_of_the_csv(grid_csv: Path) -> None:
     carbon = CarbonSection(hourly_csv=str(grid_csv))
     endless = [PYTHON, "-c", "while True: pass"]
-    found = measure_command(endless, budget=("grams_co2e", 1e-4), tdp_w=100.0, carbon=carbon)
+    found = measure_command(endless, budget=("grams_co2e", 1e-4), sampling=Sampling(tdp_w=100.0), carbon=carbon)
     assert found["stopped_by_budget"]
     assert found["co2e_g"] > 1e-4
 

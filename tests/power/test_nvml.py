@@ -16,13 +16,14 @@ from greenbench.power.journal.file import read_segments
 from greenbench.power.sampler.live import LiveReader
 from greenbench.power.sampler.process import SamplerProcess
 from greenbench.power.sources.nvml import COUNTER_SHARE
+from greenbench.power.sources.options import Sampling
 from tests.fake_nvml import UUIDS, FakeGpu, Load
 
 pytestmark = pytest.mark.slow  # every test meters real seconds
 
 
 def measure(*arguments, seconds=2.2, code=0):
-    command = [sys.executable, "-m", "greenbench.metering.command", "--json", *arguments, "--"]
+    command = [sys.executable, "-m", "greenbench", "measure", "--json", *arguments, "--"]
     script = f"import sys, time; time.sleep({seconds}); sys.exit({code})"
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run(
@@ -297,7 +298,7 @@ def test_the_update_period_is_found(driver):
     from greenbench.metering.doctor import inspect
 
     driver.program(FakeGpu(Load.constant(200), options={"period_ms": 60}))
-    report = inspect(1.5, sources="nvml")
+    report = inspect(1.5, sampling=Sampling(sources="nvml"))
     source = report["sources"][0]
     assert source["update_period_s"] == pytest.approx(0.06, abs=0.006)
     assert source["step_j"] == pytest.approx(12.0, rel=0.1)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from greenbench.power.sources import tdp
@@ -33,25 +35,68 @@ def test_names_without_a_known_model_number_are_not_guessed(table, model):
     assert tdp.lookup(model, table) is None
 
 
-def test_an_unknown_cpu_gets_a_wide_range_and_the_reason(monkeypatch):
-    monkeypatch.setattr(tdp, "cpu_model", lambda: ("Imaginary 9999Z", False))
-    power = tdp.find()
+# One processor of /proc/cpuinfo, as a virtual machine on an EPYC 7763 shows it, and a bare two-socket machine.
+GUEST = """processor\t: {}
+vendor_id\t: AuthenticAMD
+model name\t: AMD EPYC 7763 64-Core Processor
+physical id\t: 0
+flags\t\t: fpu vme sse2 ht syscall hypervisor lahf_lm avx2
+
+"""
+SERVER = """processor\t: {0}
+model name\t: Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz
+physical id\t: {1}
+flags\t\t: fpu vme sse2 ht syscall avx512f
+
+"""
+ARM = """processor\t: {}
+BogoMIPS\t: 50.00
+Features\t: fp asimd evtstrm aes
+
+"""
+
+
+def cpuinfo(folder, text):
+    path = folder / "cpuinfo"
+    path.write_text(text)
+    return tdp.this_processor(path)
+
+
+def test_a_list_of_processors_is_read_as_the_kernel_writes_it(tmp_path):
+    guest = cpuinfo(tmp_path, "".join(GUEST.format(i) for i in range(2)))
+    assert guest == tdp.Processor("AMD EPYC 7763 64-Core Processor", 2, 1, virtual=True)
+    server = cpuinfo(tmp_path, "".join(SERVER.format(i, i // 64) for i in range(128)))
+    assert server == tdp.Processor("Intel(R) Xeon(R) Platinum 8375C CPU @ 2.90GHz", 128, 2, virtual=False)
+    assert cpuinfo(tmp_path, "".join(ARM.format(i) for i in range(4))) == tdp.Processor("unknown", 4)
+
+
+def test_without_a_list_of_processors_threads_are_still_known(tmp_path):
+    found = tdp.this_processor(tmp_path / "nowhere")
+    assert found.threads == os.cpu_count()
+    assert not found.virtual
+
+
+def test_an_unknown_cpu_gets_a_wide_range_and_the_reason():
+    power = tdp.find(processor=tdp.Processor("Imaginary 9999Z", 8))
     assert power.per_thread_low_w < power.per_thread_w < power.per_thread_high_w
     assert "Imaginary 9999Z" in power.reason
 
 
-def test_a_virtual_machine_never_gets_the_whole_chip(monkeypatch):
-    monkeypatch.setattr(tdp, "cpu_model", lambda: ("AMD EPYC 7763 64-Core Processor", True))
-    monkeypatch.setattr(tdp.os, "cpu_count", lambda: 2)
-    power = tdp.find()
+def test_a_virtual_machine_never_gets_the_whole_chip(tmp_path, table):
+    power = tdp.find(processor=cpuinfo(tmp_path, "".join(GUEST.format(i) for i in range(2))))
     assert power.per_thread_w <= tdp.WATTS_PER_UNKNOWN_THREAD
     assert power.per_thread_high_w <= tdp.WATTS_PER_THREAD_HIGH
     assert "virtual machine" in power.reason
 
 
-def test_the_users_figure_wins():
-    import os
+def test_every_package_of_a_machine_has_its_own_tdp(tmp_path, table):
+    one = tdp.find(processor=cpuinfo(tmp_path, "".join(SERVER.format(i, 0) for i in range(64))))
+    two = tdp.find(processor=cpuinfo(tmp_path, "".join(SERVER.format(i, i // 64) for i in range(128))))
+    assert one.per_thread_w * one.threads == pytest.approx(300)
+    assert two.per_thread_w * two.threads == pytest.approx(600)
 
-    power = tdp.find(65.0)
-    assert power.per_thread_w == pytest.approx(65.0 / os.cpu_count())
+
+def test_the_users_figure_wins():
+    power = tdp.find(65.0, tdp.Processor("AMD EPYC 7763 64-Core Processor", 4, virtual=True))
+    assert power.per_thread_w == pytest.approx(65.0 / 4)
     assert "given by the user" in power.reason

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from greenbench.power.energy import Energy, HasEnergy
-from greenbench.power.journal.counter import energy_at
+from greenbench.power.journal.between import energy_at
+from greenbench.power.journal.curve import Curve, PowerCurve
 from greenbench.power.journal.integrate import Integral, integrate
-from greenbench.power.journal.readings import Curve, DeviceReadings
+from greenbench.power.journal.readings import DeviceReadings
 from greenbench.power.samples import MODELLED
 
 AGREE_WITHIN = 0.05
@@ -254,11 +255,11 @@ def _counter_energy(found: _Findings) -> tuple[float, float]:
     """Joules by the counter, and what the edges leave open."""
     readings, t0_s, t1_s = found.readings, found.begin_s, found.end_s
     assert readings.counter is not None
-    power_t, power = readings.t_s, readings.power_w
+    power = PowerCurve(readings.t_s, readings.power_w)
     if readings.info.power_from == "counter":
-        power_t, power = power_t[:0], power[:0]
-    first, first_off = energy_at(readings.counter, t0_s, power_t, power)
-    last, last_off = energy_at(readings.counter, t1_s, power_t, power)
+        power = PowerCurve(power.t_s[:0], power.power_w[:0])
+    first, first_off = energy_at(readings.counter, t0_s, power)
+    last, last_off = energy_at(readings.counter, t1_s, power)
     energy_j = max(0.0, last - first)
     period_s, length_s = found.counter_period_s, max(found.duration_s, 1e-9)
     half_step_j = 0.5 * period_s * energy_j / length_s

@@ -9,14 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from greenbench.power.journal.counter import Knots, knots
+from greenbench.power.journal.counter import Updates, place_updates
+from greenbench.power.journal.curve import Curve, Floats
 from greenbench.power.samples import DeviceInfo, Sample
-
-Floats = NDArray[np.float64]
-Curve = tuple[Floats, Floats]
-"""Times and values."""
 
 
 @dataclass
@@ -32,7 +28,7 @@ class DeviceReadings:
     all_t_s: Floats
     t_s: Floats
     power_w: Floats
-    counter: Knots | None
+    counter: Updates | None
     low: Curve | None
     high: Curve | None
     energy: Curve | None
@@ -141,7 +137,7 @@ def clean(info: DeviceInfo, samples: list[Sample], origin_ns: int) -> DeviceRead
 
 def _place_counter(readings: DeviceReadings, energy_t: Floats, energy: Floats, times: Floats) -> None:
     info = readings.info
-    readings.counter = knots(energy_t, energy, info.update_period_s, info.wrap_j)
+    readings.counter = place_updates(energy_t, energy, info.update_period_s, info.wrap_j)
     readings.resets = list(readings.counter.resets)
     for i, sample in enumerate(readings.samples):
         before = float(times[i - 1]) if i else float(times[i])

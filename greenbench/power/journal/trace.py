@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from greenbench.power.journal.curve import Curve, Floats
 from greenbench.power.journal.device_energy import device_energy
 from greenbench.power.journal.file import JournalContents, Segment, read_segments
-from greenbench.power.journal.readings import Curve, DeviceReadings, clean
+from greenbench.power.journal.readings import DeviceReadings, clean
 from greenbench.power.journal.window_energy import WindowEnergy, sessions_energy, window_energy
 from greenbench.power.samples import DeviceInfo, Sample
-
-Floats = NDArray[np.float64]
 
 
 @dataclass

@@ -17,13 +17,13 @@ _PARTS = {
 }
 
 
-def find() -> Source:
-    """Return the Apple source, or a null source with the reason."""
-    if (platform.system(), platform.machine()) != ("Darwin", "arm64"):
-        return NullSource("apple", "this is not an Apple silicon machine")
+def find(system: str = platform.system(), machine: str = platform.machine()) -> Source:
+    """Return the Apple source, or a null source with the reason. The package can only be built on Apple silicon."""
     try:
         import zeus_apple_silicon
     except ImportError:
+        if (system, machine) != ("Darwin", "arm64"):
+            return NullSource("apple", "this is not an Apple silicon machine")
         return NullSource("apple", "zeus-apple-silicon is not installed: pip install zeus-apple-silicon")
     try:
         return AppleSource(zeus_apple_silicon.AppleEnergyMonitor())

@@ -5,12 +5,35 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from greenbench.errors import ConfigError
 from greenbench.power.sources.detect import parse_names
 
 HZ_LIMITS = (0.1, 1000.0)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What a sampler reads, and how many times a second: see ``greenbench.power.sources.detect``."""
+
+    hz: float = 20.0
+    sources: str = "auto"
+    devices: Sequence[str] | None = None
+    tdp_w: float | None = None
+
+    def check(self) -> None:
+        """Refuse what cannot be read.
+
+        Raises:
+            ConfigError: an unknown source, a name that is no GPU, a rate or TDP that cannot be.
+        """
+        check_sources(self.sources)
+        check_devices(self.devices)
+        check_rate(self.hz, self.tdp_w)
+
+
 _DEVICE = re.compile(r"(cuda|hip)(:\d+)?|(GPU|MIG)-\S+|\d+", re.IGNORECASE)
 
 

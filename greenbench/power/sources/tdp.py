@@ -15,6 +15,7 @@ from pathlib import Path
 
 from greenbench.resources import codecarbon_data
 
+CPUINFO = Path("/proc/cpuinfo")
 # CodeCarbon's own default for a CPU it does not know (codecarbon/core/cpu.py, DEFAULT_POWER_PER_CORE).
 WATTS_PER_UNKNOWN_THREAD = 4.0
 # Vendor specifications: EPYC 9965 500 W / 384 threads; EPYC 72F3 180 W / 16 threads.
@@ -39,16 +40,31 @@ class CpuPower:
     reason: str
 
 
-def cpu_model() -> tuple[str, bool]:
-    """Return the CPU's name and whether this is a virtual machine."""
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """What the operating system says of the CPU; ``virtual`` where a hypervisor hides the rest of it."""
+
+    model: str
+    threads: int
+    packages: int = 1
+    virtual: bool = False
+
+
+def this_processor(cpuinfo: Path = CPUINFO) -> Processor:
+    """Read Linux's list of processors, or ask Python where there is none."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = cpuinfo.read_text()
     except OSError:
         import platform
 
-        return platform.processor() or platform.machine(), False
+        return Processor(platform.processor() or platform.machine(), os.cpu_count() or 1)
     name = re.search(r"^(?:model name|Hardware|cpu model)\s*:\s*(.+)$", text, re.MULTILINE)
-    return (name.group(1).strip() if name else "unknown"), bool(re.search(r"^flags\s*:.*\bhypervisor\b", text, re.M))
+    return Processor(
+        name.group(1).strip() if name else "unknown",
+        len(re.findall(r"^processor\s*:", text, re.MULTILINE)) or os.cpu_count() or 1,
+        max(1, len(set(re.findall(r"^physical id\s*:\s*(\d+)", text, re.MULTILINE)))),
+        bool(re.search(r"^flags\s*:.*\bhypervisor\b", text, re.MULTILINE)),
+    )
 
 
 def _tokens(name: str) -> frozenset[str]:
@@ -90,10 +106,13 @@ def lookup(model: str, table: Path) -> tuple[float, float, str] | None:
 _MODEL_NUMBER = re.compile(r"\d")
 
 
-def find(tdp_w: float | None = None) -> CpuPower:
-    """Work out the watts per hardware thread of this machine; ``tdp_w`` is the user's figure for all packages."""
-    model, virtual = cpu_model()
-    threads = os.cpu_count() or 1
+def find(tdp_w: float | None = None, processor: Processor | None = None) -> CpuPower:
+    """Work out the watts per hardware thread of a processor, by default this machine's.
+
+    ``tdp_w`` is the user's figure for all packages; it wins over the table.
+    """
+    processor = processor or this_processor()
+    model, threads = processor.model, processor.threads
     if tdp_w is not None:
         share = tdp_w / threads
         reason = f"TDP {tdp_w:g} W given by the user over {threads} threads"
@@ -108,9 +127,9 @@ def find(tdp_w: float | None = None) -> CpuPower:
         )
         return CpuPower(model, threads, WATTS_PER_UNKNOWN_THREAD, WATTS_PER_THREAD_LOW, WATTS_PER_THREAD_HIGH, reason)
     low, high, name = found
-    packages = _packages()
+    packages = processor.packages
     share_low, share_high = low * packages / threads, high * packages / threads
-    if virtual and share_high > WATTS_PER_UNKNOWN_THREAD:
+    if processor.virtual and share_high > WATTS_PER_UNKNOWN_THREAD:
         per_thread = min(share_high, WATTS_PER_UNKNOWN_THREAD)
         reason = f"{name}: TDP {high:g} W, but a virtual machine sees only {threads} of its threads"
         top = min(share_high * LOAD_HIGH, WATTS_PER_THREAD_HIGH)
@@ -118,11 +137,3 @@ def find(tdp_w: float | None = None) -> CpuPower:
     reason = f"{name}: TDP {low:g}{f' to {high:g}' if high > low else ''} W x {packages} over {threads} threads"
     middle = (share_low + share_high) / 2
     return CpuPower(model, threads, middle, share_low * LOAD_LOW, share_high * LOAD_HIGH, reason)
-
-
-def _packages() -> int:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return 1
-    return max(1, len(set(re.findall(r"^physical id\s*:\s*(\d+)", text, re.M))))
