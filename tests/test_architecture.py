@@ -95,9 +95,9 @@ def test_arrows_point_down(path: Path) -> None:
 
 def test_power_knows_neither_carbon_nor_config_nor_torch() -> None:
     """Readings and joules serve anyone who trains anything; grams and suites are others' business."""
-    known = {module for path in SOURCES if room_of(path) == "power" for module in imports_of(path)}
-    rooms = {module.split(".")[1] for module in known if module.startswith("greenbench.")}
-    assert rooms <= {"power", "errors", "units", "resources", "schema"}
+    known = {module for path in SOURCES if package_of(path) == "power" for module in imports_of(path)}
+    packages = {module.split(".")[1] for module in known if module.startswith("greenbench.")}
+    assert packages <= {"power", "errors", "units", "resources", "schema"}
     assert not {module for module in known if module.split(".")[0] in ("torch", "pandas", "matplotlib", "transformers")}
 
 
