@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from greenbench.records import POWER, Trial
-from greenbench.records.files import number
 from greenbench.report.arms import Setting
 
 
@@ -84,8 +83,7 @@ def machine_load(trial: Trial) -> float | None:
 
     A trainer's own threads make up about one a core, and the average of a minute still holds the trial before.
     """
-    loads = [load for event in trial.events if (load := number(event.get("load"))) is not None]
-    return max(loads, default=None)
+    return max((event.load for event in trial.events if event.load is not None), default=None)
 
 
 def _load_warnings(trial: Trial) -> Iterable[tuple[str, bool]]:
