@@ -20,6 +20,8 @@ from greenbench.progress import Progress
 if TYPE_CHECKING:
     from greenbench.features.spec import FeatureSpec
 
+__all__ = ["Batch", "PretrainData", "StepInfo", "Upstream"]
+
 
 @dataclass(frozen=True)
 class StepInfo:
