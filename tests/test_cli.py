@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from greenbench.cli import main
+
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -77,15 +79,26 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value and value[0] in ("run", "report") else None,
 )
-def test_bad_input_is_one_line_and_exit_2(arguments: list[str], parts: list[str], tmp_path: Path) -> None:
+def test_bad_input_is_one_line_and_exit_2(
+    arguments: list[str], parts: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In this process, where torch is loaded already; the tests below start processes of their own."""
     out = ["--out", str(tmp_path / "out")] if arguments[0] == "run" and "--resume" not in arguments else []
-    done = run(*arguments, *out)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stdout == ""
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, *out])
+    printed = capfd.readouterr()
+    assert ended.value.code == 2, printed.err
+    assert printed.err.count("\n") == 1, printed.err
+    assert printed.out == ""
     for part in parts:
-        assert part in done.stderr
+        assert part in printed.err
     assert not list(tmp_path.glob("out/*/result.json"))
+
+
+def test_bad_input_ends_a_process_of_its_own_with_one_line_too(tmp_path: Path) -> None:
+    done = run("run", "-o", "models.eco.widht=4", "--out", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert "did you mean 'encoder.width'" in done.stderr
 
 
 def test_an_output_folder_that_is_a_file_or_holds_other_things_is_refused(tmp_path: Path) -> None:

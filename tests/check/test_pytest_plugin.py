@@ -43,6 +43,8 @@ def run_tests(folder: Path, text: str, *options: str, environment: dict[str, str
         "test_it.py",
     ]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    # What runs this test may be a worker of xdist; what it starts is none.
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_XDIST")}
     done = subprocess.run(
         command,
         cwd=folder,
@@ -50,7 +52,7 @@ def run_tests(folder: Path, text: str, *options: str, environment: dict[str, str
         text=True,
         timeout=120,
         check=False,
-        env={**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **(environment or {})},
+        env={**inherited, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **(environment or {})},
     )
     return done.stdout + done.stderr
 
