@@ -118,7 +118,7 @@ def test_packages_for_reading_and_metering_never_load_torch(package: str) -> Non
         if path.name != "__main__.py"
     ]
     code = f"import importlib, sys\nfor n in {names!r}: importlib.import_module(n)\nsys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_help_loads_neither_torch_nor_pandas_nor_matplotlib() -> None:
@@ -128,7 +128,7 @@ def test_help_loads_neither_torch_nor_pandas_nor_matplotlib() -> None:
         "heavy = [m for m in ('torch', 'pandas', 'matplotlib', 'transformers', 'sklearn', 'scipy', 'numpy') "
         "if m in sys.modules]\nprint(heavy, file=sys.stderr)\nsys.exit(bool(heavy))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -142,5 +142,5 @@ def test_public_names_are_what_the_package_says() -> None:
 def test_importing_the_package_loads_nothing_heavy() -> None:
     heavy = ("torch", "pandas", "matplotlib", "numpy", "rich")
     code = f"import greenbench, sys\nsys.exit(' '.join(m for m in {heavy} if m in sys.modules) or 0)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,6 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         [sys.executable, "-m", "greenbench", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
         env={**os.environ, **environment},
     )
 
@@ -62,7 +61,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (["plan", "-o", "evaluate.tasks=phone"], ["phone", "phones"]),
         (["plan", "-o", "power.sources=nvlm"], ["did you mean 'nvml'"]),
         (["plan", "-o", "train.batch_seconds=1e9"], ["batch_seconds = 1e+09", "this machine has"]),
-        (["plan", "-o", "models.eco.widht=4"], ["widht", "did you mean 'width'"]),
+        (["plan", "-o", "models.eco.widht=4"], ["widht", "did you mean 'encoder.width'"]),
         (["run", "-o", "train.threads=-1"], ["threads = -1"]),
         (["run", "-o", "train.batch_seconds=nan"], ["batch_seconds", "no finite number"]),
         (["run", "-o", "suite.seeds=0,0"], ["seeds names 0 twice"]),
@@ -144,7 +143,7 @@ def test_doctor_keeps_its_readings_and_takes_a_tdp(tmp_path: Path) -> None:
 
 def test_a_closed_reader_is_no_error() -> None:
     done = subprocess.run(
-        f"{sys.executable} -m greenbench models | head -n 1", shell=True, capture_output=True, text=True, timeout=60
+        f"{sys.executable} -m greenbench models | head -n 1", shell=True, capture_output=True, text=True
     )
     assert "Traceback" not in done.stderr
 

@@ -50,7 +50,6 @@ def run_tests(folder: Path, text: str, *options: str, environment: dict[str, str
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
         env={**inherited, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **(environment or {})},
     )

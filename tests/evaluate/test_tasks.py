@@ -115,7 +115,6 @@ def test_shuffling_leaves_no_silence_between_segments_in_place(toy: ToyCorpus) -
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_shuffled_labels_reach_chance_on_the_embedded_corpus() -> None:
     corpus = load_corpus("mini")
     stores = prepare_waveforms(corpus, workers=1, progress=None)

@@ -133,7 +133,7 @@ def test_sigterm_is_passed_on_and_the_measurement_still_printed():
     assert process.stderr.readline() == "1\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate()
     assert process.returncode == 5
     assert json.loads(out)["exit_code"] == 5
 

@@ -205,7 +205,6 @@ def test_a_model_that_cannot_be_compiled_is_named_with_what_to_do(tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")
 def test_a_compiled_model_has_the_losses_of_the_eager_one(tmp_path: Path) -> None:
     if not (shutil.which("g++") or shutil.which("clang++")):

@@ -35,7 +35,6 @@ class Line(Upstream):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
 def test_compiling_is_a_phase_that_the_budget_counts(
     tmp_path: Path,

@@ -20,7 +20,7 @@ Command = Callable[..., list[str]]
 Call = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
 Stoppable = Callable[[list[str], str], StoppableRun]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 STEPS = 24
 WHOLE = (f"budget.steps={STEPS}", "carbon.region=FRA")
 EVERY_STEP = ("train.checkpoint_seconds=1e-9", "train.log_seconds=1e-9")

@@ -18,7 +18,7 @@ Command = Callable[..., list[str]]
 Call = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
 Stoppable = Callable[[list[str], str], StoppableRun]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 STEPS = 24
 ENCODER = ["encoder.layers=2", "encoder.width=32", "encoder.heads=2", "encoder.feed_forward=64"]
 MODELS = {
