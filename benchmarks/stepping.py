@@ -13,7 +13,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from greenbench.batches.batch import Batch
 from greenbench.cards import resolve
-from greenbench.cost import BatchFlops
+from greenbench.cost.steps import BatchFlops
 from greenbench.cost.subject import SAMPLE_RATE, give_targets, make_batch, step_info
 from greenbench.models.registry import build
 from greenbench.train.optimizer import build_optimizer

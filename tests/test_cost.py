@@ -19,7 +19,8 @@ from greenbench import cost
 from greenbench.cards import resolve
 from greenbench.cost.counter import LiveMemory, counting
 from greenbench.cost.measure import count_forward, count_training
-from greenbench.cost.model_cost import feature_flops_per_audio_s
+from greenbench.cost.model_cost import count, feature_flops_per_audio_s
+from greenbench.cost.steps import BatchFlops
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.registry import build
 
@@ -184,7 +185,7 @@ def test_step_flops_fit_every_batch_shape(name: str) -> None:
     model = build(resolve(name, "tiny"))
     before = torch.random.get_rng_state()
     weights = [p.detach().clone() for p in model.parameters()]
-    flops = cost.BatchFlops(model)
+    flops = BatchFlops(model)
     for batch, seconds in [(1, 3.0), (4, 5.0), (3, 12.0), (8, 8.0)]:
         samples = round(seconds * 16_000)
         assert flops(batch, samples) == pytest.approx(count_training(model, batch, samples).flops, rel=0.01)
@@ -228,7 +229,7 @@ def test_layers_dropped_at_random_count_in_expectation() -> None:
     [("hubert", "base", 94.7, 7.42), ("hubert", "large", 316.6, 19.2), ("melhubert", "base", 90.2, 4.95)],
 )
 def test_published_sizes_are_reproduced(name: str, size: str, params_m: float, gmac_per_s: float) -> None:
-    found = cost.count(resolve(name, size), fvcore=False)
+    found = count(resolve(name, size), fvcore=False)
     assert found.params / 1e6 == pytest.approx(params_m, rel=0.003)
     assert found.macs_per_audio_s / 1e9 == pytest.approx(gmac_per_s, rel=0.005)
     assert found.analytic_flops_forward_per_audio_s == pytest.approx(found.flops_forward_per_audio_s, rel=0.001)
@@ -236,12 +237,12 @@ def test_published_sizes_are_reproduced(name: str, size: str, params_m: float, g
 
 
 def test_melhubert_needs_a_third_fewer_operations_than_hubert() -> None:
-    mel, wave = (cost.count(resolve(n, "base"), fvcore=False).macs_per_audio_s for n in ("melhubert", "hubert"))
+    mel, wave = (count(resolve(n, "base"), fvcore=False).macs_per_audio_s for n in ("melhubert", "hubert"))
     assert 1 - mel / wave == pytest.approx(0.335, abs=0.005)
 
 
 def test_fvcore_misses_attention_and_says_so() -> None:
-    found = cost.count(resolve("melhubert", "tiny"), seconds=4)
+    found = count(resolve("melhubert", "tiny"), seconds=4)
     frames, width, layers = 200, 192, 6
     attention = 2 * 2 * frames * frames * width * layers / 4
     # fvcore counts five operations per value of the 13 layer norms, which the field's convention leaves out.
@@ -371,7 +372,7 @@ def test_two_billion_parameters_are_counted_in_little_time_and_memory() -> None:
     code = (
         "import re, time; t = time.process_time()\n"
         "from greenbench import cost; from greenbench.cards import resolve\n"
-        "c = cost.count(resolve('xlsr', '2b'))\n"
+        "c = count(resolve('xlsr', '2b'))\n"
         "peak = re.search(r'VmHWM:\\s*(\\d+) kB', open('/proc/self/status').read())\n"
         "print(c.params, time.process_time() - t, int(peak[1]) * 1024)"
     )
@@ -391,7 +392,7 @@ def test_costs_of_others_are_multiples_of_the_first() -> None:
         if value is not None:
             assert value == pytest.approx(mel[key] / eco[key])
     assert same["ratios"]["flops_train_per_audio_s"] == same["ratios"]["peak_train_memory_bytes"] == 1.0
-    alone = cost.count(resolve("eco", "tiny"), seconds=4.0, batch=2, fvcore=False)
+    alone = count(resolve("eco", "tiny"), seconds=4.0, batch=2, fvcore=False)
     assert eco["peak_train_memory_bytes"] == alone.peak_train_memory_bytes
     assert 0 < eco["train_state_bytes"] < eco["peak_train_memory_bytes"]
     text = format_against(table)

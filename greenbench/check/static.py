@@ -58,7 +58,7 @@ def static_costs(
 
     Raises :class:`ConfigError` for an unknown model or size.
     """
-    from greenbench.cost import count
+    from greenbench.cost.model_cost import count
 
     costs = {}
     for model, size in targets:

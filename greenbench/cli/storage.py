@@ -13,6 +13,7 @@ from greenbench.cli.options import AsJson, emit
 
 _CONTENTS = {
     "audio": "decoded corpora, 16 kHz; made again from the audio files in seconds to minutes",
+    "costs": "counted costs of models; counted again in seconds",
     "features": "features of corpora; made again when a trial needs them, and charged to it",
 }
 

@@ -32,10 +32,10 @@ def against(
 def _row(name: str, size: str, seconds: float, batch: int) -> dict[str, Any]:
     from greenbench.cards import load_card, resolve
     from greenbench.cost.describe import whole_audio_h
-    from greenbench.cost.model_cost import count
+    from greenbench.cost.stored import stored_cost
 
     spec = resolve(name, size)
-    cost = count(spec, seconds=seconds, batch=batch, fvcore=False)
+    cost = stored_cost(spec, seconds=seconds, batch=batch, fvcore=False)
     hours, source = whole_audio_h(None if ":" in name else load_card(name), size)
     train = cost.flops_train_per_audio_s
     return {

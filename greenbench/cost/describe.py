@@ -26,11 +26,11 @@ def describe(
     how much audio that is.
     """
     from greenbench.cards import load_card, resolve
-    from greenbench.cost.model_cost import count
+    from greenbench.cost.stored import stored_cost
 
     spec = resolve(name, size, options)
-    cost = count(spec, seconds=seconds, batch=batch)
-    short = cost if seconds == SUPERB_SECONDS else count(spec, seconds=SUPERB_SECONDS, fvcore=False)
+    cost = stored_cost(spec, seconds=seconds, batch=batch)
+    short = cost if seconds == SUPERB_SECONDS else stored_cost(spec, seconds=SUPERB_SECONDS, fvcore=False)
     card = None if ":" in name or options else load_card(name)
     hours, source = whole_audio_h(card, size)
     pretrain = None

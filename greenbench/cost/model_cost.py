@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from greenbench.cost.figures import Cost
 from greenbench.cost.measure import SHAPES_ONLY_FAILED, count_forward, count_training
-from greenbench.cost.steps import BatchFlops
 from greenbench.cost.subject import SAMPLE_RATE, at_stage, make_batch, stage_fractions, trains, twin
 from greenbench.units import FLOPS_PER_MAC
 
@@ -27,37 +26,6 @@ MAX_TRACED_FLOPS = 2.5e11
 """fvcore must really run the model on the CPU; beyond this (seconds of one core) its figure is left out."""
 
 OPTIMIZER_BYTES = {"adamw": 8, "adam": 8, "muon": 4}
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Costs of a model at one crop length; counted unless its name says otherwise; None is not available.
-
-    ``params`` are those that pretraining updates, ``encoder_params`` those in the graph of the representation.
-    Features that an extractor of ``transformers`` computes are not counted: their FLOPs are None.
-    FLOPs and MACs are per second of audio of one crop of ``seconds``. ``uncounted_ops`` are the calls of arithmetic
-    operators without a formula (norms, activations, softmax) in one inference, ``uncounted_elements_per_audio_s``
-    the values they produce: with a few operations each they are what the FLOPs leave out.
-    """
-
-    params: int
-    encoder_params: int
-    seconds: float
-    batch: int
-    macs_per_audio_s: float
-    flops_forward_per_audio_s: float
-    flops_train_per_audio_s: float | None
-    flops_features_per_audio_s: float | None
-    peak_train_memory_bytes: int | None
-    method: str
-    uncounted_ops: dict[str, int]
-    uncounted_elements_per_audio_s: float
-    analytic_flops_forward_per_audio_s: float | None
-    fvcore_flops_forward_per_audio_s: float | None
-    fvcore_uncounted_ops: dict[str, int] = field(default_factory=dict)
-    by_module: dict[str, float] = field(default_factory=dict)
-    train_state_bytes: int | None = None
-    """Of the training memory, what does not grow with the batch: weights, buffers and optimizer state."""
 
 
 def count(
@@ -176,6 +144,3 @@ def _fvcore(model: Upstream, samples: int) -> tuple[float | None, dict[str, int]
             return FLOPS_PER_MAC * float(analysis.total()), dict(analysis.unsupported_ops())
         except SHAPES_ONLY_FAILED:
             return None, {}
-
-
-__all__ = ["BatchFlops", "Cost", "count", "feature_flops_per_audio_s"]

@@ -206,10 +206,12 @@ def _step_audio_s(suite: Suite) -> float:
 
 
 def _cost(spec: ModelSpec, suite: Suite) -> Cost:
-    from greenbench.cost import count
+    from greenbench.cost.stored import stored_cost
 
     crops = max(1, round(suite.train.batch_seconds / suite.train.crop_seconds))
-    return count(spec, seconds=suite.train.crop_seconds, batch=crops, fvcore=False, layer_drop=suite.train.layer_drop)
+    return stored_cost(
+        spec, seconds=suite.train.crop_seconds, batch=crops, fvcore=False, layer_drop=suite.train.layer_drop
+    )
 
 
 def _measured(suite: Suite) -> Throughput:

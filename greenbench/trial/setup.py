@@ -11,7 +11,8 @@ import torch
 
 from greenbench.corpora.corpus import Corpus
 from greenbench.corpora.load import load_corpus
-from greenbench.cost import BatchFlops, PassFlops, count
+from greenbench.cost.model_cost import count
+from greenbench.cost.steps import BatchFlops, PassFlops
 from greenbench.errors import DataError
 from greenbench.features.waveforms import WaveformStore, prepare_waveforms
 from greenbench.models.base import Upstream

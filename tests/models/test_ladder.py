@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from greenbench import cost
 from greenbench.cards import ModelSpec, Recipe, load_card, resolve
 from greenbench.config import load_suite
+from greenbench.cost.model_cost import count
 from greenbench.cost.subject import NoiseData, give_targets, make_batch, step_info
 from greenbench.models.kmeans import UnitLabels, cluster
 from greenbench.models.options import defaults
@@ -103,7 +103,7 @@ def spec_of(label: str) -> ModelSpec:
 def test_the_shape_of_a_rung_is_counted_by_its_formula(label: str) -> None:
     model = build(spec_of(label))
     for seconds in (1.0, 2.02):
-        found = cost.count(model, seconds=seconds, fvcore=False)
+        found = count(model, seconds=seconds, fvcore=False)
         assert found.analytic_flops_forward_per_audio_s == pytest.approx(found.flops_forward_per_audio_s, rel=1e-6)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from greenbench import cost
 from greenbench.cards import resolve
 from greenbench.config import load_suite
+from greenbench.cost.model_cost import count
 from greenbench.cost.verify import verify
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "own-model.md"
@@ -35,7 +35,7 @@ def test_the_tutorials_model_is_short_and_keeps_the_contract(model_file: Path) -
 
 
 def test_the_tutorials_model_is_costed_and_its_loss_on_shapes_counted(model_file: Path) -> None:
-    facts = cost.count(resolve(f"{model_file}:MaskedGru", "tiny"), seconds=2)
+    facts = count(resolve(f"{model_file}:MaskedGru", "tiny"), seconds=2)
     assert facts.analytic_flops_forward_per_audio_s == pytest.approx(facts.flops_forward_per_audio_s, rel=1e-6)
     assert facts.flops_train_per_audio_s > 2.5 * facts.flops_forward_per_audio_s
 

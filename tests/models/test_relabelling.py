@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from greenbench.batches.batch import Batch
 from greenbench.cards import resolve
-from greenbench.cost import PassFlops
 from greenbench.cost.measure import count_call
+from greenbench.cost.steps import PassFlops
 from greenbench.cost.subject import give_targets, make_batch, step_info
 from greenbench.errors import ConfigError
 from greenbench.models.base import Upstream

@@ -12,9 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench import cost
 from greenbench.batches.balance import balanced_epoch, language_weights
 from greenbench.cards import load_card, resolve
+from greenbench.cost.model_cost import count
+from greenbench.cost.steps import BatchFlops
 from greenbench.cost.subject import give_targets, make_batch, step_info, twin
 from greenbench.errors import ConfigError
 from greenbench.models import essl, wavlm
@@ -61,7 +62,7 @@ def generator(seed: int = 0) -> torch.Generator:
     ],
 )
 def test_sizes_match_what_was_published(name: str, size: str, key: str, published_m: float, gmac: float | None) -> None:
-    found = cost.count(resolve(name, size), fvcore=False)
+    found = count(resolve(name, size), fvcore=False)
     assert getattr(found, key) / 1e6 == pytest.approx(published_m, rel=0.005)
     if gmac is not None:
         assert found.macs_per_audio_s / 1e9 == pytest.approx(gmac, rel=0.03 if name == "essl" else 0.01)
@@ -72,7 +73,7 @@ def test_step_flops_fit_other_shapes(name: str) -> None:
     from greenbench.cost.measure import count_training
 
     model = build(resolve(name, "tiny"))
-    flops = cost.BatchFlops(model)
+    flops = BatchFlops(model)
     assert flops(3, 80_000) == pytest.approx(count_training(model, 3, 80_000).flops, rel=0.015)
     assert flops.virtual
 
@@ -194,7 +195,7 @@ def test_the_student_starts_from_the_teacher_once_even_across_a_resume() -> None
 
 def test_the_cost_of_a_step_follows_the_stage() -> None:
     model, batch = staged()
-    flops = cost.BatchFlops(model)
+    flops = BatchFlops(model)
     training_the_teacher = flops(2, 16_000)
     model.loss(batch, step_info(0.6))
     assert flops(2, 16_000) != training_the_teacher
@@ -247,7 +248,7 @@ def test_a_local_folder_gives_the_hidden_states_of_transformers(tmp_path: Path) 
     assert len(ours) == len(theirs) == 4
     assert all(torch.allclose(a, b) for a, b in zip(ours, theirs, strict=True))
     assert model.frame_hz == 50.0
-    assert cost.count(model, seconds=2).flops_train_per_audio_s is None
+    assert count(model, seconds=2).flops_train_per_audio_s is None
 
 
 def test_an_encoder_that_reads_its_own_features_is_evaluated_too(tmp_path: Path) -> None:

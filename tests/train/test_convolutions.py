@@ -12,7 +12,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from greenbench.cards import card_names, load_card, resolve
-from greenbench.cost import BatchFlops
+from greenbench.cost.steps import BatchFlops
 from greenbench.models.base import Batch
 from greenbench.models.registry import build
 from greenbench.train.convolutions import correct_convolutions, is_wrong, one_tap_more

@@ -13,7 +13,8 @@ import torch
 
 from greenbench.batches.loader import BatchLoader
 from greenbench.cards import Recipe, resolve
-from greenbench.cost import BatchFlops, count
+from greenbench.cost.model_cost import count
+from greenbench.cost.steps import BatchFlops
 from greenbench.errors import ConfigError, DeviceError
 from greenbench.features.on_the_fly import FeaturesOnTheFly
 from greenbench.features.spec import LOGMEL_80
