@@ -11,8 +11,8 @@ import torch
 from greenbench.batches.augment import Augmenter
 from greenbench.batches.loader import BatchLoader
 from greenbench.budget import Ledger
-from greenbench.cost.steps import BatchFlops
 from greenbench.cost.model_cost import feature_flops_per_audio_s
+from greenbench.cost.steps import BatchFlops
 from greenbench.errors import DataError
 from greenbench.features.on_the_fly import FeaturesOnTheFly
 from greenbench.features.spec import FeatureSpec
