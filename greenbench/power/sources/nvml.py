@@ -31,6 +31,7 @@ TOLERANCE_SOURCE = "NVIDIA NVML reference: power within 5 % of the current draw"
 _FIELD_AVERAGE, _FIELD_INSTANT = 185, 186
 _SCOPES = {0: "gpu", 1: "module"}
 _SLOW_PERIOD_NS = 1_500_000_000
+_SLOW_AT_EDGES_NS = 200_000_000  # a short window has no other readings of temperature, throttling and neighbours
 _RETRY_LOST_NS = 1_000_000_000
 COUNTER_SHARE = 0.0005  # of a core, for the counter of one card
 _EVERY_TICK_S = 0.1  # a counter that may be read this often for that share is read at every tick
@@ -191,7 +192,7 @@ class _Card:
         sample = self._sample(before, middle if counts else after, millijoules, power_w)
         sample.read_ns = after - before
         self.lost_since_ns = None
-        if before - self.slow_at_ns >= _SLOW_PERIOD_NS:
+        if before - self.slow_at_ns >= (_SLOW_AT_EDGES_NS if full else _SLOW_PERIOD_NS):
             self.slow_at_ns = before
             self._read_slow(sample, tree)
         return sample
