@@ -136,7 +136,7 @@ def test_every_built_in_suite_loads_and_reproduces_itself(name: str, tmp_path: P
     region=st.none() | st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8),
 )
 def test_any_suite_survives_the_way_through_toml(seconds: float, seeds: list[int], region: str | None) -> None:
-    from greenbench.schema import tomllib
+    import tomllib
 
     carbon = {} if region is None else {"region": region}
     suite = suite_from_table({"suite": {"seeds": seeds}, "budget": {"seconds": seconds}, "carbon": carbon}, "x")

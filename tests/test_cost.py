@@ -361,7 +361,8 @@ def test_description_keeps_its_contract_and_prints() -> None:
 
 def test_forward_counts_the_parameters_of_the_representation_only() -> None:
     model = build(resolve("hubert", "tiny"))
-    heads = sum([int(p.numel()) for p in model.project.parameters()]) + model.unit_embeddings.numel()
+    projection: torch.nn.Linear = model.project
+    heads = sum(p.numel() for p in projection.parameters()) + model.unit_embeddings.numel()
     unused = heads + model.model.masked_spec_embed.numel()
     assert count_forward(model, 1, 16_000).encoder_params == sum(p.numel() for p in model.parameters()) - unused
 

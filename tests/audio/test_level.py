@@ -118,7 +118,7 @@ def test_copies_are_never_on_both_sides_of_a_split_by_hash(tmp_path: Path, cache
         for name in (f"take-{k}", f"copy-of-{k}", f"again-{k}"):
             soundfile.write(tmp_path / f"{name}.wav", tone(0.2, seed=k), 16_000)
     corpus = load_corpus(f"folder:{tmp_path}")
-    sides = {u.id.rpartition("-")[2]: set() for u in corpus.utterances}
+    sides: dict[str, set[str]] = {u.id.rpartition("-")[2]: set() for u in corpus.utterances}
     for utterance in corpus.utterances:
         sides[utterance.id.rpartition("-")[2]].add(utterance.split)
     assert all(len(side) == 1 for side in sides.values())

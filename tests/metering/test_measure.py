@@ -34,7 +34,7 @@ DEVICE_KEYS = {"name", "kind", "source", "energy_j", "counter_j", "integral_j", 
 BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < 0.5: pass\n"
 
 
-def test_without_a_sensor_joules_are_modelled_with_a_range():
+def test_without_a_sensor_joules_are_modelled_with_a_range() -> None:
     result = measure_command([PYTHON, "-c", BUSY + "import sys; sys.exit(7)"])
     assert set(result) >= KEYS
     assert all(set(device) >= DEVICE_KEYS for device in result["devices"])
@@ -47,7 +47,7 @@ def test_without_a_sensor_joules_are_modelled_with_a_range():
     json.dumps(result)
 
 
-def test_without_any_source_energy_is_null_and_the_reason_is_printed(capsys):
+def test_without_any_source_energy_is_null_and_the_reason_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     result = measure_command([PYTHON, "-c", "pass"], sampling=Sampling(sources="nvml,rapl"))
     for key in ("energy_j", "energy_low_j", "energy_high_j", "energy_source", "co2e_g", "mean_power_w"):
         assert result[key] is None
@@ -58,19 +58,19 @@ def test_without_any_source_energy_is_null_and_the_reason_is_printed(capsys):
     assert " 0 J" not in out.out
 
 
-def test_emissions_carry_factor_and_range():
+def test_emissions_carry_factor_and_range() -> None:
     result = measure_command([PYTHON, "-c", BUSY], carbon=CarbonSection(region="FRA"))
     assert 0 < result["co2e_low_g"] < result["co2e_g"] < result["co2e_high_g"]
     assert result["carbon"]["region"] == "FRA"
     assert result["co2e_g"] == pytest.approx(result["energy_j"] / 3.6e6 * result["carbon"]["g_per_kwh"])
 
 
-def test_a_killed_command_gives_the_shells_code():
+def test_a_killed_command_gives_the_shells_code() -> None:
     result = measure_command([PYTHON, "-c", "import os; os.kill(os.getpid(), 9)"], sampling=NO_SOURCE)
     assert result["exit_code"] == 137
 
 
-def test_children_are_metered_too():
+def test_children_are_metered_too() -> None:
     child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BUSY!r}])\n"
     alone = measure_command([PYTHON, "-c", "pass"], sampling=Sampling(sources="cpu"))
     family = measure_command([PYTHON, "-c", child], sampling=Sampling(sources="cpu"))
@@ -78,7 +78,7 @@ def test_children_are_metered_too():
     assert family["energy_j"] > 2 * alone["energy_j"]
 
 
-def test_a_budget_in_seconds_stops_even_a_command_that_ignores_sigterm():
+def test_a_budget_in_seconds_stops_even_a_command_that_ignores_sigterm() -> None:
     stubborn = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)"
     result = measure_command([PYTHON, "-c", stubborn], budget=("seconds", 0.5), grace_s=0.3, sampling=NO_SOURCE)
     assert result["stopped_by_budget"] is True
@@ -86,28 +86,28 @@ def test_a_budget_in_seconds_stops_even_a_command_that_ignores_sigterm():
     assert result["duration_s"] < 10
 
 
-def test_a_command_inside_its_budget_is_left_alone():
+def test_a_command_inside_its_budget_is_left_alone() -> None:
     result = measure_command([PYTHON, "-c", "pass"], budget=("joules", 1e6))
     assert (result["stopped_by_budget"], result["exit_code"]) == (False, 0)
 
 
-def test_a_budget_that_cannot_be_enforced_says_so():
+def test_a_budget_that_cannot_be_enforced_says_so() -> None:
     result = measure_command([PYTHON, "-c", "pass"], budget=("joules", 5), sampling=NO_SOURCE)
     assert any("could not be enforced" in w for w in result["warnings"])
 
 
 @pytest.mark.parametrize("text", ["joules", "joules=", "joules=-3", "joules=nan", "joules=inf", "watts=3", "=3", ""])
-def test_a_wrong_budget_is_named(text):
+def test_a_wrong_budget_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match="--budget"):
         parse_budget(text)
 
 
-def test_a_right_budget_is_parsed():
+def test_a_right_budget_is_parsed() -> None:
     assert parse_budget("joules=500") == ("joules", 500.0)
     assert parse_budget("grams_co2e=1.5") == ("grams_co2e", 1.5)
 
 
-def test_usage_errors_are_one_line():
+def test_usage_errors_are_one_line() -> None:
     for argv, options, words in [
         ([], {}, "no command"),
         (["no-such-command-here"], {}, "no-such-command-here"),
@@ -120,7 +120,7 @@ def test_usage_errors_are_one_line():
         assert "\n" not in str(caught.value)
 
 
-def test_sigterm_is_passed_on_and_the_measurement_still_printed():
+def test_sigterm_is_passed_on_and_the_measurement_still_printed() -> None:
     command = [PYTHON, "-m", "greenbench", "measure", "--json", "--sources", "cpu", "--", PYTHON, "-c"]
     script = (
         "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
@@ -138,7 +138,7 @@ def test_sigterm_is_passed_on_and_the_measurement_still_printed():
     assert json.loads(out)["exit_code"] == 5
 
 
-def test_the_journal_can_be_kept_and_read_again(tmp_path):
+def test_the_journal_can_be_kept_and_read_again(tmp_path: Path) -> None:
     from greenbench.power.journal.trace import read_journal
 
     path = tmp_path / "kept" / "power.csv.gz"
@@ -147,7 +147,7 @@ def test_the_journal_can_be_kept_and_read_again(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems start a command's peak memory at nothing")
-def test_peak_memory_is_the_commands_and_not_the_larger_one_of_who_started_it():
+def test_peak_memory_is_the_commands_and_not_the_larger_one_of_who_started_it() -> None:
     ballast = b"x" * 200_000_000
     small = measure_command(["sleep", "0.5"], sampling=NO_SOURCE)["peak_memory_bytes"]
     large = measure_command([PYTHON, "-c", "x = b'x' * 60_000_000; import time; time.sleep(0.5)"], sampling=NO_SOURCE)

@@ -7,20 +7,21 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from greenbench.metering.meter import Meter
-from tests.fake_nvml import FakeGpu, Load
+from tests.fake_nvml import FakeDriver, FakeGpu, Load
 
 
-def samplers():
+def samplers() -> set[str]:
     """Process ids of the samplers that this process has started and that still run."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return {pid for pid in children if "power.sampler" in Path(f"/proc/{pid}/cmdline").read_text()}
 
 
-def test_phases_nest_repeat_and_add_up(driver):
+def test_phases_nest_repeat_and_add_up(driver: FakeDriver) -> None:
     load = Load.points((0, 100), (60, 700))
     driver.program(FakeGpu(load))
     calls = []
@@ -41,7 +42,7 @@ def test_phases_nest_repeat_and_add_up(driver):
     assert len(calls) == 2 + 2 * len(meter.phases)
 
 
-def test_joules_are_live_and_end_at_the_final_figure(driver):
+def test_joules_are_live_and_end_at_the_final_figure(driver: FakeDriver) -> None:
     driver.program(FakeGpu(Load.constant(200)))
     with Meter(sources="nvml") as meter:
         seen = []
@@ -53,7 +54,7 @@ def test_joules_are_live_and_end_at_the_final_figure(driver):
     assert meter.joules() == meter.energy.energy_j == pytest.approx(200 * meter.energy.duration_s, rel=0.03)
 
 
-def test_joules_begin_at_nothing_when_the_block_begins(driver):
+def test_joules_begin_at_nothing_when_the_block_begins(driver: FakeDriver) -> None:
     """The sampler is up for a second before the block: none of that is the block's."""
     driver.program(FakeGpu(Load.constant(1000)))
     with Meter(sources="nvml") as meter:
@@ -64,13 +65,13 @@ def test_joules_begin_at_nothing_when_the_block_begins(driver):
     assert live == pytest.approx(1000 * seconds, rel=0.1)
 
 
-def test_a_recursive_function_is_one_metered_call(driver):
+def test_a_recursive_function_is_one_metered_call(driver: FakeDriver) -> None:
     driver.program(FakeGpu(Load.constant(100)))
     meter = Meter(sources="nvml")
     seen = set()
 
     @meter
-    def descend(depth):
+    def descend(depth: int) -> int:
         seen.update(samplers())
         time.sleep(0.1)
         return depth + (descend(depth - 1) if depth else 0)
@@ -82,7 +83,7 @@ def test_a_recursive_function_is_one_metered_call(driver):
     assert not samplers()
 
 
-def test_nested_and_parallel_uses_of_one_meter_leave_no_sampler_behind():
+def test_nested_and_parallel_uses_of_one_meter_leave_no_sampler_behind() -> None:
     meter = Meter(sources="cpu")
     with meter, meter.phase("outer"):
         before = samplers()
@@ -100,12 +101,12 @@ def test_nested_and_parallel_uses_of_one_meter_leave_no_sampler_behind():
     assert not samplers()
 
 
-def test_a_synchronize_that_raises_at_the_beginning_leaves_no_sampler_behind():
-    def broken():
+def test_a_synchronize_that_raises_at_the_beginning_leaves_no_sampler_behind() -> None:
+    def broken() -> None:
         pids.extend(samplers())
         raise RuntimeError("no device")
 
-    pids = []
+    pids: list[str] = []
     meter = Meter(sources="cpu", synchronize=broken)
     with pytest.raises(RuntimeError, match="no device"):
         meter.__enter__()
@@ -125,7 +126,9 @@ TORCH = Path(__file__).parents[1] / "fake_modules" / "torch_like"
         ({"initialised": True, "capturing": True}, []),
     ],
 )
-def test_queued_work_is_waited_for_only_where_torch_has_started_cuda(state, expected):
+def test_queued_work_is_waited_for_only_where_torch_has_started_cuda(
+    state: dict[str, Any], expected: list[str]
+) -> None:
     code = (
         "import json, sys\nstate = json.loads(sys.argv[1])\n"
         "from greenbench.metering.meter import Meter\n"
@@ -143,7 +146,7 @@ def test_queued_work_is_waited_for_only_where_torch_has_started_cuda(state, expe
     assert json.loads(done.stdout) == expected
 
 
-def test_a_broken_kernel_is_a_warning_of_the_meter_and_an_error_of_the_program():
+def test_a_broken_kernel_is_a_warning_of_the_meter_and_an_error_of_the_program() -> None:
     code = (
         "import torch\ntorch.cuda.STATE.initialised = torch.cuda.STATE.broken = True\n"
         "from greenbench.metering.meter import Meter\nwith Meter(sources='none') as m: pass\n"
@@ -159,11 +162,11 @@ def test_a_broken_kernel_is_a_warning_of_the_meter_and_an_error_of_the_program()
     assert "device-side assert" in done.stdout
 
 
-def test_a_decorated_function_is_metered_at_every_call_and_keeps_its_result():
+def test_a_decorated_function_is_metered_at_every_call_and_keeps_its_result() -> None:
     meter = Meter(sources="cpu")
 
     @meter
-    def work(x):
+    def work(x: int) -> int:
         """Work."""
         time.sleep(0.2)
         return x + 1
@@ -176,10 +179,10 @@ def test_a_decorated_function_is_metered_at_every_call_and_keeps_its_result():
     assert meter.energy.energy_j > 0
 
 
-def test_an_error_inside_passes_and_what_was_used_is_still_known():
+def test_an_error_inside_passes_and_what_was_used_is_still_known() -> None:
     meter = Meter(sources="cpu", synchronize=lambda: None)
 
-    def work():
+    def work() -> None:
         with meter, meter.phase("train"):
             time.sleep(0.2)
             raise KeyError("x")
@@ -190,10 +193,10 @@ def test_an_error_inside_passes_and_what_was_used_is_still_known():
     assert meter.phases[0].energy.duration_s >= 0.2
 
 
-def test_a_broken_device_does_not_hide_the_real_error():
+def test_a_broken_device_does_not_hide_the_real_error() -> None:
     calls = []
 
-    def synchronize():
+    def synchronize() -> None:
         calls.append(1)
         if len(calls) > 2:
             raise RuntimeError("device-side assert")
@@ -202,13 +205,13 @@ def test_a_broken_device_does_not_hide_the_real_error():
         raise KeyError("the real one")
 
 
-def test_no_thread_runs_inside_the_metered_process():
+def test_no_thread_runs_inside_the_metered_process() -> None:
     before = threading.active_count()
     with Meter(sources="cpu"):
         assert threading.active_count() == before
 
 
-def test_without_sources_everything_is_absent_and_nothing_raises():
+def test_without_sources_everything_is_absent_and_nothing_raises() -> None:
     with Meter(sources="none") as meter, meter.phase("train"):
         assert meter.joules() is None
     assert meter.energy.energy_j is None
@@ -216,7 +219,7 @@ def test_without_sources_everything_is_absent_and_nothing_raises():
     assert any("not recorded" in w for w in meter.warnings)
 
 
-def test_the_power_room_and_its_sampler_stay_light():
+def test_the_power_room_and_its_sampler_stay_light() -> None:
     code = (
         "import sys\nimport greenbench.power.sampler.main, greenbench.metering.meter, greenbench.power.sampler.live\n"
         "print(sorted({'torch', 'numpy', 'pandas', 'codecarbon', 'psutil', 'pynvml'} & set(sys.modules)))"

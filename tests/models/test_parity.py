@@ -195,7 +195,7 @@ def test_fourier_mixing_is_the_real_part_of_the_double_sum() -> None:
     for u in range(5):
         for v in range(4):
             wave = lambda t, d, u=u, v=v: cmath.exp(-2j * cmath.pi * (u * t / 5 + v * d / 4))  # noqa: E731
-            total = sum(float(x[0, t, d]) * wave(t, d) for t in range(5) for d in range(4))
+            total = sum((float(x[0, t, d]) * wave(t, d) for t in range(5) for d in range(4)), 0j)
             assert float(mixed[0, u, v]) == pytest.approx(total.real / 20**0.5, abs=1e-5)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,12 @@ from greenbench.power.sampler.live import LiveReader
 from greenbench.power.sampler.process import SamplerProcess
 from greenbench.power.sources.nvml import COUNTER_SHARE
 from greenbench.power.sources.options import Sampling
-from tests.fake_nvml import UUIDS, FakeGpu, Load
+from tests.fake_nvml import UUIDS, FakeDriver, FakeGpu, Load
 
 pytestmark = pytest.mark.slow  # every test meters real seconds
 
 
-def measure(*arguments, seconds=2.2, code=0):
+def measure(*arguments: Any, seconds: float = 2.2, code: int = 0) -> tuple[int, dict[str, Any]]:
     command = [sys.executable, "-m", "greenbench", "measure", "--json", *arguments, "--"]
     script = f"import sys, time; time.sleep({seconds}); sys.exit({code})"
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
@@ -32,17 +33,17 @@ def measure(*arguments, seconds=2.2, code=0):
     return done.returncode, json.loads(done.stdout)
 
 
-def metered(seconds, **options):
+def metered(seconds: float, **options: Any) -> Any:
     with Meter(**{"sources": "nvml", **options}) as meter, meter.phase("work") as phase:
         time.sleep(seconds)
     return meter, phase
 
 
-def truth(driver, load, phase):
+def truth(driver: FakeDriver, load: Load, phase: Any) -> float:
     return load.energy_j(driver.seconds(phase.begin_ns), driver.seconds(phase.end_ns))
 
 
-def test_measure_prints_the_true_joules_marked_measured(driver):
+def test_measure_prints_the_true_joules_marked_measured(driver: FakeDriver) -> None:
     driver.program(FakeGpu(Load.constant(250)))
     code, result = measure("--sources", "nvml", code=3)
     assert code == result["exit_code"] == 3
@@ -54,7 +55,7 @@ def test_measure_prints_the_true_joules_marked_measured(driver):
     assert device["ratio"] == pytest.approx(1.0, abs=0.02)
 
 
-def test_five_seconds_are_right_within_half_a_percent(driver):
+def test_five_seconds_are_right_within_half_a_percent(driver: FakeDriver) -> None:
     loads = [
         Load.constant(200),
         Load.square(1.3, 100, 300),
@@ -76,7 +77,9 @@ def test_five_seconds_are_right_within_half_a_percent(driver):
     [Load.constant(200), Load.square(1.3, 100, 300), Load.square(0.5, 100, 600, 0.2), Load.points((0, 100), (30, 600))],
     ids=lambda load: load.text.split()[0],
 )
-def test_a_counter_that_costs_milliseconds_is_read_rarely_and_five_seconds_stay_right(driver, tmp_path, load):
+def test_a_counter_that_costs_milliseconds_is_read_rarely_and_five_seconds_stay_right(
+    driver: FakeDriver, tmp_path: Path, load: Load
+) -> None:
     driver.program(FakeGpu(load, options={"counter_ms": 5}))
     journal = tmp_path / "power.csv.gz"
     with Meter(sources="nvml", journal=journal) as meter, meter.phase("work") as phase:
@@ -93,7 +96,7 @@ def test_a_counter_that_costs_milliseconds_is_read_rarely_and_five_seconds_stay_
     assert all(s.power_w is not None for s in between)
 
 
-def test_a_cheap_counter_is_read_at_every_tick(driver, tmp_path):
+def test_a_cheap_counter_is_read_at_every_tick(driver: FakeDriver, tmp_path: Path) -> None:
     driver.program(FakeGpu(Load.constant(200)))
     journal = tmp_path / "power.csv.gz"
     with Meter(sources="nvml", journal=journal):
@@ -103,7 +106,7 @@ def test_a_cheap_counter_is_read_at_every_tick(driver, tmp_path):
     assert all(s.energy_j is not None and s.power_w is not None for s in segment.samples)
 
 
-def test_the_live_figure_follows_the_power_between_two_rare_readings(driver, tmp_path):
+def test_the_live_figure_follows_the_power_between_two_rare_readings(driver: FakeDriver, tmp_path: Path) -> None:
     load = Load.points((0, 100), (2.5, 100), (2.6, 500))
     driver.program(FakeGpu(load, options={"counter_ms": 5}))
     with SamplerProcess(tmp_path / "p.csv.gz", tmp_path / "live.bin", sources="nvml") as sampler:
@@ -116,7 +119,7 @@ def test_the_live_figure_follows_the_power_between_two_rare_readings(driver, tmp
     assert last.energy_low_j < last.energy_j < last.energy_high_j
 
 
-def test_a_loss_is_written_once_and_looked_at_again(driver, tmp_path):
+def test_a_loss_is_written_once_and_looked_at_again(driver: FakeDriver, tmp_path: Path) -> None:
     driver.program(FakeGpu(Load.constant(200), options={"lost_at_s": 1.5}))
     journal = tmp_path / "p.csv.gz"
     with SamplerProcess(journal, tmp_path / "live.bin", sources="nvml"):
@@ -125,7 +128,7 @@ def test_a_loss_is_written_once_and_looked_at_again(driver, tmp_path):
     assert [s.event for s in segment.samples if s.event] == ["lost"]
 
 
-def test_a_reading_that_comes_late_is_not_taken_for_a_later_one(driver):
+def test_a_reading_that_comes_late_is_not_taken_for_a_later_one(driver: FakeDriver) -> None:
     """A starved reader gets the counter at 4 s and looks at the clock at 6 s: no joules may move to where it looked."""
     load = Load.constant(200)
     driver.program(FakeGpu(load, options={"stall_at_s": 4.0, "stall_s": 2.0}))
@@ -134,7 +137,7 @@ def test_a_reading_that_comes_late_is_not_taken_for_a_later_one(driver):
     assert phase.energy.energy_j == pytest.approx(truth(driver, load, phase), rel=0.03)
 
 
-def test_without_a_counter_power_is_integrated_quickly_enough_for_the_load(driver):
+def test_without_a_counter_power_is_integrated_quickly_enough_for_the_load(driver: FakeDriver) -> None:
     load = Load.square(2.0, 100, 300)
     driver.program(FakeGpu(load, options={"counter": 0}))
     _, phase = metered(5.043)
@@ -144,7 +147,7 @@ def test_without_a_counter_power_is_integrated_quickly_enough_for_the_load(drive
     assert device.samples > 300
 
 
-def test_a_one_second_average_widens_the_uncertainty(driver):
+def test_a_one_second_average_widens_the_uncertainty(driver: FakeDriver) -> None:
     load = Load.points((0, 100), (2, 100), (2.001, 600))
     driver.program(FakeGpu(load, options={"counter": 0, "fields": 0, "usage_average": 1}))
     _, phase = metered(3.0)
@@ -153,7 +156,7 @@ def test_a_one_second_average_widens_the_uncertainty(driver):
     assert abs(device.energy_j - truth(driver, load, phase)) <= device.edge_j
 
 
-def test_several_cards_are_kept_apart_and_added(driver):
+def test_several_cards_are_kept_apart_and_added(driver: FakeDriver) -> None:
     driver.program(FakeGpu(Load.constant(200)), FakeGpu(Load.constant(50)))
     _, phase = metered(2.0)
     seconds = phase.duration_s
@@ -166,7 +169,9 @@ def test_several_cards_are_kept_apart_and_added(driver):
     ("visible", "names"),
     [("1", ["gpu1"]), (UUIDS[0], ["gpu0"]), (UUIDS[1][:9], ["gpu1"]), ("", []), ("-1", []), ("1,0", ["gpu0", "gpu1"])],
 )
-def test_only_visible_cards_are_read(driver, monkeypatch, visible, names):
+def test_only_visible_cards_are_read(
+    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch, visible: str, names: list[str]
+) -> None:
     driver.program(FakeGpu(Load.constant(200)), FakeGpu(Load.constant(50)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     meter, phase = metered(1.0)
@@ -176,14 +181,16 @@ def test_only_visible_cards_are_read(driver, monkeypatch, visible, names):
         assert any("shows no GPU" in w for w in meter.warnings)
 
 
-def test_devices_can_be_named_by_uuid(driver, monkeypatch):
+def test_devices_can_be_named_by_uuid(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     driver.program(FakeGpu(Load.constant(200)), FakeGpu(Load.constant(50)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     _, phase = metered(1.0, devices=[UUIDS[1]])
     assert [d.name for d in phase.energy.devices] == ["gpu1"]
 
 
-def test_a_torch_device_is_the_card_that_cuda_counts_so(cuda_driver, monkeypatch):
+def test_a_torch_device_is_the_card_that_cuda_counts_so(
+    cuda_driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """CUDA puts the H100 first, NVML the T4 on the lower bus: cuda:0 is the H100's joules."""
     cuda_driver.program(
         FakeGpu(Load.constant(50), options={"name": "T4"}), FakeGpu(Load.constant(200), options={"name": "H100"})
@@ -201,7 +208,9 @@ def test_a_torch_device_is_the_card_that_cuda_counts_so(cuda_driver, monkeypatch
     assert [d.name for d in phase.energy.devices] == ["gpu1"]
 
 
-def test_where_cuda_cannot_be_asked_the_guess_reaches_the_result(driver, monkeypatch):
+def test_where_cuda_cannot_be_asked_the_guess_reaches_the_result(
+    driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     driver.program(FakeGpu(Load.constant(50), options={"name": "T4"}), FakeGpu(Load.constant(200)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     _, result = measure("--sources", "nvml", seconds=0.3)
@@ -209,7 +218,7 @@ def test_where_cuda_cannot_be_asked_the_guess_reaches_the_result(driver, monkeyp
     assert any("fastest first" in w and "CUDA_DEVICE_ORDER=PCI_BUS_ID" in w for w in result["warnings"])
 
 
-def test_measure_reads_the_cards_it_is_given_and_says_which_it_does_not_find(driver):
+def test_measure_reads_the_cards_it_is_given_and_says_which_it_does_not_find(driver: FakeDriver) -> None:
     driver.program(FakeGpu(Load.constant(200)), FakeGpu(Load.constant(50)))
     _, result = measure("--sources", "nvml", "--devices", UUIDS[1], seconds=1.5)
     assert [d["name"] for d in result["devices"]] == ["gpu1"]
@@ -222,7 +231,7 @@ def test_measure_reads_the_cards_it_is_given_and_says_which_it_does_not_find(dri
     assert not any("GPU" in w for w in result["warnings"])
 
 
-def test_a_lost_card_spoils_the_window_and_says_when(driver):
+def test_a_lost_card_spoils_the_window_and_says_when(driver: FakeDriver) -> None:
     driver.program(FakeGpu(Load.constant(200), options={"lost_at_s": 3.0}), FakeGpu(Load.constant(50)))
     _meter, phase = metered(3.5)
     assert not phase.energy.valid
@@ -230,7 +239,7 @@ def test_a_lost_card_spoils_the_window_and_says_when(driver):
     assert phase.energy.devices[1].invalid == ()
 
 
-def test_a_counter_reset_is_reported_and_bridged(driver):
+def test_a_counter_reset_is_reported_and_bridged(driver: FakeDriver) -> None:
     load = Load.constant(200)
     driver.program(FakeGpu(load, options={"reset_at_s": 3.03}))
     _, phase = metered(5.0)
@@ -239,7 +248,7 @@ def test_a_counter_reset_is_reported_and_bridged(driver):
     assert abs(phase.energy.energy_j - truth(driver, load, phase)) <= phase.energy.uncertainty_j
 
 
-def test_a_counter_that_stands_still_is_not_believed(driver):
+def test_a_counter_that_stands_still_is_not_believed(driver: FakeDriver) -> None:
     load = Load.constant(200)
     driver.program(FakeGpu(load, options={"stuck": 1}))
     _meter, phase = metered(2.0)
@@ -247,7 +256,7 @@ def test_a_counter_that_stands_still_is_not_believed(driver):
     assert any("stood still" in p for p in phase.energy.problems)
 
 
-def test_a_counter_that_disagrees_with_power_is_flagged(driver):
+def test_a_counter_that_disagrees_with_power_is_flagged(driver: FakeDriver) -> None:
     driver.program(FakeGpu(Load.constant(200), options={"gain": 0.57}))
     _, phase = metered(3.0)
     device = phase.energy.devices[0]
@@ -255,7 +264,7 @@ def test_a_counter_that_disagrees_with_power_is_flagged(driver):
     assert device.agree is False
 
 
-def test_mig_reports_the_whole_card_and_marks_it_shared(driver, monkeypatch):
+def test_mig_reports_the_whole_card_and_marks_it_shared(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     driver.program(FakeGpu(Load.constant(200), options={"mig": "MIG-aaaa-1 MIG-bbbb-2"}))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-bbbb-2")
     _meter, phase = metered(1.5)
@@ -265,21 +274,21 @@ def test_mig_reports_the_whole_card_and_marks_it_shared(driver, monkeypatch):
     assert any("whole card" in p for p in phase.energy.problems)
 
 
-def test_denied_access_is_absent_with_the_reason(driver):
+def test_denied_access_is_absent_with_the_reason(driver: FakeDriver) -> None:
     driver.program(FakeGpu(Load.constant(200), options={"denied": 1}))
     meter, phase = metered(0.5)
     assert phase.energy.energy_j is None
     assert any("nothing can be measured" in w or "Permission" in w for w in meter.warnings)
 
 
-def test_a_driver_that_does_not_start_is_absent_with_the_reason(driver):
+def test_a_driver_that_does_not_start_is_absent_with_the_reason(driver: FakeDriver) -> None:
     driver.program(init_error=9)
     meter, phase = metered(0.3)
     assert phase.energy.energy_j is None
     assert any("NVML does not start" in w and "Driver Not Loaded" in w for w in meter.warnings)
 
 
-def test_foreign_processes_throttling_and_short_windows_are_warned_about(driver):
+def test_foreign_processes_throttling_and_short_windows_are_warned_about(driver: FakeDriver) -> None:
     foreign = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
     try:
         # The foreign one must not be a child of the watched process, so this test watches a child of its own.
@@ -294,7 +303,7 @@ def test_foreign_processes_throttling_and_short_windows_are_warned_about(driver)
     assert "short window" in text
 
 
-def test_the_update_period_is_found(driver):
+def test_the_update_period_is_found(driver: FakeDriver) -> None:
     from greenbench.metering.doctor import inspect
 
     driver.program(FakeGpu(Load.constant(200), options={"period_ms": 60}))
@@ -308,7 +317,7 @@ def test_the_update_period_is_found(driver):
     assert report["kind"] == "measured"
 
 
-def test_a_budget_in_joules_stops_the_command_near_its_limit(driver):
+def test_a_budget_in_joules_stops_the_command_near_its_limit(driver: FakeDriver) -> None:
     driver.program(FakeGpu(Load.constant(300)))
     code, result = measure("--sources", "nvml", "--budget", "joules=450", seconds=30)
     assert result["stopped_by_budget"] is True
@@ -316,7 +325,7 @@ def test_a_budget_in_joules_stops_the_command_near_its_limit(driver):
     assert result["energy_j"] == pytest.approx(450, abs=300 * 0.4)
 
 
-def test_a_gpu_beside_a_modelled_cpu_is_mixed(driver):
+def test_a_gpu_beside_a_modelled_cpu_is_mixed(driver: FakeDriver) -> None:
     driver.program(FakeGpu(Load.constant(300)))
     _, result = measure(seconds=1.0)
     assert result["energy_source"] == "mixed"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="co
 BUSY = "import time\nt = time.process_time()\nwhile time.process_time() - t < {}: pass\n"
 
 
-def start(code, *arguments):
+def start(code: str, *arguments: Any) -> subprocess.Popen[str]:
     """Start Python code and wait for its first line."""
     command = [sys.executable, "-c", code, *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -23,22 +24,22 @@ def start(code, *arguments):
     return process
 
 
-def end(process):
+def end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
 
 
-def go_on(process):
+def go_on(process: subprocess.Popen[str]) -> None:
     process.stdin.write("\n")
     process.stdin.flush()
 
 
-def stat_cpu_s(pid):
+def stat_cpu_s(pid: int) -> float:
     cells = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(cells[11]) + int(cells[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def follow(tree, process):
+def follow(tree: ProcessTree, process: subprocess.Popen[str]) -> list[float]:
     seen = []
     while process.poll() is None:
         seen.append(tree.update(rescan=True))
@@ -47,7 +48,7 @@ def follow(tree, process):
     return seen
 
 
-def test_children_and_grandchildren_count_and_the_sum_never_falls():
+def test_children_and_grandchildren_count_and_the_sum_never_falls() -> None:
     inner = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BUSY.format(0.3)!r}])\n"
     outer = (
         "import subprocess, sys, time\ntime.sleep(0.2)\n"
@@ -61,7 +62,7 @@ def test_children_and_grandchildren_count_and_the_sum_never_falls():
     assert 0.28 < seen[-1] < 0.9
 
 
-def test_an_orphan_keeps_being_followed():
+def test_an_orphan_keeps_being_followed() -> None:
     late = "import time; time.sleep(0.4)\n" + BUSY.format(0.3)
     code = (
         "import os, subprocess, sys, time\ntime.sleep(0.2)\n"
@@ -83,7 +84,7 @@ def test_an_orphan_keeps_being_followed():
     assert tree.update() > 0.25
 
 
-def test_what_was_used_before_watching_is_not_counted():
+def test_what_was_used_before_watching_is_not_counted() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", BUSY.format(0.3) + "print(1, flush=True)\ntime.sleep(5)"], stdout=subprocess.PIPE
     )
@@ -96,13 +97,13 @@ def test_what_was_used_before_watching_is_not_counted():
     process.communicate()
 
 
-def test_a_process_that_is_not_there_is_refused():
+def test_a_process_that_is_not_there_is_refused() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     assert ProcessTree().watch(process.pid) is False
 
 
-def test_memory_of_the_tree_grows_with_what_it_holds():
+def test_memory_of_the_tree_grows_with_what_it_holds() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", "x = bytearray(200 * 2**20)\nprint(1, flush=True)\nimport time; time.sleep(10)"],
         stdout=subprocess.PIPE,
@@ -116,7 +117,7 @@ def test_memory_of_the_tree_grows_with_what_it_holds():
 
 
 @needs_proc
-def test_own_cpu_time_of_many_threads_is_what_the_kernel_tells():
+def test_own_cpu_time_of_many_threads_is_what_the_kernel_tells() -> None:
     code = (
         "import hashlib, threading, time\nprint(1, flush=True)\n"
         "def work():\n"
@@ -138,7 +139,7 @@ def test_own_cpu_time_of_many_threads_is_what_the_kernel_tells():
     end(process)
 
 
-def test_a_child_that_came_and_went_between_two_scans_is_counted_by_the_next_full_reading():
+def test_a_child_that_came_and_went_between_two_scans_is_counted_by_the_next_full_reading() -> None:
     code = (
         "import subprocess, sys, time\nprint(1, flush=True)\nsys.stdin.readline()\n"
         "subprocess.run([sys.executable, '-c', sys.argv[1]])\nprint(2, flush=True)\ntime.sleep(60)\n"
@@ -155,7 +156,7 @@ def test_a_child_that_came_and_went_between_two_scans_is_counted_by_the_next_ful
 
 
 @needs_proc
-def test_short_children_that_were_waited_for_are_counted_once():
+def test_short_children_that_were_waited_for_are_counted_once() -> None:
     code = (
         "import os, sys, time\nprint(1, flush=True)\nsys.stdin.readline()\n"
         "for _ in range(60):\n"
@@ -181,7 +182,7 @@ def test_short_children_that_were_waited_for_are_counted_once():
     assert seen_s == pytest.approx(usage.ru_utime + usage.ru_stime - before_s, abs=6 * tree.tick_s)
 
 
-def test_an_ended_process_keeps_its_time_before_and_after_it_was_waited_for():
+def test_an_ended_process_keeps_its_time_before_and_after_it_was_waited_for() -> None:
     process = start("print(1, flush=True)\n" + BUSY.format(0.2))
     tree = ProcessTree()
     tree.watch(process.pid)
@@ -196,7 +197,7 @@ def test_an_ended_process_keeps_its_time_before_and_after_it_was_waited_for():
     assert tree.pids == set()
 
 
-def test_a_child_that_nobody_waits_for_keeps_its_time():
+def test_a_child_that_nobody_waits_for_keeps_its_time() -> None:
     code = (
         "import os, signal, sys, time\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
         "pid = os.fork()\n"
@@ -222,7 +223,7 @@ def test_a_child_that_nobody_waits_for_keeps_its_time():
 
 
 @needs_proc
-def test_the_clocks_alone_tell_what_a_full_reading_tells():
+def test_the_clocks_alone_tell_what_a_full_reading_tells() -> None:
     busy = start("print(1, flush=True)\ninput()\n" + BUSY.format(0.3) + "print(2, flush=True)\ninput()\n")
     tree = ProcessTree()
     tree.watch(busy.pid)
@@ -236,7 +237,7 @@ def test_the_clocks_alone_tell_what_a_full_reading_tells():
 
 
 @needs_proc
-def test_what_was_seen_of_a_killed_process_is_kept():
+def test_what_was_seen_of_a_killed_process_is_kept() -> None:
     process = start("print(1, flush=True)\n" + BUSY.format(60))
     tree = ProcessTree()
     tree.watch(process.pid)
@@ -247,7 +248,7 @@ def test_what_was_seen_of_a_killed_process_is_kept():
 
 
 @needs_proc
-def test_children_waited_for_between_two_scans_are_counted_once():
+def test_children_waited_for_between_two_scans_are_counted_once() -> None:
     parent = start(
         f"import subprocess, sys\nprint(1, flush=True)\ninput()\n"
         f"subprocess.run([sys.executable, '-c', {BUSY.format(0.2)!r}])\nprint(2, flush=True)\ninput()\n"

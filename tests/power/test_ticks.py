@@ -11,7 +11,7 @@ from greenbench.power.sampler.ticks import Ticks
 MS = 1_000_000
 
 
-def between(ticks, now_ns, end_ns):
+def between(ticks: Ticks, now_ns: int, end_ns: int) -> list[int]:
     times = []
     while (now_ns := ticks.next_ns(now_ns)) < end_ns:
         times.append(now_ns)
@@ -19,7 +19,7 @@ def between(ticks, now_ns, end_ns):
 
 
 @given(st.sampled_from([1, 10, 20, 50, 100, 250]), st.integers(0, 40))
-def test_every_period_has_one_reading_and_waits_stay_below_two_periods(hz, periods):
+def test_every_period_has_one_reading_and_waits_stay_below_two_periods(hz: int, periods: int) -> None:
     period_ns = 1_000_000_000 // hz
     ticks = Ticks(1 / hz)
     begin_ns = time.monotonic_ns()
@@ -33,7 +33,7 @@ def test_every_period_has_one_reading_and_waits_stay_below_two_periods(hz, perio
 
 
 @given(st.integers(0, 10**10))
-def test_the_next_time_does_not_depend_on_when_it_was_last_asked_for(later_ns):
+def test_the_next_time_does_not_depend_on_when_it_was_last_asked_for(later_ns: int) -> None:
     ticks = Ticks(0.05)
     now_ns = time.monotonic_ns() + later_ns
     at_ns = ticks.next_ns(now_ns)
@@ -42,7 +42,7 @@ def test_the_next_time_does_not_depend_on_when_it_was_last_asked_for(later_ns):
     assert ticks.next_ns(at_ns - 1) == at_ns
 
 
-def test_times_leave_no_part_of_the_period_out():
+def test_times_leave_no_part_of_the_period_out() -> None:
     ticks = Ticks(0.05)
     begin_ns = time.monotonic_ns()
     times = between(ticks, begin_ns, begin_ns + 100 * 50 * MS)

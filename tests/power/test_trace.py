@@ -52,7 +52,7 @@ def window(found: Any, t0_s: float, t1_s: float, **options: Any) -> WindowEnergy
 
 def regular(
     duration_s: float,
-    power: Callable[[float], float],
+    power: Callable[[float], float | None],
     *,
     hz: float = 20.0,
     counter: Any = None,
@@ -81,7 +81,7 @@ def test_a_stepped_counter_is_right_within_its_edge_term(
     generator = np.random.default_rng(seed)
     times = (np.arange(0, 220) + generator.uniform(0, 0.9, 220)) * 0.05
 
-    def true(t: float) -> float:
+    def true(t: float | np.ndarray) -> np.ndarray:
         cycles, rest = np.divmod(np.asarray(t) * hz, 1.0)
         on = np.minimum(rest, 0.5)
         return (cycles * 0.5 * (low + high) + on * high + (rest - on) * low) / hz
@@ -124,7 +124,7 @@ def test_a_counter_that_is_read_rarely_is_right_within_its_edge_term(
     counts = np.concatenate([np.arange(800) % every == 0, np.ones(len(times) - 800, dtype=bool)])
     order = np.argsort(times)
 
-    def true(t: float) -> float:
+    def true(t: float | np.ndarray) -> np.ndarray:
         cycles, rest = np.divmod(np.asarray(t) * hz, 1.0)
         on = np.minimum(rest, 0.5)
         return (cycles * 0.5 * (low + high) + on * high + (rest - on) * low) / hz

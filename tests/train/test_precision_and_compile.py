@@ -162,7 +162,7 @@ def without_chance() -> Upstream:
     def loss(batch: Batch, _info: StepInfo) -> tuple[torch.Tensor, dict[str, float]]:
         return torch.stack([state.square().mean() for state in model.hidden_states(batch)]).sum(), {}
 
-    model.loss = loss  # type: ignore[method-assign]
+    model.loss = loss
     return model
 
 

@@ -35,7 +35,7 @@ def make(card: str = "eco", masking: dict[str, object] | None = None, **encoder:
     torch.manual_seed(0)
     small = {"encoder": {"width": 32, **encoder}, "targets": {"units": 7}, "masking": masking or {}}
     model = build(resolve(card, "tiny", small))
-    model.labels = UnitLabels(np.arange(400) % 7, np.array([0, 400]), hop_samples=320)  # type: ignore[assignment]
+    model.labels = UnitLabels(np.arange(400) % 7, np.array([0, 400]), hop_samples=320)
     return model
 
 
