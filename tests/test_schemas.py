@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from greenbench.config import CarbonSection
 from greenbench.json_schema import json_schema
 from greenbench.metering.command import measure_command
+from greenbench.power.sources.options import Sampling
 from greenbench.records import MANIFEST, RESULT, SCHEMA_VERSION, read_json
 from greenbench.records.versions import present_manifest, present_result
 from greenbench.schemas import schema_texts
@@ -68,7 +70,11 @@ def test_the_made_up_folders_of_the_reports_tests_keep_to_the_schema(tmp_path: P
 
 
 def test_a_measurement_is_what_its_schema_says() -> None:
-    found = measure_command([sys.executable, "-c", "sum(range(10**6))"], sources="cpu", region="FRA")
+    found = measure_command(
+        [sys.executable, "-c", "sum(range(10**6))"],
+        sampling=Sampling(sources="cpu"),
+        carbon=CarbonSection(region="FRA"),
+    )
     assert problems(json.loads(json.dumps(found)), closed(schema("measure.json"), complete=True)) == []
 
 

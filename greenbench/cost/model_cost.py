@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from greenbench.cost.figures import Cost
 from greenbench.cost.measure import SHAPES_ONLY_FAILED, count_forward, count_training
-from greenbench.cost.subject import SAMPLE_RATE, at_stage, make_batch, stage_fractions, trains, twin
-from greenbench.units import FLOPS_PER_MAC
+from greenbench.cost.subject import at_stage, make_batch, stage_fractions, trains, twin
+from greenbench.units import FLOPS_PER_MAC, SAMPLE_RATE
 
 if TYPE_CHECKING:
     from greenbench.cards import ModelSpec

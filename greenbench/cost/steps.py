@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from greenbench.cost.measure import count_call, count_training
-from greenbench.cost.subject import SAMPLE_RATE, at_stage, stage_fractions
+from greenbench.cost.subject import at_stage, stage_fractions
+from greenbench.units import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from greenbench.models.base import Batch, Upstream

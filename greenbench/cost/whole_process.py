@@ -65,7 +65,7 @@ class _StartedThreads:
         try:
             yield
         finally:
-            threading.setprofile(before)  # type: ignore[arg-type]
+            threading.setprofile(before)
             for counter in self.counters:
                 counter.counts = False
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from greenbench.evaluate.representation import Featurize, Frames, Progress, Waveforms, extract, silent
+from greenbench.evaluate.representation import Featurize, Frames, Waveforms, extract, silent
 from greenbench.models.base import Upstream
+from greenbench.progress import Progress
 from greenbench.units import SAMPLE_RATE
 
 if TYPE_CHECKING:

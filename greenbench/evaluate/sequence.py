@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from greenbench.evaluate.linear import Standardised
-from greenbench.evaluate.representation import Frames, Progress, silent
+from greenbench.evaluate.representation import Frames, silent
+from greenbench.progress import Progress
 
 PADDING = -1
 
