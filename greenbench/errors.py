@@ -58,7 +58,7 @@ class Interrupted(GreenbenchError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'? Allowed: ..."`` for an unknown name, nearest first."""
+    """``"; did you mean 'x'? Allowed: ..."`` for an unknown name, nearest first."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ";"

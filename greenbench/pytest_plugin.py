@@ -58,7 +58,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def describe_sources(sources: str = "auto") -> str:
-    """Return the power sources in words: ``"nvml (measured), cpu (modelled)"``."""
+    """The power sources in words: ``"nvml (measured), cpu (modelled)"``."""
     from greenbench.errors import GreenbenchError
     from greenbench.power.sources.detect import detect
 
@@ -94,7 +94,7 @@ class EnergyMeter:
         self.warnings: list[str] = []
 
     def joules(self) -> float | None:
-        """Return the energy so far."""
+        """The energy so far."""
         return self._meter.joules() if self._meter is not None else self.energy_j
 
     @contextlib.contextmanager
@@ -144,7 +144,7 @@ class _PeakMemory:
         self._start = resident_bytes("VmRSS")
 
     def read(self) -> int | None:
-        """Return the growth of the peak above the size at the start, or the GPU's peak."""
+        """The growth of the peak above the size at the start, or the GPU's peak."""
         if self._cuda is not None:
             return int(self._cuda.max_memory_allocated())
         from greenbench.metering.resident import resident_bytes

@@ -45,7 +45,7 @@ class RunSummary:
 
 
 def default_out(suite: Suite) -> Path:
-    """Return ``runs/<suite>-<stamp>``."""
+    """``runs/<suite>-<stamp>``."""
     return Path("runs") / f"{suite.suite.name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 

@@ -17,7 +17,7 @@ from greenbench.carbon import (
     DEVICES,
     HINT,
     Factor,
-    Stretch,
+    Interval,
     account,
     embodied_for,
     embodied_g,
@@ -211,15 +211,15 @@ def test_an_hourly_file_is_weighted_by_the_energy_of_each_hour(tmp_path: Path) -
     path.write_text("2025-01-01T00:00Z,100\n2025-01-01T01:00Z,300\n")
     hours = read_hourly(path)
     middle = hours.t_s[1]
-    run = Stretch(middle - 1800, middle + 1800, lambda begin, end: (end - begin) * (10 if end <= middle else 30))
+    run = Interval(middle - 1800, middle + 1800, lambda begin, end: (end - begin) * (10 if end <= middle else 30))
     factor = hours.spent([run])
     assert factor.g_per_kwh == pytest.approx((10 * 100 + 30 * 300) / 40)
     assert "weighted by energy" in factor.source
-    unknown = hours.spent([Stretch(run.begin_s, run.end_s, lambda begin, end: None)])
+    unknown = hours.spent([Interval(run.begin_s, run.end_s, lambda begin, end: None)])
     assert unknown.g_per_kwh == pytest.approx(200)
     assert "weighted by time" in unknown.source
     # What lies between two sessions of a run burns nothing and weighs nothing.
-    apart = [Stretch(t, t + 60, lambda begin, end: 5.0) for t in (hours.t_s[0], hours.t_s[1] + 3000)]
+    apart = [Interval(t, t + 60, lambda begin, end: 5.0) for t in (hours.t_s[0], hours.t_s[1] + 3000)]
     assert hours.spent(apart).g_per_kwh == pytest.approx(200)
 
 
@@ -238,7 +238,7 @@ def test_rows_of_half_an_hour_hold_until_the_next(tmp_path: Path) -> None:
 def test_where_the_hours_do_not_reach_the_region_steps_in_or_there_is_no_figure(tmp_path: Path) -> None:
     path = tmp_path / "grid.csv"
     path.write_text("2025-01-01T00:00Z,100\n")
-    run = [Stretch(2e9, 2e9 + 60, lambda begin, end: 1.0)]
+    run = [Interval(2e9, 2e9 + 60, lambda begin, end: 1.0)]
     factor, warnings = find_grid(CarbonSection(hourly_csv=str(path))).over(run)
     assert factor is None
     assert "2025-01-01T00:00Z to 2025-01-01T01:00Z" in warnings[0]

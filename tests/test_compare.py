@@ -228,7 +228,7 @@ def _printed(result: dict[str, Any]) -> str:
 LADDER = {"config": {**CONFIG, "suite": {"models": ["low=eco", "mid=eco", "top=eco"]}}}
 
 
-def rungs(folder: Path, **errors: Sequence[float]) -> list[Trial]:
+def steps_of(folder: Path, **errors: Sequence[float]) -> list[Trial]:
     return [
         write_trial(folder, label, seed, {"phones_per_pct": error, "audio_h": 0.5, "pretrain_flops": 1e12}, **LADDER)
         for label, values in errors.items()
@@ -237,20 +237,22 @@ def rungs(folder: Path, **errors: Sequence[float]) -> list[Trial]:
 
 
 def test_a_ladder_holds_each_model_against_the_one_before_it_in_the_suite(tmp_path: Path) -> None:
-    trials = rungs(tmp_path, top=[40.0, 41, 42, 40.5, 41.5], low=[60.0, 61, 62, 60.5, 61.5], mid=[60.1, 61, 62, 60, 61])
+    trials = steps_of(
+        tmp_path, top=[40.0, 41, 42, 40.5, 41.5], low=[60.0, 61, 62, 60.5, 61.5], mid=[60.1, 61, 62, 60, 61]
+    )
     result = ladder(trials)
-    assert [rung["label"] for rung in result["rungs"]] == ["low", "mid", "top"]
-    steps = [{c["metric"]: c for c in rung["comparisons"]} for rung in result["rungs"]]
+    assert [row["label"] for row in result["steps"]] == ["low", "mid", "top"]
+    steps = [{c["metric"]: c for c in row["comparisons"]} for row in result["steps"]]
     assert steps[0] == {}
     assert steps[1]["phones_per_pct"]["verdict"] == "no difference shown"
     assert steps[2]["phones_per_pct"]["verdict"] == "better"
     pair = entry(compare(trials[10:], trials[:5]), "phones_per_pct")
     assert steps[2]["phones_per_pct"] == pair
-    assert result["rungs"][2]["means"]["phones_per_pct"] == pytest.approx(41.0)
+    assert result["steps"][2]["means"]["phones_per_pct"] == pytest.approx(41.0)
 
 
-def test_a_ladder_prints_one_row_a_rung_with_its_verdict(tmp_path: Path) -> None:
-    result = ladder(rungs(tmp_path, low=[60.0, 61, 62, 60.5, 61.5], top=[40.0, 41, 42, 40.5, 41.5]))
+def test_a_ladder_prints_one_row_a_step_with_its_verdict(tmp_path: Path) -> None:
+    result = ladder(steps_of(tmp_path, low=[60.0, 61, 62, 60.5, 61.5], top=[40.0, 41, 42, 40.5, 41.5]))
     console = Console(record=True, width=200, file=io.StringIO())
     print_ladder(result, console)
     text = console.export_text()
@@ -259,11 +261,11 @@ def test_a_ladder_prints_one_row_a_rung_with_its_verdict(tmp_path: Path) -> None
     assert "0.50 h" in text
 
 
-def test_a_ladder_says_which_rung_is_missing_and_needs_two(tmp_path: Path) -> None:
-    trials = rungs(tmp_path, low=[60.0], mid=[50.0], top=[40.0])
+def test_a_ladder_says_which_step_is_missing_and_needs_two(tmp_path: Path) -> None:
+    trials = steps_of(tmp_path, low=[60.0], mid=[50.0], top=[40.0])
     (trials[1].path / RESULT).unlink()
     result = ladder([load_trial(t.path) for t in trials])
-    assert [rung["label"] for rung in result["rungs"]] == ["low", "top"]
+    assert [row["label"] for row in result["steps"]] == ["low", "top"]
     assert result["notes"] == ["mid: no complete run, left out"]
     with pytest.raises(DataError, match="two models"):
         ladder(trials[:1])

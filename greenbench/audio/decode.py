@@ -65,12 +65,12 @@ def mono(samples: np.ndarray) -> np.ndarray:
 
 
 def reason_of(error: Exception) -> str:
-    """Return a decoder's complaint as a reason to leave the file out."""
+    """A decoder's complaint as a reason to leave the file out."""
     return f"cannot be decoded: {error_text(error)}"
 
 
 def error_text(error: Exception) -> str:
-    """Return a decoder's complaint in a few words, without its own prefix and the file's name."""
+    """A decoder's complaint in a few words, without its own prefix and the file's name."""
     text = str(getattr(error, "error_string", "") or getattr(error, "strerror", "") or error)
     return text.removeprefix("Error :").strip().rstrip(".") or type(error).__name__
 

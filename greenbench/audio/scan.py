@@ -22,7 +22,7 @@ _CHUNK = 32
 def probe_all(
     paths: Sequence[str], *, verify: bool = True, workers: int = 0, progress: Progress | None = None
 ) -> dict[str, AudioInfo]:
-    """Return what every file holds. ``verify`` decodes them whole; ``False`` reads the headers.
+    """What every file holds. ``verify`` decodes them whole; ``False`` reads the headers.
 
     A second scan opens only files that are new or have changed; an interrupted one goes on where it stopped. Without
     a writable cache it works as well, from the beginning each time.

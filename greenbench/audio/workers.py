@@ -28,12 +28,12 @@ _ENTRY = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from greenben
 
 
 def available_cores() -> int:
-    """Return the cores this process may run on."""
+    """The cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_workers(jobs: int, audio_s: float) -> int:
-    """Return how many processes are worth starting to decode ``audio_s`` seconds in ``jobs`` pieces."""
+    """How many processes are worth starting to decode ``audio_s`` seconds in ``jobs`` pieces."""
     if audio_s / _DECODED_PER_CORE_S < 2 * _STARTUP_S:
         return 1
     return max(1, min(available_cores(), jobs))

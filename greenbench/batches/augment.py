@@ -79,7 +79,7 @@ class Augmenter:
 
 
 def load_sounds(folder: str, max_seconds: float) -> list[np.ndarray]:
-    """Return the recordings of a folder as 16 kHz mono int16, ``max_seconds`` at most; unreadable ones are skipped."""
+    """The recordings of a folder as 16 kHz mono int16, ``max_seconds`` at most; unreadable ones are skipped."""
     sounds: list[np.ndarray] = []
     left_s = max_seconds
     for path in scan_tree(Path(folder).expanduser()).audio:
@@ -106,7 +106,7 @@ def mix(speech: Tensor, noise: Tensor, snr_db: Tensor) -> Tensor:
 
 
 def coloured_noise(num_samples: int, random: np.random.Generator) -> Tensor:
-    """Return noise (S,) of mean power 1 whose spectrum falls as 1/f^a, with a from 0 (white) to 2 (brown)."""
+    """Noise (S,) of mean power 1 whose spectrum falls as 1/f^a, with a from 0 (white) to 2 (brown)."""
     spectrum = random.standard_normal(num_samples // 2 + 1) + 1j * random.standard_normal(num_samples // 2 + 1)
     spectrum *= np.maximum(np.arange(len(spectrum)), 1.0) ** (-random.uniform(0.0, 2.0) / 2)
     noise = np.fft.irfft(spectrum, n=num_samples)
@@ -114,7 +114,7 @@ def coloured_noise(num_samples: int, random: np.random.Generator) -> Tensor:
 
 
 def generated_room(t60_s: float, random: np.random.Generator) -> Tensor:
-    """Return a room's impulse response: the direct sound, then noise that has fallen by 60 dB after ``t60_s``."""
+    """A room's impulse response: the direct sound, then noise that has fallen by 60 dB after ``t60_s``."""
     count = max(2, int(min(t60_s, _MAX_REVERB_S) * SAMPLE_RATE))
     decay = np.exp(-math.log(1000.0) * np.arange(count) / (t60_s * SAMPLE_RATE))
     tail = random.standard_normal(count) * decay

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def language_weights(languages: Sequence[str], num_samples: np.ndarray, alpha: float) -> np.ndarray:
-    """Return each utterance's weight (N,), mean 1, that gives language shares p ** alpha of the audio drawn."""
+    """Each utterance's weight (N,), mean 1, that gives language shares p ** alpha of the audio drawn."""
     names, member = np.unique(np.asarray(languages), return_inverse=True)
     shares = np.bincount(member, weights=np.asarray(num_samples, dtype=np.float64), minlength=len(names))
     shares = np.divide(shares, shares.sum())
@@ -21,7 +21,7 @@ def language_weights(languages: Sequence[str], num_samples: np.ndarray, alpha: f
 def balanced_epoch(
     languages: Sequence[str], num_samples: np.ndarray, alpha: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Return utterance indices (N,) of one epoch, drawn so that languages have their balanced shares.
+    """Utterance indices (N,) of one epoch, drawn so that languages have their balanced shares.
 
     Systematic sampling: utterance i occurs floor(w_i) or ceil(w_i) times, so that rare ones are not left to chance.
     """

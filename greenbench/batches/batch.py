@@ -27,10 +27,10 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """Return the number of crops."""
+        """The number of crops."""
         return len(self.utterances)
 
     @property
     def audio_s(self) -> float:
-        """Return the seconds of audio in the batch."""
+        """The seconds of audio in the batch."""
         return self.size * self.num_samples / SAMPLE_RATE

@@ -71,7 +71,7 @@ class BatchLoader:
 
     @property
     def position(self) -> tuple[int, int]:
-        """Return (epoch, index) of the batch that comes next."""
+        """(epoch, index) of the batch that comes next."""
         return self._epoch, self._index
 
     def seek(self, epoch: int, index: int) -> None:
@@ -81,7 +81,7 @@ class BatchLoader:
         self._epoch, self._index, self._ahead = epoch, index, None
 
     def peek(self) -> tuple[int, int]:
-        """Return (crops, samples a crop) of the batch that comes next."""
+        """(crops, samples a crop) of the batch that comes next."""
         ended = self._index >= len(self.plan)
         plan = self._plan_of(self._epoch + 1).batch(0) if ended else self.plan.batch(self._index)
         return len(plan.utterances), plan.num_samples
@@ -90,7 +90,7 @@ class BatchLoader:
         return self
 
     def __next__(self) -> Batch:
-        """Return the next batch; an epoch's end is followed by the next epoch's begin."""
+        """The next batch; an epoch's end is followed by the next epoch's begin."""
         begin = time.perf_counter()
         if self._pool is None:
             batch = self._load(self.plan, self._epoch, self._index)

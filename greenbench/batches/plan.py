@@ -97,7 +97,7 @@ class EpochPlan:
         return len(self.lengths)
 
     def batch(self, index: int) -> BatchPlan:
-        """Return batch ``index`` of the epoch."""
+        """Batch ``index`` of the epoch."""
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
         part = slice(int(self.bounds[index]), int(self.bounds[index + 1]))
@@ -105,7 +105,7 @@ class EpochPlan:
 
     @property
     def audio_s(self) -> float:
-        """Return the seconds of audio in the batches."""
+        """The seconds of audio in the batches."""
         return float((np.diff(self.bounds) * self.lengths).sum()) / SAMPLE_RATE
 
 

@@ -121,7 +121,7 @@ class Ledger:
     # -- steps ------------------------------------------------------------------------------------------------------
 
     def next_step_share(self, *, audio_s: float | None = None, flops: float | None = None) -> float:
-        """Return the share of a full batch that the next step may use; 0.0 ends the training.
+        """The share of a full batch that the next step may use; 0.0 ends the training.
 
         It is 1.0 until the end comes near; :func:`shrink` turns a smaller share into a batch. ``audio_s`` and
         ``flops`` say what a full step would cost, where the loop knows; else the largest of the last steps counts.
@@ -138,7 +138,7 @@ class Ledger:
         return share
 
     def step_fits(self) -> bool:
-        """Return whether a whole next step is foreseen to fit; for loops that cannot shrink a batch."""
+        """Whether a whole next step is foreseen to fit; for loops that cannot shrink a batch."""
         if self.kind in CLOCKED_KINDS:
             self._settle()
             self._share = 1.0
@@ -164,7 +164,7 @@ class Ledger:
         return counted_share(remaining, cost, self.limit)
 
     def _predicted(self, audio_s: float | None, flops: float | None) -> float | None:
-        """Return what a full step costs in the budget's currency, as far as is known."""
+        """What a full step costs in the budget's currency, as far as is known."""
         if self.kind == "steps":
             return 1.0
         if self.kind == "audio_hours":
@@ -181,17 +181,17 @@ class Ledger:
 
     @property
     def remaining(self) -> float:
-        """Return what is left, in the currency's unit; negative after an overshoot."""
+        """What is left, in the currency's unit; negative after an overshoot."""
         return self.limit - self._position()
 
     @property
     def spent_fraction(self) -> float:
-        """Return the part of the whole budget that is spent, 0..1."""
+        """The part of the whole budget that is spent, 0..1."""
         return min(1.0, max(0.0, self._position() / self.limit))
 
     @property
     def fraction(self) -> float:
-        """Return the schedule's position, 0..1: the spent part of what was left when pretraining began.
+        """The schedule's position, 0..1: the spent part of what was left when pretraining began.
 
         A model that paid for targets first still warms up, and its schedule ends with the budget like all others'.
         It moves only with :meth:`next_step_share`, :meth:`step_done` and phases, so one step sees one value.
@@ -202,7 +202,7 @@ class Ledger:
         return 1.0 if room <= 0 else min(1.0, max(0.0, (self._position() - self._origin) / room))
 
     def spent(self) -> dict[str, float | None]:
-        """Return the budgeted spending in all six currencies; None where unknowable."""
+        """The budgeted spending in all six currencies; None where unknowable."""
         grams = None if self._j is None or self._grams_per_joule is None else self._g
         return {
             "seconds": self._ns / NS_PER_S,
@@ -214,16 +214,16 @@ class Ledger:
         }
 
     def overshoot_pct(self) -> float:
-        """Return spent minus limit in percent of the limit; negative is unused budget."""
+        """Spent minus limit in percent of the limit; negative is unused budget."""
         return 100.0 * (self._position() - self.limit) / self.limit
 
     def phases(self) -> dict[str, dict[str, float | None]]:
-        """Return seconds and joules of each phase so far, unbudgeted ones included."""
+        """Seconds and joules of each phase so far, unbudgeted ones included."""
         self._settle()
         return {name: dict(value) for name, value in self._phases.items()}
 
     def state(self) -> dict[str, Any]:
-        """Return the position as plain JSON data; give it as ``carried`` to continue."""
+        """The position as plain JSON data; give it as ``carried`` to continue."""
         self._settle()
         return LedgerState(
             self.kind,
@@ -271,7 +271,7 @@ class Ledger:
             self._emit(joules)
 
     def _emit(self, joules: float | None) -> None:
-        """Book the grams of joules burnt now; an hour without a factor counts with the one before."""
+        """Book the grams of joules used now; an hour without a factor counts with the one before."""
         present = self._rate()
         self._grams_per_joule = self._grams_per_joule if present is None else present
         self._g += (joules or 0.0) * (self._grams_per_joule or 0.0)

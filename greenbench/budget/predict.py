@@ -39,7 +39,7 @@ class StepPredictor:
         self._steps_in_session = 0
 
     def state(self) -> dict[str, Any]:
-        """Return plain JSON data from which an equal predictor is made."""
+        """Plain JSON data from which an equal predictor is made."""
         return {**{name: list(window) for name, window in self._windows.items()}, "fixed": self._fixed_evidence}
 
     def observe(self, share: float, *, seconds: float, joules: float, flops: float, audio_s: float) -> None:
@@ -56,23 +56,23 @@ class StepPredictor:
         self._windows["joules"].append(joules / self.relative_cost(share))
 
     def counted(self, name: str) -> float | None:
-        """Return the FLOPs or audio seconds of a full step; the largest seen lately."""
+        """The FLOPs or audio seconds of a full step; the largest seen lately."""
         return max(self._windows[name], default=None)
 
     def seconds(self) -> float | None:
-        """Return the upper quantile of a full step's seconds."""
+        """The upper quantile of a full step's seconds."""
         if self._windows["seconds"]:
             return upper_quantile(list(self._windows["seconds"]))
         return self._first[0] if self._first else None
 
     def typical_ratio(self) -> float:
-        """Return the median step's seconds in relation to the upper quantile's, 0..1."""
+        """The median step's seconds in relation to the upper quantile's, 0..1."""
         values = sorted(self._windows["seconds"])
         upper = self.seconds()
         return values[len(values) // 2] / upper if values and upper else 1.0
 
     def joules(self) -> float | None:
-        """Return the upper quantile of a full step's seconds times the mean power of the window.
+        """The upper quantile of a full step's seconds times the mean power of the window.
 
         Not the quantile of joules: a counter that moves ten times a second gives short steps nothing or a burst.
         """
@@ -83,11 +83,11 @@ class StepPredictor:
         return (self.seconds() or 0.0) * power_w
 
     def relative_cost(self, share: float) -> float:
-        """Return the cost of a step with ``share`` of the batch, relative to a full one."""
+        """The cost of a step with ``share`` of the batch, relative to a full one."""
         return self._fixed + (1 - self._fixed) * share
 
     def share_for(self, relative_cost: float) -> float:
-        """Return the share of the batch whose step costs this much, relative to a full one; may be negative."""
+        """The share of the batch whose step costs this much, relative to a full one; may be negative."""
         return (relative_cost - self._fixed) / (1 - self._fixed)
 
     def _learn_fixed_share(self, share: float, seconds: float) -> None:
@@ -103,13 +103,13 @@ class StepPredictor:
 
 
 def upper_quantile(values: list[float], q: float = QUANTILE) -> float:
-    """Return the ``q`` quantile, rounded up to a value that was seen."""
+    """The ``q`` quantile, rounded up to a value that was seen."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
 def counted_share(remaining: float, step_cost: float, limit: float) -> float:
-    """Return the next step's share for a counted currency, where cost is proportional to the batch.
+    """The next step's share for a counted currency, where cost is proportional to the batch.
 
     The last two steps are made equal, so that no tiny batch is left over: 1.1 steps become 0.55 and 0.55. A tiny one
     is run only where leaving it out would show.
@@ -124,7 +124,7 @@ def counted_share(remaining: float, step_cost: float, limit: float) -> float:
 def clocked_share(
     remaining: float, step_cost: float, typical_cost: float, limit: float, predictor: StepPredictor
 ) -> float:
-    """Return the next step's share for a currency read from a clock or sensor.
+    """The next step's share for a currency read from a clock or sensor.
 
     Fine steps run whole until one no longer fits. Coarse ones land: a step takes at most half of what is left, so one
     that turns out twice as slow as foreseen still fits, until a last approach takes the rest.
@@ -146,7 +146,7 @@ def clocked_share(
 
 
 def shrink(size: int, num_samples: int, share: float, *, hop: int = 320, min_samples: int = 8_000) -> tuple[int, int]:
-    """Return ``(crops, samples per crop)`` of a batch cut to ``share`` of its audio, never above it.
+    """``(crops, samples per crop)`` of a batch cut to ``share`` of its audio, never above it.
 
     First crops are dropped, then all that stay are shortened equally, to a multiple of ``hop``. Crops do not get
     shorter than ``min_samples`` (or than they were); at least one crop of that length is kept.

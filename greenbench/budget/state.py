@@ -38,7 +38,7 @@ class LedgerState:
     spent_g: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data."""
+        """Plain JSON data."""
         return dataclasses.asdict(self)
 
     @classmethod

@@ -17,7 +17,7 @@ from greenbench.carbon.embodied import (
 )
 from greenbench.carbon.factors import HINT, Factor, emissions_g, factor_for, known_regions
 from greenbench.carbon.grid import Grid, find_grid
-from greenbench.carbon.hourly import HourlyFactors, Stretch, read_hourly
+from greenbench.carbon.hourly import HourlyFactors, Interval, read_hourly
 from greenbench.carbon.live import live_factor
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "Factor",
     "Grid",
     "HourlyFactors",
-    "Stretch",
+    "Interval",
     "account",
     "devices_in_use",
     "embodied_for",

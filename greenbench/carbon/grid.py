@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenbench.carbon.factors import Factor, factor_for
-from greenbench.carbon.hourly import HourlyFactors, Stretch, read_hourly
+from greenbench.carbon.hourly import HourlyFactors, Interval, read_hourly
 from greenbench.carbon.live import live_factor
 from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError
@@ -36,7 +36,7 @@ class Grid:
         """The factor to plan with: of now, else the mean of the hours."""
         return self.at() or (self.hours.mean() if self.hours else None)
 
-    def over(self, stretches: Sequence[Stretch]) -> tuple[Factor | None, list[str]]:
+    def over(self, intervals: Sequence[Interval]) -> tuple[Factor | None, list[str]]:
         """The factor of a run that has ended, and warnings.
 
         Where the CSV's hours do not reach, the region's factor steps in; without one there is no factor.
@@ -44,7 +44,7 @@ class Grid:
         if self.hours is None:
             return self.factor, []
         try:
-            return self.hours.spent(stretches), []
+            return self.hours.spent(intervals), []
         except ConfigError as error:
             remedy = "give [carbon] hourly_csv a file with those hours"
             return self.factor, [f"{error}; {_instead(self.factor, remedy)}"]

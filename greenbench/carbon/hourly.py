@@ -17,8 +17,8 @@ _LEAST_COVERED = 0.99
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A part of a run: wall clock begin and end (seconds since 1970), and the joules burnt between two moments in it.
+class Interval:
+    """A part of a run: wall clock begin and end (seconds since 1970), and the joules used between two moments in it.
 
     ``energy_j(begin_s, end_s)`` is None where that is unknown.
     """
@@ -60,22 +60,22 @@ class HourlyFactors:
         Raises:
             ConfigError: the file does not cover the run.
         """
-        return self.spent([Stretch(begin_s, end_s, lambda _begin, _end: None)])
+        return self.spent([Interval(begin_s, end_s, lambda _begin, _end: None)])
 
-    def spent(self, stretches: Sequence[Stretch]) -> Factor:
+    def spent(self, intervals: Sequence[Interval]) -> Factor:
         """Average over the hours of a run, weighted by the energy used in each; by time where that is unknown.
 
         Raises:
             ConfigError: the file does not cover the run.
         """
-        pieces = [(s, *piece) for s in stretches for piece in self._pieces(s.begin_s, s.end_s)]
-        first, last = min(s.begin_s for s in stretches), max(s.end_s for s in stretches)
-        if not self.covers(stretches):
+        pieces = [(s, *piece) for s in intervals for piece in self._pieces(s.begin_s, s.end_s)]
+        first, last = min(s.begin_s for s in intervals), max(s.end_s for s in intervals)
+        if not self.covers(intervals):
             raise ConfigError(
                 f"{self.source} does not cover the hours of the run: it holds {_text(self.t_s[0])} to "
                 f"{_text(self.t_s[-1] + _HOUR_S)}, the run took place from {_text(first)} to {_text(last)}"
             )
-        joules = [stretch.energy_j(begin, end) for stretch, begin, end, _ in pieces]
+        joules = [interval.energy_j(begin, end) for interval, begin, end, _ in pieces]
         known = [j for j in joules if j is not None]
         by_energy = len(known) == len(pieces) and sum(known) > 0
         weights = known if by_energy else [max(end - begin, 1e-9) for _, begin, end, _ in pieces]
@@ -84,10 +84,10 @@ class HourlyFactors:
         how = f"hours of the run weighted by {'energy' if by_energy else 'time'}"
         return self._factor(mean, values, first, last, how)
 
-    def covers(self, stretches: Sequence[Stretch]) -> bool:
+    def covers(self, intervals: Sequence[Interval]) -> bool:
         """Whether the rows reach over all of a run (1 % may be missing)."""
-        pieces = [piece for s in stretches for piece in self._pieces(s.begin_s, s.end_s)]
-        whole_s = sum(s.end_s - s.begin_s for s in stretches)
+        pieces = [piece for s in intervals for piece in self._pieces(s.begin_s, s.end_s)]
+        whole_s = sum(s.end_s - s.begin_s for s in intervals)
         return bool(pieces) and sum(end - begin for begin, end, _ in pieces) >= _LEAST_COVERED * whole_s
 
     def within(self, begin_s: float, end_s: float) -> list[tuple[float, float]]:

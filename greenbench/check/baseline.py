@@ -28,7 +28,7 @@ class Series:
     values: dict[str, dict[int, float]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Plain data."""
         metrics = {name: {str(seed): v for seed, v in seeds.items()} for name, seeds in self.values.items() if seeds}
         return {
             "suite": self.suite,
@@ -48,7 +48,7 @@ class Baseline:
     path: str = ""
 
     def series(self, like: Series) -> Series | None:
-        """Return the accepted figures of the same suite, model and size.
+        """The accepted figures of the same suite, model and size.
 
         Raises :class:`IncomparableError` when they were taken on other hardware or under another setting; the message
         names the first key that differs.

@@ -64,36 +64,36 @@ class Budget:
 
     @property
     def kind(self) -> str:
-        """Return which limit is given."""
+        """Which limit is given."""
         return next(name for name in _LIMITS if getattr(self, name) is not None)
 
     @property
     def limit(self) -> float:
-        """Return the limit: the metric's unit, or a fraction where :attr:`relative`."""
+        """The limit: the metric's unit, or a fraction where :attr:`relative`."""
         return _fraction(getattr(self, self.kind), self.metric)
 
     @property
     def relative(self) -> bool:
-        """Return whether the limit is held against a baseline."""
+        """Whether the limit is held against a baseline."""
         return self.kind.startswith("max_")
 
     @property
     def sign(self) -> int:
-        """Return +1 where more is worse, -1 where less is worse."""
+        """+1 where more is worse, -1 where less is worse."""
         return 1 if self.kind in ("ceiling", "max_increase") else -1
 
     @property
     def exact(self) -> bool:
-        """Return whether the metric is deterministic."""
+        """Whether the metric is deterministic."""
         return self.metric in STATIC_METRICS
 
     def covers(self, suite: str, model: str, size: str) -> bool:
-        """Return whether the entry applies to a model of a suite."""
+        """Whether the entry applies to a model of a suite."""
         return fnmatchcase(suite, self.suite) and fnmatchcase(model, self.model) and fnmatchcase(size, self.size)
 
     @property
     def scope(self) -> str:
-        """Return the scope as text: ``suite/model`` globs and the size."""
+        """The scope as text: ``suite/model`` globs and the size."""
         return f"{self.suite}/{self.model}" + (f" ({self.size})" if self.size != "*" else "")
 
 
@@ -137,7 +137,7 @@ def _entry(entry: Any, index: int, line: int, path: Path) -> Budget:
 
 
 def _lines(path: Path) -> list[int]:
-    """Return the line of each ``[[budget]]``, for annotations that point to it."""
+    """The line of each ``[[budget]]``, for annotations that point to it."""
     text = path.read_text(encoding="utf-8").splitlines()
     return [number for number, line in enumerate(text, start=1) if re.match(r"\s*\[\[\s*budget\s*\]\]", line)]
 

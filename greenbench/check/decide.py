@@ -41,7 +41,7 @@ class Entry:
     line: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Plain data."""
         return asdict(self)
 
 
@@ -179,7 +179,7 @@ def _predicted(budget: Budget, scope: str, new: Values, base: Values, first: lis
 
 
 def _runs_to_decide(budget: Budget, first: list[float], second: list[float]) -> int:
-    """Return the runs a side that find a change of the allowed size in four of five cases."""
+    """The runs a side that find a change of the allowed size in four of five cases."""
     spreads = [statistics.variance(v) for v in (first, second) if len(v) > 1]
     sd = math.sqrt(statistics.fmean(spreads)) if spreads else 0.0
     allowed = budget.limit * abs(statistics.fmean(first))

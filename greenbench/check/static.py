@@ -15,7 +15,7 @@ _WILD = frozenset("*?[")
 
 
 def static_targets(budgets: Iterable[Budget], accepted: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
-    """Return the ``(model, size)`` pairs that the static entries cover.
+    """The ``(model, size)`` pairs that the static entries cover.
 
     A pattern in an entry's ``model`` matches what the baseline holds, or, without a baseline, all cards that train
     here; a plain name, ``package.module:Class``, ``file.py:Class`` or a card file is taken as it is.

@@ -38,7 +38,7 @@ SciUnits = Annotated[float | None, typer.Option("--sci-units", metavar="N", help
 
 
 def carbon_settings(**options: Any) -> CarbonSection:
-    """Return the checked settings of the options that were given, by the names of ``[carbon]``'s keys.
+    """The checked settings of the options that were given, by the names of ``[carbon]``'s keys.
 
     Raises:
         ConfigError: one line that names the key, what was found and what is allowed.

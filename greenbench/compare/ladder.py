@@ -17,10 +17,10 @@ FIGURES = ("energy_budgeted_j", "pretrain_flops", "audio_h", "steps")
 
 
 def ladder(trials: Sequence[Trial], *, alpha: float = ALPHA) -> dict[str, Any]:
-    """Return the rungs of a run, lowest first, each with its means and its comparisons against the rung below.
+    """The steps of a run, lowest first, each with its means and its comparisons against the step below.
 
     ``memory_counted_bytes`` is the predicted peak of a training step on one crop, None where nothing was counted.
-    Controls are no rungs; a model without a complete run is left out and named in ``notes``.
+    Controls are no steps; a model without a complete run is left out and named in ``notes``.
 
     Raises:
         DataError: fewer than two models have a complete run.
@@ -36,21 +36,21 @@ def ladder(trials: Sequence[Trial], *, alpha: float = ALPHA) -> dict[str, Any]:
     if len(climbed) < 2:
         raise DataError("a ladder needs two models with complete runs; finish the run with greenbench run --resume")
     check_comparable([trial for arm in climbed for trial in arm])
-    rungs = [
-        _rung(arm) | {"comparisons": [asdict(c) for c in compare_arms(below, arm, alpha=alpha)] if below else []}
+    steps = [
+        _step_of(arm) | {"comparisons": [asdict(c) for c in compare_arms(below, arm, alpha=alpha)] if below else []}
         for below, arm in zip([None, *climbed], climbed, strict=False)
     ]
-    return {"rungs": rungs, "alpha": alpha, "correction": CORRECTION, "notes": notes}
+    return {"steps": steps, "alpha": alpha, "correction": CORRECTION, "notes": notes}
 
 
 def _order(trials: Sequence[Trial]) -> list[str]:
-    """Return the labels as the suites list them; what no suite lists comes last."""
+    """The labels as the suites list them; what no suite lists comes last."""
     listed = [label for trial in trials for label in trial.listed_models]
     present = [trial.label for trial in trials]
     return [label for label in dict.fromkeys([*listed, *present]) if label in present]
 
 
-def _rung(arm: Sequence[Trial]) -> dict[str, Any]:
+def _step_of(arm: Sequence[Trial]) -> dict[str, Any]:
     names = [name for name, metric in METRICS.items() if metric.quality or name in FIGURES]
     means = {name: mean for name in names if (mean := _mean([t.figure(name) for t in arm])) is not None}
     memory = _mean([t.result.cost.peak_train_memory_bytes for t in arm if t.result and t.result.cost])

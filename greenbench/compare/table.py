@@ -68,7 +68,7 @@ class _Sides:
 
     @property
     def interval(self) -> tuple[float, float, float]:
-        """Return p of the t test and the 95 % interval of the difference."""
+        """P of the t test and the 95 % interval of the difference."""
         if self.paired:
             found = stats.t_interval(self.differences, ALPHA)
             return stats.paired_t(self.differences), found.low, found.high
@@ -143,7 +143,7 @@ def _tested(family: Mapping[str, _Sides], alpha: float) -> dict[str, Comparison]
 
 
 def _without_test(metric: Metric, s: _Sides) -> Comparison:
-    """Return the comparison of a counted figure, which is the same in every run: the threshold alone decides."""
+    """The comparison of a counted figure, which is the same in every run: the threshold alone decides."""
     base, new = math.fsum(s.base) / len(s.base), math.fsum(s.new) / len(s.new)
     return Comparison(
         metric.name,
@@ -214,7 +214,7 @@ def _quality_first(found: dict[str, Comparison], quality: Mapping[str, _Sides], 
 
 
 def _inferiority(metric: Metric, s: _Sides, alpha: float) -> str:
-    """Return why ``new`` is not shown to be non-inferior within the practical threshold; empty if it is."""
+    """Why ``new`` is not shown to be non-inferior within the practical threshold; empty if it is."""
     sign = -1.0 if metric.direction == "higher" else 1.0
     base, new = [sign * v for v in s.base], [sign * v for v in s.new]
     margin = practical_threshold(metric, math.fsum(s.base) / len(s.base))
@@ -271,7 +271,7 @@ def _wanted(names: Sequence[str] | None) -> list[Metric]:
 
 
 def _sides(metric: Metric, base: Sequence[Trial], new: Sequence[Trial]) -> _Sides | None:
-    """Return the values of both sides: those of the common seeds in order where all runs have a partner."""
+    """The values of both sides: those of the common seeds in order where all runs have a partner."""
     first, second = _values(metric, base), _values(metric, new)
     if not first or not second:
         return None

@@ -39,25 +39,25 @@ def print_comparisons(result: Mapping[str, Any], console: Console | None = None)
 
 
 def print_ladder(result: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print what :func:`greenbench.compare.ladder` returned, one row a rung, to stdout."""
+    """Print what :func:`greenbench.compare.ladder` returned, one row a step, to stdout."""
     from rich.console import Console
     from rich.table import Table
 
     console = console or Console()
-    quality = next((name for name, m in METRICS.items() if m.quality and name in result["rungs"][-1]["means"]), None)
+    quality = next((name for name, m in METRICS.items() if m.quality and name in result["steps"][-1]["means"]), None)
     shown = [name for name in (quality, *FIGURES) if name]
-    table = Table(title="Each rung against the one below it", title_justify="left")
-    table.add_column("rung")
+    table = Table(title="Each step against the one below it", title_justify="left")
+    table.add_column("step")
     for name in shown:
         table.add_column(METRICS[name].label + _ARROW.get(METRICS[name].direction, ""), justify="right")
     table.add_column("memory, one crop", justify="right")
     table.add_column("n", justify="right")
-    table.add_column("against the rung below")
-    for rung in result["rungs"]:
-        figures = [format_value(name, rung["means"].get(name)) for name in shown]
-        step = next((c for c in rung["comparisons"] if c["metric"] == quality), None)
-        memory = format_bytes(rung["memory_counted_bytes"])
-        table.add_row(rung["label"], *figures, memory, str(rung["n"]), _step(step))
+    table.add_column("against the step below")
+    for row in result["steps"]:
+        figures = [format_value(name, row["means"].get(name)) for name in shown]
+        change = next((c for c in row["comparisons"] if c["metric"] == quality), None)
+        memory = format_bytes(row["memory_counted_bytes"])
+        table.add_row(row["label"], *figures, memory, str(row["n"]), _step(change))
     console.print(table)
     console.print(
         f"Verdicts on {METRICS[quality].label if quality else 'quality'}: p ≤ {result['alpha']:g} (exact permutation "

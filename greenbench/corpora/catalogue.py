@@ -82,7 +82,7 @@ LIBRILIGHT_FOLDERS = {"10min": ("1h/0",), "1h": ("1h",), "10h": ("1h", "9h")}
 
 
 def find_archive(name: str) -> Archive:
-    """Return an archive by its name, with or without ``librispeech:``; raises :class:`DataError`."""
+    """An archive by its name, with or without ``librispeech:``; raises :class:`DataError`."""
     kind, separator, subset = name.partition(":")
     if kind == "librilight":
         subset = "librilight-limited"
@@ -93,7 +93,7 @@ def find_archive(name: str) -> Archive:
 
 
 def download_root() -> Path:
-    """Return where downloads lie: ``$GREENBENCH_DATA``, else ``greenbench`` in the XDG data folder."""
+    """Where downloads lie: ``$GREENBENCH_DATA``, else ``greenbench`` in the XDG data folder."""
     explicit = os.environ.get("GREENBENCH_DATA")
     if explicit:
         return Path(explicit).expanduser()
@@ -102,7 +102,7 @@ def download_root() -> Path:
 
 
 def installed_folder(archive: Archive, root: Path | None = None) -> Path:
-    """Return the folder of a downloaded archive; raises :class:`DataError` that names the command to get it."""
+    """The folder of a downloaded archive; raises :class:`DataError` that names the command to get it."""
     folder = (root or download_root()) / archive.folder
     if not folder.is_dir():
         raise DataError(

@@ -28,17 +28,17 @@ class Corpus:
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     def split(self, name: str) -> tuple[Utterance, ...]:
-        """Return one split's utterances; raises :class:`DataError` for an unknown name."""
+        """One split's utterances; raises :class:`DataError` for an unknown name."""
         if name not in self.splits:
             raise DataError(f"corpus {self.name}: no split {name!r}{did_you_mean(name, self.splits)}")
         return self.splits[name]
 
     @cached_property
     def utterances(self) -> tuple[Utterance, ...]:
-        """Return all distinct utterances, by id."""
+        """All distinct utterances, by id."""
         return tuple({u.id: u for part in self.splits.values() for u in part}.values())
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return the hash over ids and lengths of all utterances."""
+        """The hash over ids and lengths of all utterances."""
         return fingerprint(self.utterances)

@@ -21,7 +21,7 @@ _NOTED = 5
 
 
 def list_corpora() -> dict[str, Any]:
-    """Return the corpora by name and the forms that ``data = …`` takes, as plain data."""
+    """The corpora by name and the forms that ``data = …`` takes, as plain data."""
     root = download_root()
     named = [
         {
@@ -38,7 +38,7 @@ def list_corpora() -> dict[str, Any]:
 
 
 def describe(spec: str | None = None, *, content: bool = False, progress: Progress | None = None) -> dict[str, Any]:
-    """Return the summary of a corpus as plain data, or of all there are without a name.
+    """The summary of a corpus as plain data, or of all there are without a name.
 
     ``content=True`` reads every file and adds ``content_fingerprint``, which sees its bytes too. Raises
     :class:`DataError` for an unknown or unusable corpus.
@@ -58,7 +58,7 @@ def describe(spec: str | None = None, *, content: bool = False, progress: Progre
 
 
 def as_text(summary: dict[str, Any]) -> str:
-    """Return what :func:`describe` gave as lines for people."""
+    """What :func:`describe` gave as lines for people."""
     return _list_text(summary) if "downloadable" in summary else _corpus_text(summary)
 
 
@@ -98,7 +98,7 @@ def _corpus_text(summary: dict[str, Any]) -> str:
 
 
 def as_note(summary: dict[str, Any]) -> str:
-    """Return the few lines that a run says about its data before anything is trained."""
+    """The few lines that a run says about its data before anything is trained."""
     unusable = len({item["path"] for item in summary["left_out"]})
     facts = [
         f"{summary['hours']:.2f} h in {summary['utterances']} utterances",
@@ -124,7 +124,7 @@ def _left_out_text(summary: dict[str, Any], listed: int, where: str) -> list[str
 
 
 def _kind_of(reason: str) -> str:
-    """Return a reason without what is particular to one file, so that equal ones can be counted."""
+    """A reason without what is particular to one file, so that equal ones can be counted."""
     head = reason.partition(";")[0].partition(":")[0].partition(" (")[0]
     head = re.sub(r"^\S+ (?=is shorter than|asks for)", "", head)
     head = re.sub(r"(?<= can mean ).*", "several files", head)

@@ -28,7 +28,7 @@ _PAUSE_S = 0.5
 
 
 def announce(archive: Archive, root: Path) -> str:
-    """Return the lines that a user sees before anything is fetched: size, licence, source, target."""
+    """The lines that a user sees before anything is fetched: size, licence, source, target."""
     return (
         f"{archive.name}: {archive.hours:g} h of speech\n"
         f"size:     {format_bytes(archive.size_bytes)} to download, about as much again unpacked\n"
@@ -168,7 +168,7 @@ def _fetch_once(archive: Archive, partial: Path, progress: Progress | None) -> b
 
 
 def _range_begin(response: HTTPResponse) -> int:
-    """Return where a partial answer begins, -1 if it does not say so: then it is not trusted."""
+    """Where a partial answer begins, -1 if it does not say so: then it is not trusted."""
     text = str(response.headers.get("Content-Range", ""))
     digits = text.removeprefix("bytes ").partition("-")[0]
     return int(digits) if digits.isdigit() else -1

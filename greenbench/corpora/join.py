@@ -12,7 +12,7 @@ from greenbench.errors import DataError
 
 
 def join(spec: str, corpora: Sequence[Corpus]) -> Corpus:
-    """Return the union, split by split: what one corpus keeps for testing is never trained on.
+    """The union, split by split: what one corpus keeps for testing is never trained on.
 
     Ids and speakers get the corpus' name in front, since two folders may both have a speaker ``01``. Raises
     :class:`DataError` where two corpora share a name or a file.

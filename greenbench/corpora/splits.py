@@ -19,13 +19,13 @@ _MAX_KEYWORDS, _MIN_READINGS = 64, 8
 
 
 def sentence_key(text: str) -> str:
-    """Return a text without case, punctuation and repeated spaces: two readings of a sentence have the same key."""
+    """A text without case, punctuation and repeated spaces: two readings of a sentence have the same key."""
     text = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(re.sub(r"[^\w\s]|_", " ", text).split())
 
 
 def bucket(key: str) -> int:
-    """Return 0..99 from a hash of the key, the same on every machine and in every version."""
+    """0..99 from a hash of the key, the same on every machine and in every version."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % 100
 
 
@@ -35,7 +35,7 @@ def assign_splits(
     overlapping: Sequence[tuple[int, int]] = (),
     copies: Sequence[tuple[int, int]] = (),
 ) -> dict[str, tuple[Utterance, ...]]:
-    """Return the splits. ``hints`` are the names the source gives (train, valid, test, pretrain) or None.
+    """The splits. ``hints`` are the names the source gives (train, valid, test, pretrain) or None.
 
     ``overlapping`` and ``copies`` are pairs of positions that hold the same audio in part or altogether: a hash never
     puts one of them on each side, unless all there is are copies.

@@ -16,7 +16,7 @@ _LENGTH_EDGES_S = (0, 1, 2, 4, 8, 16, 32, float("inf"))
 
 
 def summarise(corpus: Corpus) -> dict[str, Any]:
-    """Return the summary as plain data; hours are of audio, lengths in seconds."""
+    """The summary as plain data; hours are of audio, lengths in seconds."""
     utterances = corpus.utterances
     return {
         "name": corpus.name,

@@ -43,12 +43,12 @@ class Utterance:
 
     @property
     def duration_s(self) -> float:
-        """Return the length in seconds."""
+        """The length in seconds."""
         return self.num_samples / self.sample_rate
 
     @property
     def num_samples_16k(self) -> int:
-        """Return the number of samples after resampling to 16 kHz."""
+        """The number of samples after resampling to 16 kHz."""
         return self.num_samples * SAMPLE_RATE // self.sample_rate
 
 
@@ -61,7 +61,7 @@ class LeftOut:
 
 
 def fingerprint(utterances: Iterable[Utterance], *, content: bool = False) -> str:
-    """Return a hash over ids and lengths, independent of order and of where the files lie: 16 hexadecimal digits.
+    """A hash over ids and lengths, independent of order and of where the files lie: 16 hexadecimal digits.
 
     Two machines with the same fingerprint trained on the same recordings, as far as names and lengths can tell;
     ``content=True`` reads every file and hashes its bytes too.

@@ -53,7 +53,7 @@ def _row(name: str, size: str, seconds: float, batch: int) -> dict[str, Any]:
 
 
 def format_against(table: dict[str, Any]) -> str:
-    """Return what :func:`against` returned as a table; × is the multiple of the first row's figure."""
+    """What :func:`against` returned as a table; × is the multiple of the first row's figure."""
     heads = ("", "params", "training FLOPs / s", "forward FLOPs / s", "training memory", "whole pretraining")
     lines = [f"{table['batch']} crop(s) of {table['seconds']:g} s, float32", _line(heads)]
     for row in table["rows"]:

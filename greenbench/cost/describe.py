@@ -18,7 +18,7 @@ SUPERB_SECONDS = 7.03
 def describe(
     name: str, size: str = "base", seconds: float = 10.0, *, batch: int = 1, options: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the costs of a card, or of ``package.module:Class``, at a size and a crop length, as plain data.
+    """The costs of a card, or of ``package.module:Class``, at a size and a crop length, as plain data.
 
     ``options`` are laid over the card, which then is no longer what was published.
     ``pretrain_flops`` is what its published pretraining took, or for a model of ours what its card configures: hours
@@ -50,7 +50,7 @@ def describe(
 
 
 def whole_audio_h(card: Card | None, size: str) -> tuple[float | None, str]:
-    """Return the hours of audio that a whole pretraining processes, published or configured, and the source."""
+    """The hours of audio that a whole pretraining processes, published or configured, and the source."""
     for figure in card.published if card else ():
         if figure.metric == "audio_h_processed" and figure.variant in ("", size):
             return figure.value, figure.source
@@ -61,7 +61,7 @@ def whole_audio_h(card: Card | None, size: str) -> tuple[float | None, str]:
 
 
 def format_cost(facts: dict[str, Any], *, modules: int = 12) -> str:
-    """Return what :func:`describe` returned as text: the figures, their cross-checks, and the costliest modules."""
+    """What :func:`describe` returned as text: the figures, their cross-checks, and the costliest modules."""
     forward = facts["flops_forward_per_audio_s"]
     memory = format_bytes(facts["peak_train_memory_bytes"])
     features = facts["flops_features_per_audio_s"]

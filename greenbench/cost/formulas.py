@@ -31,7 +31,7 @@ def operator(name: str) -> Any:
 
 
 def attention_flops(query: Sequence[int], key: Sequence[int], value: Sequence[int]) -> float:
-    """Return the FLOPs of both matrix products, shapes (B, H, S, D), (B, H, L, D), (B, H, L, E)."""
+    """The FLOPs of both matrix products, shapes (B, H, S, D), (B, H, L, D), (B, H, L, E)."""
     batch, heads, length, width = query
     return 2.0 * batch * heads * length * key[-2] * (width + value[-1])
 
@@ -116,7 +116,7 @@ def _overloads(names: Sequence[str], formula: Formula) -> dict[Any, Formula]:
 
 @cache
 def formulas() -> dict[Any, Formula]:
-    """Return formula by operator packet; a formula takes the operator's arguments and ``out_val``, its result."""
+    """Formula by operator packet; a formula takes the operator's arguments and ``out_val``, its result."""
     table: dict[Any, Formula] = dict(flop_registry)
     attention = [
         "_scaled_dot_product_flash_attention_for_cpu",

@@ -38,7 +38,7 @@ class FusedOperators(TorchFunctionMode):
 def _fusible(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *_: Any, **kwargs: Any
 ) -> bool:
-    """Return whether a kernel without gradient of the mask can do it."""
+    """Whether a kernel without gradient of the mask can do it."""
     learned_mask = attn_mask is not None and attn_mask.requires_grad
     return not learned_mask and not kwargs.get("enable_gqa") and query.dim() == key.dim() == value.dim() == 4
 

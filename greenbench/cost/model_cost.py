@@ -84,7 +84,7 @@ def _resolve(model: ModelSpec | Upstream) -> tuple[Upstream, str]:
 
 
 def _training(model: Upstream, batch: int, samples: int, optimizer: str) -> tuple[float, int, int]:
-    """Return FLOPs of a step, averaged over the stages, the largest memory of any stage, and its constant part."""
+    """FLOPs of a step, averaged over the stages, the largest memory of any stage, and its constant part."""
     fractions = stage_fractions(model)
     counts = []
     for stage, fraction in enumerate(fractions):
@@ -98,7 +98,7 @@ def _training(model: Upstream, batch: int, samples: int, optimizer: str) -> tupl
 
 
 def feature_flops_per_audio_s(model: Upstream) -> float:
-    """Return what computing the model's input features costs, 0 for a model that reads the waveform.
+    """What computing the model's input features costs, 0 for a model that reads the waveform.
 
     Counted on a second of real noise: FFT, filter bank and cosine transform.
     """
@@ -129,7 +129,7 @@ class _Inference(nn.Module):
 
 
 def _fvcore(model: Upstream, samples: int) -> tuple[float | None, dict[str, int]]:
-    """Return two times fvcore's count (it counts MACs) for one crop, and the operators it says it skipped."""
+    """Two times fvcore's count (it counts MACs) for one crop, and the operators it says it skipped."""
     from fvcore.nn import FlopCountAnalysis
 
     subject = twin(model, "cpu").eval()

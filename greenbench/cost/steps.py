@@ -33,7 +33,7 @@ class BatchFlops:
         self.virtual = True
 
     def __call__(self, batch: int, num_samples: int) -> float:
-        """Return the FLOPs of one forward and backward of ``batch`` crops of ``num_samples`` samples."""
+        """The FLOPs of one forward and backward of ``batch`` crops of ``num_samples`` samples."""
         stage = self._model.stage if len(self._fractions) > 1 else 0
         curve = self._curves.get(stage)
         if curve is None:
@@ -69,7 +69,7 @@ class PassFlops:
         self._found: tuple[float, float, float] | None = None
 
     def __call__(self, batch: int, num_samples: int) -> float:
-        """Return the FLOPs of one pass of ``batch`` crops of ``num_samples`` samples."""
+        """The FLOPs of one pass of ``batch`` crops of ``num_samples`` samples."""
         if self._found is None:
             flops = [count_call(self._model, self._call, 1, n) for n in self._lengths]
             self._found = _curve(self._lengths, flops)
@@ -77,13 +77,13 @@ class PassFlops:
 
 
 def through_three(lengths: list[int], flops: list[float]) -> Callable[[int], float]:
-    """Return the FLOPs of one crop as a parabola of its length in samples, through three counts."""
+    """The FLOPs of one crop as a parabola of its length in samples, through three counts."""
     curve = _curve(lengths, flops)
     return lambda num_samples: _at(curve, 1, num_samples)
 
 
 def _curve(lengths: list[int], flops: list[float]) -> tuple[float, float, float]:
-    """Return constant, linear and quadratic part through three counts."""
+    """Constant, linear and quadratic part through three counts."""
     scale = float(lengths[-1])
     relative = np.array(lengths, dtype=np.float64) / scale
     solved = np.linalg.solve(np.vander(relative, 3, increasing=True), flops)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def twin(model: Upstream, device: str) -> Upstream:
-    """Return a copy of the model whose floating point tensors live on ``device``; on ``meta`` they hold no data.
+    """A copy of the model whose floating point tensors live on ``device``; on ``meta`` they hold no data.
 
     Nothing of the weights is copied for ``meta``, so that a twin of a large model on a full GPU costs
     nothing. A meta model's CPU twin gets small random weights.
@@ -47,7 +47,7 @@ def _moved(tensor: Tensor, device: str) -> Tensor:
 
 
 def make_batch(model: Upstream, batch: int, num_samples: int, device: str) -> Batch:
-    """Return a batch of ``batch`` crops: shapes only on ``meta``, else quiet noise."""
+    """A batch of ``batch`` crops: shapes only on ``meta``, else quiet noise."""
     from greenbench.models.base import Batch
 
     spec = model.feature_spec
@@ -63,7 +63,7 @@ def make_batch(model: Upstream, batch: int, num_samples: int, device: str) -> Ba
 
 
 def step_info(fraction: float = 0.0) -> StepInfo:
-    """Return a step with a generator of its own."""
+    """A step with a generator of its own."""
     from greenbench.models.base import StepInfo
 
     return StepInfo(step=0, fraction=fraction, generator=torch.Generator().manual_seed(0))
@@ -79,18 +79,18 @@ class NoiseData:
         self.num_samples = np.array([len(self._waveform)])
 
     def waveform(self, index: int) -> np.ndarray:  # noqa: ARG002
-        """Return the noise."""
+        """The noise."""
         return self._waveform
 
     def features(self, index: int) -> np.ndarray:  # noqa: ARG002
-        """Return noise of the features' shape."""
+        """Noise of the features' shape."""
         if self._spec is None:
             raise ValueError("the model reads the waveform")
         shape = (self._spec.num_frames(len(self._waveform)), self._spec.dim)
         return np.random.default_rng(1).standard_normal(shape).astype(np.float16)
 
     def all_features(self, spec: FeatureSpec) -> Callable[[int], np.ndarray]:
-        """Return noise of other features' shape."""
+        """Noise of other features' shape."""
         shape = (spec.num_frames(len(self._waveform)), spec.dim)
         return lambda _: np.random.default_rng(1).standard_normal(shape).astype(np.float16)
 
@@ -101,14 +101,14 @@ def give_targets(model: Upstream) -> None:
 
 
 def trains(model: Upstream) -> bool:
-    """Return whether the model has a loss of its own."""
+    """Whether the model has a loss of its own."""
     from greenbench.models.base import Upstream
 
     return type(model).loss is not Upstream.loss
 
 
 def stage_fractions(model: Upstream) -> tuple[float, ...]:
-    """Return one budget fraction inside each stage of training; a model without ``stage_fractions`` has one stage."""
+    """One budget fraction inside each stage of training; a model without ``stage_fractions`` has one stage."""
     starts = (0.0, *model.stage_fractions)
     return tuple(min(1.0, start + 1e-6) for start in starts)
 

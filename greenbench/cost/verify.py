@@ -64,7 +64,7 @@ def verify(spec: ModelSpec) -> dict[str, Any]:
 
 
 def format_verdict(verdict: dict[str, Any]) -> str:
-    """Return what :func:`verify` returned as lines of text."""
+    """What :func:`verify` returned as lines of text."""
     words = {True: "ok", False: "FAILED", None: "-"}
     lines = [f"{verdict['model']} ({verdict['size']}): {'ok' if verdict['ok'] else 'FAILED'}"]
     lines += [f"  {c['name']:<14}{words[c['ok']]:<8}{c['detail']}" for c in verdict["checks"]]
@@ -123,7 +123,7 @@ def _targets(model: Upstream) -> Check:
 
 
 def _losses(model: Upstream) -> list[Tensor]:
-    """Return one loss for each stage of training, drawn from the same seeds every time."""
+    """One loss for each stage of training, drawn from the same seeds every time."""
     model.train()
     torch.manual_seed(0)
     batch = _crop(model, CROP_S[1])

@@ -33,7 +33,7 @@ class Token:
 
 
 def tokens(split: AlignedSplit) -> list[Token]:
-    """Return the test tokens, at most :data:`MAX_TOKENS_PER_PHONE` of each phone and speaker, chosen by a hash."""
+    """The test tokens, at most :data:`MAX_TOKENS_PER_PHONE` of each phone and speaker, chosen by a hash."""
     groups: dict[tuple[str, str], list[tuple[str, Token]]] = defaultdict(list)
     for number, utterance in enumerate(split.utterances):
         first, last = int(split.frames.offsets[number]), int(split.frames.offsets[number + 1])
@@ -52,7 +52,7 @@ def tokens(split: AlignedSplit) -> list[Token]:
 
 
 def angular_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the angle between all rows of (N, D) and (M, D), in 0..1 (1: opposite), (N, M)."""
+    """The angle between all rows of (N, D) and (M, D), in 0..1 (1: opposite), (N, M)."""
 
     def unit(rows: np.ndarray) -> np.ndarray:
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
@@ -62,7 +62,7 @@ def angular_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def warped_distances(frames: np.ndarray, spans: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Return the normalised warping distance of pairs of tokens, (P,).
+    """The normalised warping distance of pairs of tokens, (P,).
 
     ``frames`` is (N, N) frame distances, ``spans`` (K, 2) each token's begin and end, ``pairs`` (P, 2) token numbers.
     All pairs go through the recursion together. Ties prefer the diagonal, then the second token's step.
@@ -101,7 +101,7 @@ def _warp(frames: np.ndarray, first: np.ndarray, second: np.ndarray, rows: int, 
 
 
 def speaker_scores(distances: np.ndarray, phones: np.ndarray) -> dict[tuple[int, int], float]:
-    """Return the share of (A, B, X) with d(A, X) < d(B, X) for each ordered pair of phones, ties counting half.
+    """The share of (A, B, X) with d(A, X) < d(B, X) for each ordered pair of phones, ties counting half.
 
     ``distances`` (K, K) between one speaker's tokens, ``phones`` (K,) their phone numbers.
     """
@@ -123,7 +123,7 @@ def speaker_scores(distances: np.ndarray, phones: np.ndarray) -> dict[tuple[int,
 
 
 def abx_error_pct(layer: np.ndarray, found: list[Token]) -> tuple[float, int]:
-    """Return the ABX error in percent of one layer (N, D) for some tokens, and the number of phone pairs."""
+    """The ABX error in percent of one layer (N, D) for some tokens, and the number of phone pairs."""
     names = sorted({t.phone for t in found})
     number = {name: i for i, name in enumerate(names)}
     by_speaker: dict[str, list[Token]] = defaultdict(list)

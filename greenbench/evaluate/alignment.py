@@ -22,16 +22,16 @@ class Inventory:
         return len(self.labels)
 
     def index(self, label: str) -> int:
-        """Return a label's number, :data:`UNKNOWN` for one that training never showed."""
+        """A label's number, :data:`UNKNOWN` for one that training never showed."""
         return self._index.get(label, UNKNOWN)
 
     def names(self, numbers: Iterable[int]) -> list[str]:
-        """Return the labels of some numbers."""
+        """The labels of some numbers."""
         return [self.labels[i] for i in numbers]
 
 
 def frame_labels(segments: Sequence[Segment], frames: int, inventory: Inventory, *, hz: float = 50.0) -> np.ndarray:
-    """Return the label at each frame's centre, (frames,) int64; what no segment covers is silence."""
+    """The label at each frame's centre, (frames,) int64; what no segment covers is silence."""
     labels = np.zeros(frames, dtype=np.int64)
     for label, start_s, end_s in segments:
         # Frame i's centre (i + 0.5) / hz lies in [start, end).
@@ -42,7 +42,7 @@ def frame_labels(segments: Sequence[Segment], frames: int, inventory: Inventory,
 
 
 def phone_sequence(segments: Sequence[Segment]) -> list[str]:
-    """Return the phones that were said, silence left out."""
+    """The phones that were said, silence left out."""
     return [label for label, _, _ in segments if label != SILENCE]
 
 

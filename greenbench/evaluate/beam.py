@@ -12,7 +12,7 @@ _LEAST_LOG_PROBABILITY = math.log(1e-4)
 
 
 def prefix_beam(log_probabilities: np.ndarray, width: int, *, blank: int = 0) -> list[int]:
-    """Return the most probable label sequence under CTC, from log P (T, C), keeping ``width`` prefixes a frame.
+    """The most probable label sequence under CTC, from log P (T, C), keeping ``width`` prefixes a frame.
 
     Algorithm: Hannun et al. 2014, arXiv 1408.2873, without the language model. A prefix' probability is kept apart for
     alignments that end in a blank and in its last symbol. Exact where ``width`` is never reached.
@@ -40,6 +40,6 @@ def prefix_beam(log_probabilities: np.ndarray, width: int, *, blank: int = 0) ->
 
 
 def _add(first: float, second: float) -> float:
-    """Return log(exp(first) + exp(second))."""
+    """Log(exp(first) + exp(second))."""
     high, low = (first, second) if first >= second else (second, first)
     return high if low == -math.inf else high + math.log1p(math.exp(low - high))

@@ -31,7 +31,7 @@ RECURRENT_SCHEDULE = SequenceSchedule(epochs=36, batch=16, learning_rate=5e-3)
 
 
 def normalise_text(text: str) -> str:
-    """Return lower-case letters, digits and apostrophes with single spaces: what is scored as characters."""
+    """Lower-case letters, digits and apostrophes with single spaces: what is scored as characters."""
     folded = unicodedata.normalize("NFC", text).casefold().replace("’", "'")
     kept = (c if c == "'" or unicodedata.category(c)[0] in "LMN" else " " for c in folded)
     return " ".join("".join(kept).split())
@@ -48,26 +48,26 @@ class Alphabet:
         return len(self.symbols) + 1
 
     def encode(self, sequence: Sequence[str]) -> list[int]:
-        """Return the numbers of a sequence's symbols; unknown ones are left out."""
+        """The numbers of a sequence's symbols; unknown ones are left out."""
         return [self._index[symbol] for symbol in sequence if symbol in self._index]
 
     def decode(self, numbers: Sequence[int]) -> list[str]:
-        """Return the symbols of some numbers, blanks left out."""
+        """The symbols of some numbers, blanks left out."""
         return [self.symbols[n - 1] for n in numbers if n != BLANK]
 
 
 def greedy(log_probabilities: np.ndarray, alphabet: Alphabet) -> list[str]:
-    """Return the best path's symbols: repeats joined, blanks dropped."""
+    """The best path's symbols: repeats joined, blanks dropped."""
     return alphabet.decode(collapse(log_probabilities.argmax(axis=1), silence=BLANK))
 
 
 def beam_search(log_probabilities: np.ndarray, alphabet: Alphabet, width: int) -> list[str]:
-    """Return the most probable symbols over their alignments."""
+    """The most probable symbols over their alignments."""
     return alphabet.decode(prefix_beam(log_probabilities, width, blank=BLANK))
 
 
 def as_text(symbols: Sequence[str]) -> str:
-    """Return the characters found as a text with single spaces."""
+    """The characters found as a text with single spaces."""
     return " ".join("".join(symbols).split())
 
 
@@ -92,7 +92,7 @@ def characters(context: Context) -> TaskResult:
 
 
 def with_second_opinion(context: Context, score: Callable[[bool], TaskResult]) -> TaskResult:
-    """Return the score under the linear head; the recurrent one is in its details where ``heads`` names it."""
+    """The score under the linear head; the recurrent one is in its details where ``heads`` names it."""
     result = score(False)
     if "recurrent" in context.heads:
         second = score(True)
@@ -163,7 +163,7 @@ def recognise(
 def score_texts(
     references: Sequence[str], hypotheses: Sequence[str], languages: Sequence[str]
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Return CER and WER in percent, and both per language with the macro average."""
+    """CER and WER in percent, and both per language with the macro average."""
     words = [r.split() for r in references], [h.split() for h in hypotheses]
     cer_by_language = grouped_error_pct(references, hypotheses, languages)
     wer_by_language = grouped_error_pct(words[0], words[1], languages)
@@ -192,5 +192,5 @@ def _texts(context: Context, side: Side) -> TextSplit:
 
 
 def ctc_frames(symbols: Sequence[int]) -> int:
-    """Return how many frames CTC needs: one a symbol and a blank between equal neighbours."""
+    """How many frames CTC needs: one a symbol and a blank between equal neighbours."""
     return len(symbols) + sum(a == b for a, b in pairwise(symbols))

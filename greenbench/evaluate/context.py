@@ -61,7 +61,7 @@ class Context:
     progress: Progress = silent
 
     def choose(self, side: Side, keep: Callable[[Utterance], bool], *, sentences: bool = False) -> list[int]:
-        """Return the utterances of a split that satisfy ``keep``, cut at the split's maximum of seconds.
+        """The utterances of a split that satisfy ``keep``, cut at the split's maximum of seconds.
 
         The cut takes utterances in an order given by a hash of their id, the same for every model and seed. Where the
         suite names a set of labelled ``sentences``, tasks on these train on that set, and it is not cut.
@@ -83,7 +83,7 @@ class Context:
         return sorted(chosen)
 
     def frames(self, side: Side, indices: Sequence[int]) -> Frames:
-        """Return the frozen frames of some utterances, extracted on first use."""
+        """The frozen frames of some utterances, extracted on first use."""
         key = tuple(indices)
         if key not in side.cache:
             side.cache[key] = extract(
@@ -115,5 +115,5 @@ def held_out(utterances: Sequence[Utterance]) -> np.ndarray:
 
 
 def stable_hash(text: str) -> str:
-    """Return a hash that is the same in every process: an arbitrary but fixed order."""
+    """A hash that is the same in every process: an arbitrary but fixed order."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -28,7 +28,7 @@ class ShuffledCorpus:
         self._splits["train"] = _shuffled(self._splits["train"], rng)
 
     def split(self, name: str) -> tuple[Utterance, ...]:
-        """Return the utterances of a split."""
+        """The utterances of a split."""
         return self._splits[name]
 
 
@@ -50,7 +50,7 @@ def _shuffled(utterances: Sequence[Utterance], rng: np.random.Generator) -> tupl
 
 
 def _covered(utterance: Utterance) -> list[tuple[str, float, float]]:
-    """Return an utterance's segments with silence in the gaps; nothing without alignments."""
+    """An utterance's segments with silence in the gaps; nothing without alignments."""
     found: list[tuple[str, float, float]] = []
     at = 0.0
     for label, start, end in utterance.phones or ():

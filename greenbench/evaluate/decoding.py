@@ -29,7 +29,7 @@ class Transitions:
 
 
 def bigram_log_probabilities(labels: Sequence[np.ndarray], count: int, *, smoothing: float = 0.5) -> np.ndarray:
-    """Return log P(next label | label, a change happens), (P, P), from frame labels; add-``smoothing``."""
+    """Log P(next label | label, a change happens), (P, P), from frame labels; add-``smoothing``."""
     table = np.full((count, count), smoothing)
     for sequence in labels:
         known = sequence[sequence >= 0]
@@ -44,7 +44,7 @@ def bigram_log_probabilities(labels: Sequence[np.ndarray], count: int, *, smooth
 
 
 def viterbi(scores: Sequence[np.ndarray], transitions: Transitions, *, group: int = 64) -> list[np.ndarray]:
-    """Return the best label path of each utterance; ``scores`` are (T_u, P) log scores."""
+    """The best label path of each utterance; ``scores`` are (T_u, P) log scores."""
     order = np.argsort([-len(s) for s in scores], kind="stable")
     paths: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * len(scores)
     for begin in range(0, len(order), group):
@@ -55,7 +55,7 @@ def viterbi(scores: Sequence[np.ndarray], transitions: Transitions, *, group: in
 
 
 def decode(scores: Sequence[np.ndarray], transitions: Transitions) -> list[list[int]]:
-    """Return the label sequence of each utterance, repeats joined and silence dropped."""
+    """The label sequence of each utterance, repeats joined and silence dropped."""
     return [collapse(path) for path in viterbi(scores, transitions)]
 
 

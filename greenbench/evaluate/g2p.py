@@ -22,7 +22,7 @@ _MARKS = re.compile(r"[ˈˌ\u200d\u0361]|\([a-z-]+\)")
 
 
 def available_backends() -> tuple[str, ...]:
-    """Return which of ``phonemizer`` and ``espeak-ng`` can be used here."""
+    """Which of ``phonemizer`` and ``espeak-ng`` can be used here."""
     found = {
         "phonemizer": importlib.util.find_spec("phonemizer") is not None,
         "espeak-ng": shutil.which("espeak-ng") is not None,
@@ -31,7 +31,7 @@ def available_backends() -> tuple[str, ...]:
 
 
 def phonemize(texts: Sequence[str], language: str, *, backend: str | None = None) -> list[tuple[str, ...]]:
-    """Return the phones (IPA without stress, long vowels kept apart) of every text.
+    """The phones (IPA without stress, long vowels kept apart) of every text.
 
     ``language`` is a code such as ``en``, ``de_de`` or ``pt-BR``. Raises :class:`DataError` if there is no backend, or
     if it does not know the language.
@@ -48,7 +48,7 @@ def phonemize(texts: Sequence[str], language: str, *, backend: str | None = None
 
 
 def espeak_voice(language: str) -> str:
-    """Return espeak-ng's name of a language; English without a region is read as American."""
+    """Espeak-ng's name of a language; English without a region is read as American."""
     code = language.strip().lower().replace("_", "-")
     main, _, region = code.partition("-")
     if main == "en":
@@ -57,7 +57,7 @@ def espeak_voice(language: str) -> str:
 
 
 def phones_by_id(utterances: Sequence[Utterance], *, backend: str | None = None) -> dict[str, tuple[str, ...]]:
-    """Return the phones of all utterances that have text and language, by id; those that have neither are left out."""
+    """The phones of all utterances that have text and language, by id; those that have neither are left out."""
     by_language: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in utterances:
         if utterance.text and utterance.language:

@@ -16,7 +16,7 @@ _RANK_FRAMES = 8_000
 
 
 def pnmi(units: np.ndarray, phones: np.ndarray) -> float:
-    """Return 1 - H(phone | unit) / H(phone), in 0..1, of frame-wise units and phones (N,).
+    """1 - H(phone | unit) / H(phone), in 0..1, of frame-wise units and phones (N,).
 
     Definition: Hsu et al. 2021, HuBERT, equation 12. It rises with the number of units.
     """
@@ -30,7 +30,7 @@ def pnmi(units: np.ndarray, phones: np.ndarray) -> float:
 
 
 def effective_rank(embedding: np.ndarray) -> float:
-    """Return the exponential of the entropy of the normalised singular values of (N, D), centred.
+    """The exponential of the entropy of the normalised singular values of (N, D), centred.
 
     Definition: Roy and Vetterli 2007; 1 where all rows lie on a line, D where all directions are alike.
     """
@@ -56,7 +56,7 @@ def cluster_units(frames: np.ndarray, wanted: np.ndarray, *, seed: int) -> tuple
 
 
 def layer_pnmi(train: AlignedSplit, test: AlignedSplit, *, seed: int) -> tuple[list[float], list[float]]:
-    """Return the PNMI of each layer's units on training and on test frames; units are fitted on training frames."""
+    """The PNMI of each layer's units on training and on test frames; units are fitted on training frames."""
     known = np.flatnonzero(train.labels >= 0)
     step = max(1, len(known) // _FIT_FRAMES)
     fit = known[::step]
@@ -81,7 +81,7 @@ def pnmi_task(context: Context) -> TaskResult:
 
 
 def best_layer(context: Context) -> tuple[int, Inventory, AlignedSplit]:
-    """Return the layer with the highest PNMI on training frames, and the aligned test split."""
+    """The layer with the highest PNMI on training frames, and the aligned test split."""
     inventory = aligned_inventory(context)
     train, test = aligned_splits(context, inventory)
     on_train, _ = layer_pnmi(train, test, seed=context.seed)

@@ -59,11 +59,11 @@ class Standardised:
         return cls(layers, torch.from_numpy(mean).float(), torch.from_numpy(1.0 / np.maximum(deviation, floor)).float())
 
     def with_layers(self, layers: np.ndarray) -> Standardised:
-        """Return the same map over other rows (a test set)."""
+        """The same map over other rows (a test set)."""
         return Standardised(layers, self.mean, self.scale)
 
     def weighted(self, rows: np.ndarray, layer_logits: Tensor) -> Tensor:
-        """Return the weighted sum of standardised layers, (len(rows), D); differentiable in the layer logits."""
+        """The weighted sum of standardised layers, (len(rows), D); differentiable in the layer logits."""
         gain = layer_logits.softmax(0).unsqueeze(1) * self.scale
         if len(self.layers) == 1:
             block = torch.from_numpy(self.layers[0][rows])
@@ -74,7 +74,7 @@ class Standardised:
         return total
 
     def all_weighted(self, layer_logits: Tensor) -> Tensor:
-        """Return the weighted sum for every row, (N, D), without gradients."""
+        """The weighted sum for every row, (N, D), without gradients."""
         with torch.no_grad():
             rows = np.arange(self.layers.shape[1])
             parts = [self.weighted(rows[i : i + _CHUNK_ROWS], layer_logits) for i in range(0, len(rows), _CHUNK_ROWS)]
@@ -95,11 +95,11 @@ class LinearProbe:
 
     @property
     def layer_weights(self) -> list[float]:
-        """Return the softmaxed weight of each layer."""
+        """The softmaxed weight of each layer."""
         return [round(float(w), 4) for w in self.layer_logits.softmax(0)]
 
     def log_probabilities(self, layers: np.ndarray) -> np.ndarray:
-        """Return log P(class | row) for every row, (N, C) float32."""
+        """Log P(class | row) for every row, (N, C) float32."""
         inputs = (self.data.with_layers(layers).all_weighted(self.layer_logits) - self.centre) * self.spread
         with torch.no_grad():
             return F.log_softmax(F.linear(inputs, self.weight, self.bias), dim=-1).numpy()
@@ -144,7 +144,7 @@ def fit_linear_probe(
 def _fit_layer_weights(
     data: Standardised, rows: np.ndarray, labels: np.ndarray, classes: int, *, seed: int, schedule: Schedule
 ) -> Tensor:
-    """Return the layer logits found together with a provisional linear layer."""
+    """The layer logits found together with a provisional linear layer."""
     count, _, width = data.layers.shape
     logits = torch.zeros(count, requires_grad=True)
     if count == 1:

@@ -35,7 +35,7 @@ class AlignedSplit:
 
     @property
     def languages(self) -> list[str]:
-        """Return each utterance's language."""
+        """Each utterance's language."""
         return [u.language or "unknown" for u in self.utterances]
 
 
@@ -50,17 +50,17 @@ class Decoder:
     transitions: Transitions
 
     def decode(self, log_probabilities: Sequence[np.ndarray], inventory: Inventory) -> list[list[str]]:
-        """Return the phones of each utterance."""
+        """The phones of each utterance."""
         scores = [p - self.prior_weight * self.log_prior for p in log_probabilities]
         return [inventory.names(path) for path in decode(scores, self.transitions)]
 
     def settings(self) -> dict[str, float]:
-        """Return what was chosen."""
+        """What was chosen."""
         return {"penalty": self.penalty, "prior_weight": self.prior_weight, "bigram_weight": self.bigram_weight}
 
 
 def aligned_inventory(context: Context) -> Inventory:
-    """Return the labels of the aligned training utterances, or say why there are none."""
+    """The labels of the aligned training utterances, or say why there are none."""
     labelled = [u for u in context.train.utterances if u.task == "speech" and u.phones]
     if not labelled or not any(u.phones for u in context.test.utterances if u.task == "speech"):
         raise TaskLeftOut("the corpus has no phone alignments")
@@ -68,7 +68,7 @@ def aligned_inventory(context: Context) -> Inventory:
 
 
 def aligned_splits(context: Context, inventory: Inventory) -> tuple[AlignedSplit, AlignedSplit]:
-    """Return train and test with frames and frame labels."""
+    """Train and test with frames and frame labels."""
     splits = []
     for side in (context.train, context.test):
         chosen = context.choose(side, lambda u: u.task == "speech" and bool(u.phones), sentences=True)
@@ -87,7 +87,7 @@ def choose_decoder(
     train_labels: Sequence[np.ndarray],
     inventory: Inventory,
 ) -> tuple[Decoder, float]:
-    """Return the decoder with the lowest PER on held-out utterances, and that PER in percent."""
+    """The decoder with the lowest PER on held-out utterances, and that PER in percent."""
     counts = np.bincount(np.concatenate(train_labels).clip(0), minlength=len(inventory)).astype(np.float64)
     log_prior = np.log((counts + 1.0) / (counts + 1.0).sum()).astype(np.float32)
     bigram = bigram_log_probabilities(train_labels, len(inventory))
@@ -105,7 +105,7 @@ def choose_decoder(
 def score(
     test: AlignedSplit, log_probabilities: np.ndarray, decoder: Decoder, inventory: Inventory
 ) -> tuple[float, dict[str, Any]]:
-    """Return PER in percent and its details (per language, macro average, edits)."""
+    """PER in percent and its details (per language, macro average, edits)."""
     hypotheses = decoder.decode(test.frames.split(log_probabilities), inventory)
     rate = error_rate(test.references, hypotheses)
     by_language = grouped_error_pct(test.references, hypotheses, test.languages)

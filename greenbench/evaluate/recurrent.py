@@ -77,7 +77,7 @@ def build_head(
     stack: int = 1,
     window: int = 1,
 ) -> SequenceHead:
-    """Return a head with weights drawn from ``seed``, whatever was drawn before."""
+    """A head with weights drawn from ``seed``, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return SequenceHead(

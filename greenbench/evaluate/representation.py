@@ -40,7 +40,7 @@ class Waveforms(Protocol):
     """Where audio comes from: utterances by index."""
 
     def waveform(self, index: int) -> np.ndarray:
-        """Return one utterance, (S,) float32 at 16 kHz."""
+        """One utterance, (S,) float32 at 16 kHz."""
 
 
 @dataclass
@@ -57,16 +57,16 @@ class Frames:
 
     @property
     def num_layers(self) -> int:
-        """Return the number of layers."""
+        """The number of layers."""
         return int(self.layers.shape[0])
 
     @property
     def width(self) -> int:
-        """Return the width of the widest layer."""
+        """The width of the widest layer."""
         return int(self.layers.shape[2])
 
     def rows(self, utterances: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return the frame numbers of some utterances, in their order."""
+        """The frame numbers of some utterances, in their order."""
         parts = [np.arange(self.offsets[u], self.offsets[u + 1]) for u in utterances]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
@@ -76,7 +76,7 @@ class Frames:
 
 
 def frame_count(num_samples: int) -> int:
-    """Return how many whole 20 ms frames fit."""
+    """How many whole 20 ms frames fit."""
     return num_samples // HOP_SAMPLES
 
 
@@ -100,7 +100,7 @@ def to_label_rate(hidden: Tensor, frame_hz: float, frames: int) -> Tensor:
 
 
 def make_batch(waveforms: Tensor, model: Upstream, featurize: Featurize) -> Batch:
-    """Return the batch a model reads for equally long waveforms (B, S)."""
+    """The batch a model reads for equally long waveforms (B, S)."""
     rows = waveforms.shape[0]
     return Batch(
         waveform=waveforms if model.feature_spec is None else None,
@@ -112,7 +112,7 @@ def make_batch(waveforms: Tensor, model: Upstream, featurize: Featurize) -> Batc
 
 
 def label_rate_states(model: Upstream, batch: Batch) -> list[Tensor]:
-    """Return the model's hidden states at 50 Hz, each (B, frames, D)."""
+    """The model's hidden states at 50 Hz, each (B, frames, D)."""
     frames = frame_count(batch.num_samples)
     return [to_label_rate(state, model.frame_hz, frames) for state in model.hidden_states(batch)]
 
@@ -139,7 +139,7 @@ def extract(
     progress: Progress = silent,
     folder: Path | None = None,
 ) -> Frames:
-    """Return the frozen hidden states of the utterances ``indices``, in that order.
+    """The frozen hidden states of the utterances ``indices``, in that order.
 
     Raises :class:`TrialFailed` if the model gives values that are not finite (its training diverged).
     """

@@ -32,7 +32,7 @@ class LabelledCorpus(Protocol):
     """What evaluation needs of a corpus."""
 
     def split(self, name: str) -> Sequence[Utterance]:
-        """Return the utterances of ``train``, ``test`` or ``valid``."""
+        """The utterances of ``train``, ``test`` or ``valid``."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,6 @@ def check_settings(settings: EvaluateSection) -> None:
 
 
 def _named(context: Context, task: str) -> Context:
-    """Return the context with the task's name in front of every progress text; frames stay shared."""
+    """The context with the task's name in front of every progress text; frames stay shared."""
     report: Progress = context.progress
     return replace(context, progress=lambda text, fraction: report(f"{task}: {text}", fraction))

@@ -19,12 +19,12 @@ class ErrorRate:
 
     @property
     def pct(self) -> float:
-        """Return errors per 100 reference tokens; above 100 where insertions abound."""
+        """Errors per 100 reference tokens; above 100 where insertions abound."""
         return 100.0 * self.errors / max(self.length, 1)
 
 
 def error_rate(references: Sequence[Sequence[Hashable]], hypotheses: Sequence[Sequence[Hashable]]) -> ErrorRate:
-    """Return substitutions, insertions and deletions over all reference tokens (micro average)."""
+    """Substitutions, insertions and deletions over all reference tokens (micro average)."""
     pairs = list(zip(references, hypotheses, strict=True))
     return ErrorRate(sum(Levenshtein.distance(r, h) for r, h in pairs), sum(len(r) for r, _ in pairs))
 
@@ -32,7 +32,7 @@ def error_rate(references: Sequence[Sequence[Hashable]], hypotheses: Sequence[Se
 def grouped_error_pct(
     references: Sequence[Sequence[Hashable]], hypotheses: Sequence[Sequence[Hashable]], groups: Sequence[str]
 ) -> dict[str, float]:
-    """Return the error rate of each group (a language, a speaker), sorted by name."""
+    """The error rate of each group (a language, a speaker), sorted by name."""
     members: dict[str, list[int]] = defaultdict(list)
     for position, group in enumerate(groups):
         members[group].append(position)
@@ -43,10 +43,10 @@ def grouped_error_pct(
 
 
 def macro_average(per_group: dict[str, float]) -> float:
-    """Return the unweighted mean over groups."""
+    """The unweighted mean over groups."""
     return round(float(np.mean(list(per_group.values()))), 3)
 
 
 def macro_metric(name: str, per_group: dict[str, float]) -> dict[str, float]:
-    """Return the macro average as a metric; nothing where there is one language: it would say the same twice."""
+    """The macro average as a metric; nothing where there is one language: it would say the same twice."""
     return {name: macro_average(per_group)} if len(per_group) > 1 else {}

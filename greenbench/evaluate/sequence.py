@@ -43,7 +43,7 @@ class SharedDropout(nn.Module):
         self.rate = rate
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return (B, T, D)."""
+        """(B, T, D)."""
         return inputs * F.dropout(torch.ones_like(inputs[:, :1]), self.rate) if self.training else inputs
 
 
@@ -74,7 +74,7 @@ class SequenceHead(nn.Module):
         self.classify = nn.Conv1d(2 * hidden if recurrent else width, classes, window, padding=window // 2)
 
     def forward(self, data: Standardised, rows: list[np.ndarray]) -> Tensor:
-        """Return logits (B, T, C) of utterances given by their rows, from long to short."""
+        """Logits (B, T, C) of utterances given by their rows, from long to short."""
         rows = [r[: self.steps(len(r)) * self.stack] for r in rows]
         lengths = [self.steps(len(r)) for r in rows]
         flat = data.weighted(np.concatenate(rows), self.layer_logits)
@@ -88,17 +88,17 @@ class SequenceHead(nn.Module):
         return self.classify(inputs.transpose(1, 2)).transpose(1, 2)
 
     def steps(self, frames: int) -> int:
-        """Return the number of outputs for so many frames."""
+        """The number of outputs for so many frames."""
         return frames // self.stack
 
     @property
     def layer_weights(self) -> list[float]:
-        """Return the softmaxed weight of each layer."""
+        """The softmaxed weight of each layer."""
         return [round(float(w), 4) for w in self.layer_logits.detach().softmax(0)]
 
 
 def in_pieces(frames: Frames, longest: int) -> Frames:
-    """Return the same frames with utterances cut into pieces of at most ``longest`` frames: short ones train faster."""
+    """The same frames with utterances cut into pieces of at most ``longest`` frames: short ones train faster."""
     bounds = [
         np.arange(begin, end, longest) for begin, end in zip(frames.offsets[:-1], frames.offsets[1:], strict=True)
     ]
@@ -110,7 +110,7 @@ Loss = Callable[[Tensor, list[int], list[int]], Tensor]
 
 
 def frame_loss(labels: Sequence[np.ndarray]) -> Loss:
-    """Return the cross-entropy of frame labels, -1 left out."""
+    """The cross-entropy of frame labels, -1 left out."""
     targets = [torch.from_numpy(piece) for piece in labels]
 
     def loss(logits: Tensor, utterances: list[int], _lengths: list[int]) -> Tensor:
@@ -121,7 +121,7 @@ def frame_loss(labels: Sequence[np.ndarray]) -> Loss:
 
 
 def ctc_loss(targets: Sequence[Sequence[int]]) -> Loss:
-    """Return the CTC loss per target symbol; class 0 is the blank. Targets that do not fit their frames count 0."""
+    """The CTC loss per target symbol; class 0 is the blank. Targets that do not fit their frames count 0."""
 
     def loss(logits: Tensor, utterances: list[int], lengths: list[int]) -> Tensor:
         flat = torch.tensor([symbol for u in utterances for symbol in targets[u]], dtype=torch.long)
@@ -181,7 +181,7 @@ def train_head(
 
 
 def log_probabilities(head: SequenceHead, data: Standardised, frames: Frames, batch: int = 32) -> list[np.ndarray]:
-    """Return log P(class | frame) of each utterance, (T_u, C) float32, in the order of ``frames``."""
+    """Log P(class | frame) of each utterance, (T_u, C) float32, in the order of ``frames``."""
     head.eval()
     count = len(frames.offsets) - 1
     found: list[np.ndarray] = [np.zeros(0)] * count

@@ -43,7 +43,7 @@ def shuffled_labels(context: Context, tasks: Sequence[str]) -> tuple[dict[str, d
 
 
 def _blind(context: Context) -> Context:
-    """Return the context with shuffled training labels; frames stay shared."""
+    """The context with shuffled training labels; frames stay shared."""
     splits = {"train": context.train.utterances, "test": context.test.utterances}
     dealt = ShuffledCorpus(splits, seed=context.seed).split("train")
     train = Side(dealt, context.train.store, context.train.cache)

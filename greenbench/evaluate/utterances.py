@@ -22,7 +22,7 @@ OWN_TEST_SHARE = 4
 
 
 def guess_error_pct(answers: np.ndarray, wanted: np.ndarray) -> float:
-    """Return the expected error in percent of the same answers dealt out at random: what a blind probe reaches.
+    """The expected error in percent of the same answers dealt out at random: what a blind probe reaches.
 
     ``answers`` and ``wanted`` (N,) are class numbers; -1 among ``wanted`` is a class that training never showed.
     """
@@ -32,7 +32,7 @@ def guess_error_pct(answers: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def pool(frames: Frames) -> np.ndarray:
-    """Return mean and deviation over each utterance's frames, (L, U, 2 D) float16."""
+    """Mean and deviation over each utterance's frames, (L, U, 2 D) float16."""
     count, _, width = frames.layers.shape
     utterances = len(frames.offsets) - 1
     pooled = np.zeros((count, utterances, 2 * width), dtype=np.float16)
@@ -46,7 +46,7 @@ def pool(frames: Frames) -> np.ndarray:
 def classify(
     train: Frames, train_labels: Sequence[str], test: Frames, test_labels: Sequence[str], *, out: np.ndarray, seed: int
 ) -> tuple[float, dict[str, Any]]:
-    """Return the error in percent of a linear probe on pooled frames, and details (confusions, chance)."""
+    """The error in percent of a linear probe on pooled frames, and details (confusions, chance)."""
     classes = sorted(set(train_labels))
     index = {label: i for i, label in enumerate(classes)}
     labels = np.array([index[label] for label in train_labels])
@@ -79,7 +79,7 @@ Labelled = list[tuple[Side, int, str]]
 
 
 def keyword_split(context: Context) -> tuple[Labelled, Labelled]:
-    """Return keyword clips of train and test: one word an utterance."""
+    """Keyword clips of train and test: one word an utterance."""
     train, test = (
         [(side, i, side.utterances[i].keyword or "") for i in context.choose(side, _is_keyword)]
         for side in (context.train, context.test)
@@ -90,7 +90,7 @@ def keyword_split(context: Context) -> tuple[Labelled, Labelled]:
 
 
 def language_split(context: Context) -> tuple[Labelled, Labelled]:
-    """Return utterances of train and test with their language."""
+    """Utterances of train and test with their language."""
     train, test = (
         [
             (side, i, side.utterances[i].language or "")
@@ -107,7 +107,7 @@ def language_split(context: Context) -> tuple[Labelled, Labelled]:
 
 
 def speaker_split(context: Context) -> tuple[Labelled, Labelled]:
-    """Return utterances to identify speakers on, all of whom training hears.
+    """Utterances to identify speakers on, all of whom training hears.
 
     Where the corpus marks utterances for it (``speaker_split``) those are used; where all test speakers are also
     train speakers, the test split; else every fourth utterance of each train speaker.
@@ -182,7 +182,7 @@ def _score(context: Context, name: str, train: Labelled, test: Labelled) -> Task
 
 
 def _frames(context: Context, train: Labelled, test: Labelled) -> tuple[Frames, Frames]:
-    """Return the frames of both halves; where both lie in one split they share one extraction."""
+    """The frames of both halves; where both lie in one split they share one extraction."""
     if train[0][0] is not test[0][0]:
         first, second = (context.frames(part[0][0], [i for _, i, _ in part]) for part in (train, test))
         return first, second

@@ -13,7 +13,7 @@ SCHEMA = "0.1"
 
 
 def boamps(settings: Sequence[Setting]) -> dict[str, dict[str, Any]]:
-    """Return one report per finished trial, by file name; absent figures are absent keys."""
+    """One report per finished trial, by file name; absent figures are absent keys."""
     trials = [t for s in settings for t in s.trials if t.status == "ok"]
     return {f"{trial.path.name}.json": _prune(_report(trial)) for trial in trials}
 

@@ -52,7 +52,7 @@ _PARTS = {"cpu": "cpu", "package": "cpu", "gpu": "gpu", "dram": "ram", "ram": "r
 
 
 def codecarbon_csv(settings: Sequence[Setting]) -> str:
-    """Return one row per finished trial; what greenbench did not record is an empty cell."""
+    """One row per finished trial; what greenbench did not record is an empty cell."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -92,7 +92,7 @@ def _row(trial: Trial) -> dict[str, Any]:
 
 
 def part_energies(trial: Trial) -> dict[str, float]:
-    """Return ``cpu_energy``, ``gpu_energy`` and ``ram_energy`` in kWh, as far as devices of that part were counted."""
+    """``cpu_energy``, ``gpu_energy`` and ``ram_energy`` in kWh, as far as devices of that part were counted."""
     found: dict[str, float] = {}
     for device in trial.energy.total.devices:
         part = _PARTS.get(device.part)

@@ -20,7 +20,7 @@ def _figures(settings: Sequence[Setting]) -> Iterator[tuple[str, str, list[float
 
 
 def github_action_benchmark(settings: Sequence[Setting]) -> list[dict[str, Any]]:
-    """Return ``customSmallerIsBetter`` entries: means, the spread as range; what is better when bigger is left out."""
+    """``customSmallerIsBetter`` entries: means, the spread as range; what is better when bigger is left out."""
     entries = []
     for scope, name, values in _figures(settings):
         metric = METRICS[name]
@@ -34,7 +34,7 @@ def github_action_benchmark(settings: Sequence[Setting]) -> list[dict[str, Any]]
 
 
 def bencher(settings: Sequence[Setting]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return Bencher Metric Format: mean, and the range over seeds as lower and upper value."""
+    """Bencher Metric Format: mean, and the range over seeds as lower and upper value."""
     report: dict[str, dict[str, dict[str, float]]] = {}
     for scope, name, values in _figures(settings):
         measure = {"value": statistics.fmean(values)}

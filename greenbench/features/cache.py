@@ -100,7 +100,7 @@ def cached_features(
     statistics: Statistics | None = None,
     progress: Progress | None = None,
 ) -> CachedFeatures:
-    """Return the features of a split from the cache, computing them first if they or their cost are not there.
+    """The features of a split from the cache, computing them first if they or their cost are not there.
 
     ``energy_j`` reads a running total of joules; with it, features whose joules nobody knows are computed again.
     ``circumstances`` is plain data that a stored cost must agree in. ``threads`` (0: as PyTorch is set) is how many
@@ -131,7 +131,7 @@ def _knows(cost: Path, *, joules: bool) -> bool:
 
 
 def cache_key(store: WaveformStore, spec: FeatureSpec, statistics: Statistics | None) -> str:
-    """Return the name of the cache folder."""
+    """The name of the cache folder."""
     ids = [u.id for u in store.utterances]
     moments = [values.tolist() for values in statistics] if statistics is not None else None
     code = [_LAYOUT, _source(), torch.__version__]
@@ -140,7 +140,7 @@ def cache_key(store: WaveformStore, spec: FeatureSpec, statistics: Statistics | 
 
 @cache
 def _source() -> str:
-    """Return a hash of the code that computes features: another one may give other values, at another cost."""
+    """A hash of the code that computes features: another one may give other values, at another cost."""
     names = ("extract.py", "store.py", "mel.py", "cache.py")
     return hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in names)).hexdigest()[:16]
 

@@ -41,7 +41,7 @@ def _constants(spec: FeatureSpec, device: str) -> _Constants:
 
 
 def padded_length(num_samples: int, spec: FeatureSpec) -> int:
-    """Return the room one utterance takes in a flat buffer: its whole hops, both margins, rounded up to hops."""
+    """The room one utterance takes in a flat buffer: its whole hops, both margins, rounded up to hops."""
     hop = spec.hop_samples
     margins = spec.window_samples - hop
     return (num_samples // hop + -(-margins // hop)) * hop
@@ -72,7 +72,7 @@ def _reversed(part: Any) -> Any:
 
 
 def frames_to_features(flat: Tensor, spec: FeatureSpec, out: Tensor | None = None) -> Tensor:
-    """Return the features of every window of a flat buffer, (padded samples,) to (frames, n_mels or n_mfcc) float32.
+    """The features of every window of a flat buffer, (padded samples,) to (frames, n_mels or n_mfcc) float32.
 
     The buffer's length must be ``(frames - 1) * hop + window``. No gradient flows. ``out`` may be of another dtype.
     """

@@ -25,13 +25,13 @@ def _hertz(mel: np.ndarray, scale: str) -> np.ndarray:
 
 
 def band_centres(spec: FeatureSpec) -> np.ndarray:
-    """Return the centre frequency of each band in Hz, (n_mels,)."""
+    """The centre frequency of each band in Hz, (n_mels,)."""
     low, high = mel_frequencies(np.array([spec.f_min, spec.f_max]), spec.mel_scale)
     return _hertz(np.linspace(low, high, spec.n_mels + 2), spec.mel_scale)[1:-1]
 
 
 def mel_bank(spec: FeatureSpec) -> np.ndarray:
-    """Return the bands' weights, (n_fft // 2 + 1, n_mels) float64.
+    """The bands' weights, (n_fft // 2 + 1, n_mels) float64.
 
     Triangles are straight over Hz for ``htk`` and ``slaney``, over mel for ``kaldi`` (as Kaldi draws them, where the
     Nyquist bin is left out as well).
@@ -56,7 +56,7 @@ def mel_bank(spec: FeatureSpec) -> np.ndarray:
 
 
 def window_function(spec: FeatureSpec) -> np.ndarray:
-    """Return the window, (window_samples,) float64. ``povey`` is the Hann window to the power 0.85."""
+    """The window, (window_samples,) float64. ``povey`` is the Hann window to the power 0.85."""
     length = spec.window_samples
     phase = 2 * np.pi * np.arange(length) / (length if spec.periodic else length - 1)
     if spec.window == "hamming":
@@ -66,7 +66,7 @@ def window_function(spec: FeatureSpec) -> np.ndarray:
 
 
 def cosine_transform(spec: FeatureSpec) -> np.ndarray:
-    """Return the orthonormal DCT-II with Kaldi's liftering, (n_mels, n_mfcc) float64."""
+    """The orthonormal DCT-II with Kaldi's liftering, (n_mels, n_mfcc) float64."""
     bands, order = np.arange(spec.n_mels)[:, None], np.arange(spec.n_mfcc)[None, :]
     matrix: np.ndarray = np.sqrt(2.0 / spec.n_mels) * np.cos(np.pi / spec.n_mels * (bands + 0.5) * order)
     matrix[:, 0] = math.sqrt(1.0 / spec.n_mels)

@@ -51,21 +51,21 @@ class FeatureSpec:
 
     @property
     def hop_samples(self) -> int:
-        """Return the distance of two frames in samples."""
+        """The distance of two frames in samples."""
         return round(self.hop_ms * SAMPLE_RATE / 1000)
 
     @property
     def window_samples(self) -> int:
-        """Return the window's length in samples."""
+        """The window's length in samples."""
         return round(self.window_ms * SAMPLE_RATE / 1000)
 
     @property
     def dim(self) -> int:
-        """Return the number of values a frame, after stacking."""
+        """The number of values a frame, after stacking."""
         return (self.n_mels if self.kind == "logmel" else self.n_mfcc) * self.stack
 
     def num_frames(self, num_samples: int) -> int:
-        """Return the number of frames of ``num_samples`` samples, after stacking."""
+        """The number of frames of ``num_samples`` samples, after stacking."""
         return num_samples // self.hop_samples // self.stack
 
 

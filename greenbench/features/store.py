@@ -42,11 +42,11 @@ class FeatureStore:
         return len(self.offsets) - 1
 
     def features(self, index: int) -> np.ndarray:
-        """Return one utterance's features, (T, F) float16."""
+        """One utterance's features, (T, F) float16."""
         return self.frames[self.offsets[index] : self.offsets[index + 1]]
 
     def crop(self, index: int, start_frame: int, num_frames: int) -> np.ndarray:
-        """Return ``num_frames`` frames of an utterance from ``start_frame`` on, (num_frames, F) float16."""
+        """``num_frames`` frames of an utterance from ``start_frame`` on, (num_frames, F) float16."""
         begin = self.offsets[index] + start_frame
         if start_frame < 0 or begin + num_frames > self.offsets[index + 1]:
             length = self.offsets[index + 1] - self.offsets[index]
@@ -59,7 +59,7 @@ class FeatureStore:
 
     @property
     def statistics(self) -> Statistics:
-        """Return mean and deviation, to normalise another split alike."""
+        """Mean and deviation, to normalise another split alike."""
         return self.mean, self.std
 
     @classmethod
@@ -98,7 +98,7 @@ class FeatureStore:
 
 
 def frame_offsets(num_samples: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Return the begin of every utterance's frames and the end of the last, (N + 1,) int64."""
+    """The begin of every utterance's frames and the end of the last, (N + 1,) int64."""
     counts = num_samples // spec.hop_samples // spec.stack
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
@@ -115,7 +115,7 @@ def normalise(features: torch.Tensor, spec: FeatureSpec, statistics: Statistics)
 
 
 def groups_of(num_samples: np.ndarray, limit: int) -> list[tuple[int, int]]:
-    """Return ranges of utterances of about ``limit`` samples together."""
+    """Ranges of utterances of about ``limit`` samples together."""
     ends = np.cumsum(num_samples)
     groups, begin = [], 0
     while begin < len(num_samples):

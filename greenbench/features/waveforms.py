@@ -50,25 +50,25 @@ class WaveformStore:
 
     @property
     def audio_path(self) -> Path:
-        """Return the file of all samples, int16; utterance i begins at sample ``begins[i]``."""
+        """The file of all samples, int16; utterance i begins at sample ``begins[i]``."""
         return self.folder / AUDIO
 
     @property
     def audio_s(self) -> float:
-        """Return the seconds of audio in all."""
+        """The seconds of audio in all."""
         return int(self.num_samples.sum()) / SAMPLE_RATE
 
     def samples(self, index: int) -> np.ndarray:
-        """Return one utterance as stored, (S,) int16."""
+        """One utterance as stored, (S,) int16."""
         begin = self.begins[index]
         return self._audio[begin : begin + self.num_samples[index]]
 
     def waveform(self, index: int) -> np.ndarray:
-        """Return one utterance, (S,) float32 in [-1, 1]."""
+        """One utterance, (S,) float32 in [-1, 1]."""
         return to_float(self.samples(index))
 
     def crop(self, index: int, start: int, num_samples: int) -> np.ndarray:
-        """Return ``num_samples`` samples of an utterance from ``start`` on, float32 in [-1, 1]."""
+        """``num_samples`` samples of an utterance from ``start`` on, float32 in [-1, 1]."""
         if start < 0 or start + num_samples > self.num_samples[index]:
             length = self.num_samples[index]
             raise IndexError(f"samples {start}..{start + num_samples} of {length} in utterance {index}")
@@ -95,7 +95,7 @@ def prepare_waveforms(
 
 
 def cache_key(corpus: Corpus) -> str:
-    """Return the name of the corpus' cache folder: it changes with any id, stretch, channel, file size or time."""
+    """The name of the corpus' cache folder: it changes with any id, stretch, channel, file size or time."""
     hasher = hashlib.sha256(f"{_LAYOUT} {corpus.fingerprint} {SAMPLE_RATE}".encode())
     for u in _distinct(corpus):
         hasher.update(f"{u.id}\t{u.path}\t{u.offset}\t{u.num_samples}\t{u.channel}\t{u.gain!r}\n".encode())
@@ -129,7 +129,7 @@ def _decoded(corpus: Corpus, workers: int, progress: Progress | None) -> Path:
 
 
 def _is_whole(folder: Path, corpus: Corpus) -> bool:
-    """Return whether the folder has an index and an audio file of the length that the corpus asks for."""
+    """Whether the folder has an index and an audio file of the length that the corpus asks for."""
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         size = (folder / AUDIO).stat().st_size

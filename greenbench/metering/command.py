@@ -173,7 +173,7 @@ def _bytes(ru_maxrss: int) -> int:
 
 
 def _peak_bytes(ru_maxrss: int, own_bytes: int, seen_bytes: int | None) -> int | None:
-    """Return the command's peak resident memory, None where it ended before it could be seen.
+    """The command's peak resident memory, None where it ended before it could be seen.
 
     Linux starts ``ru_maxrss`` of a command at the peak of the process that started it (the memory it held before
     exec): a figure that is no larger is ours, and what was read from /proc stands in for it.

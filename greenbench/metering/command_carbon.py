@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from greenbench.carbon import HINT, Account, Grid, Stretch, account, gpu_names
+from greenbench.carbon import HINT, Account, Grid, Interval, account, gpu_names
 from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError
 from greenbench.units import joules_to_kwh
@@ -25,7 +25,7 @@ class Grams:
         self._rate = 0.0
 
     def of(self, energy_j: float) -> float:
-        """Return the grams of ``energy_j`` joules since the start; in an unknown hour the last known one holds."""
+        """The grams of ``energy_j`` joules since the start; in an unknown hour the last known one holds."""
         factor = self._grid.at(self._clock())
         self._rate = factor.g_per_kwh if factor else self._rate
         self._grams += joules_to_kwh(energy_j - self._energy_j) * self._rate
@@ -56,7 +56,7 @@ def measured_account(
     window_ns: tuple[int, int],
     energy_j: float | None,
 ) -> Account:
-    """Return the emissions of a command that ran in ``window_ns`` (monotonic)."""
+    """The emissions of a command that ran in ``window_ns`` (monotonic)."""
     offset_s = time.time() - time.monotonic()
     begin_ns, end_ns = window_ns
 
@@ -65,8 +65,8 @@ def measured_account(
             return None
         return trace.window(round((begin_s - offset_s) * 1e9), round((end_s - offset_s) * 1e9)).energy_j
 
-    stretch = Stretch(begin_ns / 1e9 + offset_s, end_ns / 1e9 + offset_s, joules)
-    factor, missing = grid.over([stretch])
+    interval = Interval(begin_ns / 1e9 + offset_s, end_ns / 1e9 + offset_s, joules)
+    factor, missing = grid.over([interval])
     found = account(
         settings,
         factor,

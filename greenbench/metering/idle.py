@@ -19,7 +19,7 @@ Note = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Baseline:
-    """Monotonic edges of the two idle stretches; cut them out of the journal with ``idle_powers``.
+    """Monotonic edges of the two idle intervals; cut them out of the journal with ``idle_powers``.
 
     ``context_begin_ns .. context_end_ns`` are None where no CUDA context could be made; ``reason`` says why.
     """
@@ -31,7 +31,7 @@ class Baseline:
     reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary."""
+        """A JSON-ready dictionary."""
         return asdict(self)
 
 
@@ -73,7 +73,7 @@ def _stretch(sampler: SamplerProcess, duration_s: float, name: str, note: Note |
 
 
 def idle_powers(trace: Any, baseline: Baseline) -> dict[str, float | None]:
-    """Mean watts of both stretches: ``{"idle_power_w", "idle_context_power_w"}``; None where not recorded."""
+    """Mean watts of both intervals: ``{"idle_power_w", "idle_context_power_w"}``; None where not recorded."""
     plain = trace.window(baseline.begin_ns, baseline.end_ns).mean_power_w
     held = None
     if baseline.context_begin_ns is not None and baseline.context_end_ns is not None:

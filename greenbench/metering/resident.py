@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def resident_bytes(key: str, pid: int | str = "self") -> int | None:
-    """Return ``VmHWM`` (the peak) or ``VmRSS`` (now) of a process; None where ``/proc`` does not tell."""
+    """``VmHWM`` (the peak) or ``VmRSS`` (now) of a process; None where ``/proc`` does not tell."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith(f"{key}:"):

@@ -16,7 +16,7 @@ _LONGEST_PLAIN = 1024
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0, scale: float | None = None) -> Tensor:
-    """Return softmax(query key' scale) value without a mask, (B, H, T, D) each; ``scale`` is 1 / sqrt(D) by default."""
+    """Softmax(query key' scale) value without a mask, (B, H, T, D) each; ``scale`` is 1 / sqrt(D) by default."""
     if not prefers_plain(query):
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=scale)
     scores = (query * (query.shape[-1] ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)

@@ -39,10 +39,10 @@ class PretrainData(Protocol):
     """Length of each utterance in samples, (N,)."""
 
     def waveform(self, index: int) -> np.ndarray:
-        """Return one utterance, (S,) float32 at 16 kHz."""
+        """One utterance, (S,) float32 at 16 kHz."""
 
     def features(self, index: int) -> np.ndarray:
-        """Return one utterance's features as the model asked for them, (T, F) float16, normalised."""
+        """One utterance's features as the model asked for them, (T, F) float16, normalised."""
 
     def all_features(self, spec: FeatureSpec) -> Callable[[int], np.ndarray]:
         """Compute other features of all utterances at once; return the reader of one, (T, F) float16."""

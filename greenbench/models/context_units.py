@@ -41,7 +41,7 @@ class ContextSpec:
 
     @property
     def factors(self) -> np.ndarray:
-        """Return the warp factors, symmetric about 1, the mildest first: before units are known none is preferred."""
+        """The warp factors, symmetric about 1, the mildest first: before units are known none is preferred."""
         if self.warps == 1:
             return np.ones(1)
         exponents = np.linspace(-1.0, 1.0, self.warps)
@@ -74,7 +74,7 @@ class ContextUnits(nn.Module):
     # -- use --------------------------------------------------------------------------------------------------------
 
     def normalise_tract(self, features: Tensor) -> Tensor:
-        """Return each utterance or crop of (B, T, F) warped to the vocal tract length that fits the units best."""
+        """Each utterance or crop of (B, T, F) warped to the vocal tract length that fits the units best."""
         if len(self.warps) == 1:
             return features
         with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
@@ -82,7 +82,7 @@ class ContextUnits(nn.Module):
             return torch.bmm(features.float(), warps).to(features.dtype)
 
     def choose(self, features: Tensor) -> Tensor:
-        """Return the number of the warp under which each of (B, T, F) is nearest to the units, (B,) int64.
+        """The number of the warp under which each of (B, T, F) is nearest to the units, (B,) int64.
 
         Distances are relative to the utterance's own energy, so that a warp which flattens it does not win.
         """
@@ -96,7 +96,7 @@ class ContextUnits(nn.Module):
         return relative.view(batch, -1).argmin(dim=1)
 
     def assign(self, features: Tensor) -> Tensor:
-        """Return the units at half the frame rate, (B, T, F) -> (B, T // 2) int64.
+        """The units at half the frame rate, (B, T, F) -> (B, T // 2) int64.
 
         ``features`` are utterances or crops as :meth:`normalise_tract` returns them.
         """
@@ -105,7 +105,7 @@ class ContextUnits(nn.Module):
             return (points @ self.centroids.T - self.centroids.square().sum(dim=1) / 2).argmax(dim=2)
 
     def choosing_macs(self, frames: int) -> float:
-        """Return the multiply-accumulates of warping one utterance of so many 10 ms frames, the choice included."""
+        """The multiply-accumulates of warping one utterance of so many 10 ms frames, the choice included."""
         count, bands, _ = self.warps.shape
         if count == 1:
             return 0.0
@@ -117,11 +117,11 @@ class ContextUnits(nn.Module):
     # -- parts ------------------------------------------------------------------------------------------------------
 
     def _frames(self, features: np.ndarray) -> Tensor:
-        """Return one utterance as a batch, (T, F) -> (1, T, F)."""
+        """One utterance as a batch, (T, F) -> (1, T, F)."""
         return torch.from_numpy(np.asarray(features, dtype=np.float32))[None].to(self.centroids.device)
 
     def _windows(self, coarse: Tensor, stride: int) -> Tensor:
-        """Return normalised bands with their neighbours, (B, T, P) -> (B, ceil(T / stride), (2 reach + 1) P)."""
+        """Normalised bands with their neighbours, (B, T, P) -> (B, ceil(T / stride), (2 reach + 1) P)."""
         spread, mean = torch.std_mean(coarse, dim=1, correction=0, keepdim=True)
         frames = (coarse - mean) / (spread + _FLOOR)
         reach = self.spec.reach
@@ -129,7 +129,7 @@ class ContextUnits(nn.Module):
         return padded.unfold(2, 2 * reach + 1, stride).permute(0, 2, 3, 1).flatten(2)
 
     def _context(self, features: Tensor) -> Tensor:
-        """Return context under the warp that was applied, (B, T, F) -> (B, T // 2, C)."""
+        """Context under the warp that was applied, (B, T, F) -> (B, T // 2, C)."""
         return self._windows(features @ self.pool, 2)[:, : features.shape[1] // 2]
 
     # -- fitting ----------------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ class ContextUnits(nn.Module):
         self.centroids[:, : centroids.shape[1]] = torch.from_numpy(centroids)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return what was fitted, for :meth:`load_state`."""
+        """What was fitted, for :meth:`load_state`."""
         return {"basis": self.basis.cpu().numpy(), "centroids": self.centroids.cpu().numpy()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
@@ -172,7 +172,7 @@ class ContextUnits(nn.Module):
 
 
 def warp_matrix(features: FeatureSpec, factor: float) -> np.ndarray:
-    """Return (F, F) that reads each band at ``factor`` times its centre frequency, interpolated between bands."""
+    """(F, F) that reads each band at ``factor`` times its centre frequency, interpolated between bands."""
     bands = features.n_mels
     centres = band_centres(features)
     axis = mel_frequencies(centres, features.mel_scale)
@@ -187,7 +187,7 @@ def warp_matrix(features: FeatureSpec, factor: float) -> np.ndarray:
 
 
 def half_whitened_basis(sample: np.ndarray, dims: int) -> tuple[np.ndarray, float]:
-    """Return a projection (D, dims) onto principal axes scaled by their deviation to the power -1/2, and its FLOPs.
+    """A projection (D, dims) onto principal axes scaled by their deviation to the power -1/2, and its FLOPs.
 
     Full whitening would blow up noise, none lets energy dominate; half was best in unit purity on held-out speech.
     """

@@ -21,7 +21,7 @@ class Contrast:
 
 
 def masked_positions(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the masked frames of each row side by side: index (B, M) int64 and valid (B, M) bool, on the CPU.
+    """The masked frames of each row side by side: index (B, M) int64 and valid (B, M) bool, on the CPU.
 
     M is the largest number of masked frames of a row; shorter rows are filled with frame 0, not valid.
     """
@@ -51,7 +51,7 @@ def sample_negatives(valid: Tensor, count: int, generator: torch.Generator) -> T
 def contrastive_loss(
     predicted: Tensor, targets: Tensor, negatives: Tensor, valid: Tensor, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean InfoNCE loss over valid positions and the share of them won by the true target.
+    """The mean InfoNCE loss over valid positions and the share of them won by the true target.
 
     ``predicted`` and ``targets`` (B, M, D); similarity is the cosine. A distractor equal to the target (the same
     codeword) is left out, as in wav2vec 2.0 (arXiv 2006.11477).

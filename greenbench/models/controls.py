@@ -22,5 +22,5 @@ class LogMel(Upstream):
     feature_spec: FeatureSpec | None = LOGMEL_80
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
-        """Return the one layer there is."""
+        """The one layer there is."""
         return [stack_frames(self.features_of(batch), STACK)]

@@ -10,7 +10,7 @@ from torch import nn
 
 
 def make_teacher(student: nn.Module) -> nn.Module:
-    """Return a copy that receives no gradients and applies no dropout."""
+    """A copy that receives no gradients and applies no dropout."""
     teacher = copy.deepcopy(student).eval()
     return teacher.requires_grad_(False)
 
@@ -25,10 +25,10 @@ def follow(teacher: nn.Module, student: nn.Module, decay: float) -> None:
 
 
 def linear_decay(fraction: float, start: float, end: float, *, by: float = 1.0) -> float:
-    """Return the decay at a fraction of the budget, from ``start`` linearly to ``end``, reached at fraction ``by``."""
+    """The decay at a fraction of the budget, from ``start`` linearly to ``end``, reached at fraction ``by``."""
     return start + (end - start) * min(1.0, fraction / by)
 
 
 def cosine_decay(fraction: float, start: float, end: float = 1.0) -> float:
-    """Return the decay at a fraction of the budget, from ``start`` to ``end`` along half a cosine."""
+    """The decay at a fraction of the budget, from ``start`` to ``end`` along half a cosine."""
     return end - (end - start) * (math.cos(math.pi * fraction) + 1) / 2

@@ -31,13 +31,13 @@ class Units:
     fit_flops: float
 
     def assign(self, frames: Tensor) -> Tensor:
-        """Return the nearest centroid of each frame, (N, D) -> (N,) int64."""
+        """The nearest centroid of each frame, (N, D) -> (N,) int64."""
         centroids = torch.from_numpy(self.centroids).to(frames.device)
         half_norms = centroids.square().sum(dim=1) / 2
         return (frames.float() @ centroids.T - half_norms).argmax(dim=1)
 
     def assign_flops(self, frames: int) -> float:
-        """Return the FLOPs of assigning so many frames: the distance matrix, 2 N K D."""
+        """The FLOPs of assigning so many frames: the distance matrix, 2 N K D."""
         return 2.0 * frames * self.centroids.size
 
 
@@ -82,14 +82,14 @@ class UnitLabels:
         return cls(np.concatenate(collected), lengths.cumsum(), hop_samples)
 
     def crop(self, utterances: np.ndarray, starts: np.ndarray, frames: int) -> Tensor:
-        """Return labels (B, T) int64 for crops that start at the given samples; the last label fills a short tail."""
+        """Labels (B, T) int64 for crops that start at the given samples; the last label fills a short tail."""
         first = self.offsets[utterances] + starts // self.hop_samples
         index = first[:, None] + np.arange(frames)[None, :]
         index = np.minimum(index, self.offsets[utterances + 1][:, None] - 1)
         return torch.from_numpy(self.labels[index].astype(np.int64))
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return the arrays that restore these labels."""
+        """The arrays that restore these labels."""
         return {"labels": self.labels, "offsets": self.offsets, "hop_samples": np.array(self.hop_samples)}
 
     @classmethod
@@ -99,7 +99,7 @@ class UnitLabels:
 
 
 def sample_utterances(num_samples: np.ndarray, seconds: float, *, seed: int) -> np.ndarray:
-    """Return indices of random utterances that hold about ``seconds`` of audio at 16 kHz, at least one."""
+    """Indices of random utterances that hold about ``seconds`` of audio at 16 kHz, at least one."""
     order = np.random.default_rng(seed).permutation(len(num_samples))
     enough = np.searchsorted(np.cumsum(num_samples[order]) / SAMPLE_RATE, seconds) + 1
     return np.sort(order[:enough])

@@ -28,7 +28,7 @@ class ConvBlock(nn.Module):
             self.contract.weight.mul_(scale)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return (B, T, D)."""
+        """(B, T, D)."""
         mixed = self.depthwise(frames.transpose(1, 2)).transpose(1, 2)
         return frames + self.contract(F.gelu(self.expand(self.norm(mixed))))
 
@@ -53,7 +53,7 @@ class AttentionBlock(nn.Module):
             self.contract.weight.mul_(scale)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return (B, T, D)."""
+        """(B, T, D)."""
         batch, length, width = frames.shape
         packed = self.query_key_value(self.norm_attention(frames))
         query, key, value = packed.view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
@@ -64,7 +64,7 @@ class AttentionBlock(nn.Module):
 
 
 def block_macs(block: nn.Module, frames: int) -> float:
-    """Return the multiply-accumulates of one block over so many frames, by formula."""
+    """The multiply-accumulates of one block over so many frames, by formula."""
     if isinstance(block, ConvBlock):
         width, kernel = block.depthwise.in_channels, block.depthwise.kernel_size[0]
         return grouped_conv_macs(frames, width, kernel, width) + feed_forward_macs(

@@ -30,7 +30,7 @@ class WeightedMasking(Masking):
 
 
 def span_mask(batch: int, frames: int, *, prob: float, span: int, generator: torch.Generator) -> Tensor:
-    """Return a boolean mask (B, T) of spans of ``span`` frames whose starts are drawn without replacement.
+    """A boolean mask (B, T) of spans of ``span`` frames whose starts are drawn without replacement.
 
     ``prob * frames / span`` spans are drawn per row (at least one), as in wav2vec 2.0 (arXiv 2006.11477, section 3.1);
     spans may overlap, so the share of masked frames is at most ``prob``. Drawn on the CPU: the same on every device.
@@ -51,7 +51,7 @@ def masked_cross_entropy(
     *,
     unmasked_weight: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Return the cross-entropy of units and the accuracy on masked frames.
+    """The cross-entropy of units and the accuracy on masked frames.
 
     Args:
         logits_of: turns hidden states (N, D) into logits (N, K).

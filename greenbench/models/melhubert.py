@@ -91,7 +91,7 @@ class MelHubert(UnitModel):
         return loss, {"accuracy": accuracy}
 
     def _encode(self, frames: Tensor, mask: Tensor) -> Tensor:
-        """Return the encoder's output for frames (B, T, 2 F) of which those in ``mask`` (B, T) are hidden."""
+        """The encoder's output for frames (B, T, 2 F) of which those in ``mask`` (B, T) are hidden."""
         hidden = self.dropout(self.project(frames.masked_fill(mask.to(frames.device).unsqueeze(-1), 0.0)))
         if self.visible is None:
             return self.encoder(hidden)[0]

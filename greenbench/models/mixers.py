@@ -41,7 +41,7 @@ class FourierMixing(nn.Module):
         return 5.0 * points * math.log2(points) / 2
 
     def forward(self, hidden_states: Tensor, **_: Any) -> tuple[Tensor, None]:
-        """Return (B, T, D) and no attention weights."""
+        """(B, T, D) and no attention weights."""
         with full_precision(hidden_states):
             mixed = torch.fft.fft2(hidden_states.float(), norm="ortho").real
         return mixed.to(hidden_states.dtype), None
@@ -61,7 +61,7 @@ class SummaryMixing(nn.Module):
         return 4.0 * frames * self.local.in_features**2
 
     def forward(self, hidden_states: Tensor, **_: Any) -> tuple[Tensor, None]:
-        """Return (B, T, D) and no attention weights."""
+        """(B, T, D) and no attention weights."""
         local = F.gelu(self.local(hidden_states))
         summary = F.gelu(self.summary(hidden_states)).mean(dim=1, keepdim=True)
         return F.gelu(self.combine(torch.cat([local, summary.expand_as(local)], dim=-1))), None

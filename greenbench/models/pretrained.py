@@ -51,7 +51,7 @@ class Pretrained(Upstream):
         self.extractor = None if virtual else _extractor(source, revision)
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
-        """Return the encoder's input and each layer's output, cut to the crop's length."""
+        """The encoder's input and each layer's output, cut to the crop's length."""
         output = self.model(self._inputs(self.waveform_of(batch)), output_hidden_states=True)
         frames = math.ceil(batch.num_samples * self.frame_hz / SAMPLE_RATE)
         return [states[:, :frames] for states in output.hidden_states]
@@ -66,7 +66,7 @@ class Pretrained(Upstream):
         return features.to(waveform.device)
 
     def _virtual_features(self, waveform: Tensor) -> Tensor:
-        """Return shapes as the extractor would give them."""
+        """Shapes as the extractor would give them."""
         config, rows = self.model.config, len(waveform)
         if self.kind == "whisper":
             return waveform.new_empty(rows, config.num_mel_bins, 2 * config.max_source_positions)
@@ -75,7 +75,7 @@ class Pretrained(Upstream):
         return waveform.new_empty(rows, (mel_frames + 1) // 2, config.feature_projection_input_dim)
 
     def trunk_layers(self) -> list[nn.Module]:
-        """Return the encoder layers, where the model keeps them as all encoders of the field do."""
+        """The encoder layers, where the model keeps them as all encoders of the field do."""
         holder = getattr(self.model, "encoder", self.model)
         return list(getattr(holder, "layers", []))
 
@@ -84,11 +84,11 @@ class Pretrained(Upstream):
         return transformers_macs(num_samples, self.model.config)
 
     def pretraining_parameters(self) -> list[nn.Parameter]:
-        """Return all parameters: they were trained, though not here."""
+        """All parameters: they were trained, though not here."""
         return list(self.parameters())
 
     def export_config(self) -> dict[str, Any]:
-        """Return where the weights come from."""
+        """Where the weights come from."""
         return {"source": self.source, "revision": self.revision, "model_type": self.kind}
 
 
@@ -110,7 +110,7 @@ def _frame_hz(settings: Any, source: str) -> float:
 
 
 def _extractor(source: str, revision: str) -> Any:
-    """Return the feature extractor that belongs to the weights, None where the folder has none."""
+    """The feature extractor that belongs to the weights, None where the folder has none."""
     try:
         return AutoFeatureExtractor.from_pretrained(source, revision=revision)
     except (OSError, ValueError):

@@ -23,7 +23,7 @@ ENTRY_POINT_GROUP = "greenbench.models"
 
 
 def locate(code: str) -> type[Upstream]:
-    """Return the class behind ``package.module:Class`` or ``path/to/file.py:Class``.
+    """The class behind ``package.module:Class`` or ``path/to/file.py:Class``.
 
     Raises :class:`ConfigError` that names what is missing.
     """
@@ -60,12 +60,12 @@ def build(spec: ModelSpec) -> Upstream:
 
 
 def entry_points() -> dict[str, str]:
-    """Return the models that installed packages offer under the group ``greenbench.models``."""
+    """The models that installed packages offer under the group ``greenbench.models``."""
     return {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def source_fingerprint(spec: ModelSpec) -> dict[str, Any]:
-    """Return file and hash of the code behind a model, so that a result names the code it came from."""
+    """File and hash of the code behind a model, so that a result names the code it came from."""
     path = Path(inspect.getfile(locate(spec.code)))
     return {"code": spec.code, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:16]}
 

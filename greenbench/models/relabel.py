@@ -67,7 +67,7 @@ class FreshRelabelling(Relabelling):
 
 
 def plan_pieces(num_samples: np.ndarray, utterances: np.ndarray) -> list[BatchPlan]:
-    """Return batches that cover the utterances given, each once; the shortest (< 0.1 s) are left out.
+    """Batches that cover the utterances given, each once; the shortest (< 0.1 s) are left out.
 
     Longer ones are cut into equal pieces. What a piece loses to alignment and to the batch's shortest is at its end.
     """

@@ -26,7 +26,7 @@ def equal_counts(mask: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def visible_indices(mask: Tensor) -> Tensor:
-    """Return the visible frames of each row in order, (B, V), of a mask whose rows hide equally many."""
+    """The visible frames of each row in order, (B, V), of a mask whose rows hide equally many."""
     visible = int((~mask[0]).sum())
     return mask.to(torch.int8).argsort(dim=1, stable=True)[:, :visible]
 
@@ -39,7 +39,7 @@ class VisibleOnly(nn.Module):
         self.decoder = build_trunk(pattern, width, heads=heads, kernel=DECODER_KERNEL, expansion=2.0)
 
     def forward(self, frames: Tensor, mask: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return (B, T, D); masked frames keep what ``frames`` says of their place. ``mask`` (B, T) lies on the CPU."""
+        """(B, T, D); masked frames keep what ``frames`` says of their place. ``mask`` (B, T) lies on the CPU."""
         index = visible_indices(mask).to(frames.device).unsqueeze(-1).expand(-1, -1, frames.shape[2])
         visible = encode(frames.gather(1, index))
         whole = frames.to(visible.dtype).scatter(1, index, visible)

@@ -40,7 +40,7 @@ class Throughput:
 
 
 def measure_matmul(device: str = "cpu", *, dtype: str = "float32", seconds: float = 0.4, size: int = 1024) -> float:
-    """Return the FLOP/s of a square matrix product on ``device``, the fastest of repeats within ``seconds``."""
+    """The FLOP/s of a square matrix product on ``device``, the fastest of repeats within ``seconds``."""
     import torch
 
     left = torch.randn(size, size, device=device, dtype=getattr(torch, dtype))
@@ -61,7 +61,7 @@ def measure_matmul(device: str = "cpu", *, dtype: str = "float32", seconds: floa
 
 
 def throughput_from(trials: Sequence[Trial]) -> Throughput | None:
-    """Return the throughput that earlier runs had, or None without a complete one. Give runs of this machine only."""
+    """The throughput that earlier runs had, or None without a complete one. Give runs of this machine only."""
     speeds: dict[tuple[str, str], list[float]] = {}
     throughputs: list[float] = []
     watts: list[float] = []
@@ -94,7 +94,7 @@ def predict(
     grams_per_joule: float | None = None,
     pretrain_audio_s: float | None = None,
 ) -> dict[str, Any]:
-    """Return what each trial and the whole suite are foreseen to take; nothing is trained.
+    """What each trial and the whole suite are foreseen to take; nothing is trained.
 
     FLOPs per second of audio and memory are counted on the model's graph. Seconds and energy follow from
     ``throughput``: given, or that of ``history``, or a short matrix product on this machine. None stands where nothing
@@ -166,7 +166,7 @@ def _trial(
 def _extent(
     suite: Suite, audio_rate: float | None, per_audio_s: float, speed: Throughput, grams_per_joule: float | None
 ) -> tuple[float | None, float | None]:
-    """Return (seconds, audio seconds) at which the budget ends."""
+    """(seconds, audio seconds) at which the budget ends."""
     kind, limit = suite.budget.kind, suite.budget.limit
     assert audio_rate is not None
     counted = {
@@ -185,7 +185,7 @@ def _extent(
 
 
 def _spec(plan: TrialPlan, suite: Suite) -> ModelSpec | None:
-    """Return the model behind a trial; the control ``logmel`` is one where a card says so."""
+    """The model behind a trial; the control ``logmel`` is one where a card says so."""
     if plan.spec is not None or plan.control not in card_names():
         return plan.spec
     return resolve(plan.control, suite.suite.size)
@@ -233,7 +233,7 @@ def _measured(suite: Suite) -> Throughput:
 
 
 def _busy_power(suite: Suite, device: str) -> tuple[float | None, str]:
-    """Return a modelled power of training: all visible threads busy, or a part of the GPU's power limit."""
+    """A modelled power of training: all visible threads busy, or a part of the GPU's power limit."""
     if device == "cpu":
         from greenbench.power.sources.tdp import find
 

@@ -34,17 +34,17 @@ class TrialPlan:
 
     @property
     def trains(self) -> bool:
-        """Return whether the trial pretrains: contestants do, controls do not."""
+        """Whether the trial pretrains: contestants do, controls do not."""
         return not self.control
 
     @property
     def family(self) -> str:
-        """Return the model's family, ``control`` for controls."""
+        """The model's family, ``control`` for controls."""
         return "control" if self.control or self.spec is None else self.spec.family
 
     @property
     def size(self) -> str:
-        """Return the model's size; empty without a model."""
+        """The model's size; empty without a model."""
         return self.spec.size if self.spec else ""
 
 
@@ -59,14 +59,14 @@ class Arm:
 
 
 def arms(suite: Suite) -> tuple[Arm, ...]:
-    """Return the contestants in the suite's order, then the controls."""
+    """The contestants in the suite's order, then the controls."""
     contestants = tuple(_contestant(suite, entry) for entry in suite.suite.models)
     named = [name for text in suite.suite.controls for name in _each(text, contestants)]
     return _distinct(contestants + tuple(_control(text, contestants) for text in dict.fromkeys(named)))
 
 
 def expand(suite: Suite) -> tuple[TrialPlan, ...]:
-    """Return all trials in the order in which they run.
+    """All trials in the order in which they run.
 
     Arms are interleaved: forwards for the first seed, backwards for the second (A B B A), so that a machine that
     warms up or slows down favours none. Controls run once per seed too, also ``logmel``, whose features never
@@ -84,7 +84,7 @@ def expand(suite: Suite) -> tuple[TrialPlan, ...]:
 
 
 def config_hash(suite: Suite, arm: Arm, seed: int) -> str:
-    """Return the hash of everything that changes a trial's result.
+    """The hash of everything that changes a trial's result.
 
     Model, seed, budget, training, evaluation and data count. The label does not (the same model under two names has
     one hash), nor do carbon, power and protocol, nor how often something is logged or saved.
@@ -126,7 +126,7 @@ def _each(text: str, contestants: tuple[Arm, ...]) -> list[str]:
 
 
 def _loaded(spec: cards.ModelSpec | None) -> bool:
-    """Return whether a model's weights were trained elsewhere: built anew, they are the trained ones."""
+    """Whether a model's weights were trained elsewhere: built anew, they are the trained ones."""
     return spec is not None and spec.family == "pretrained"
 
 
@@ -160,7 +160,7 @@ def _distinct(rows: tuple[Arm, ...]) -> tuple[Arm, ...]:
 
 
 def _own_source(spec: cards.ModelSpec | None) -> str | None:
-    """Return the hash of a user's own model file, so that an edited model is a new trial."""
+    """The hash of a user's own model file, so that an edited model is a new trial."""
     file_name = spec.code.rpartition(":")[0] if spec else ""
     path = Path(file_name)
     if not file_name.endswith(".py") or not path.is_file():

@@ -95,7 +95,7 @@ class DeviceInfo:
     details: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary."""
+        """A JSON-ready dictionary."""
         return asdict(self)
 
     @classmethod

@@ -28,23 +28,23 @@ class Arm:
 
     @cached_property
     def counted(self) -> list[Trial]:
-        """Return the trials whose figures may be used: finished, not failed and not marked invalid."""
+        """The trials whose figures may be used: finished, not failed and not marked invalid."""
         return [trial for trial in self.trials if trial.usable]
 
     def values(self, metric: str) -> dict[int, float]:
-        """Return the figures by seed; seeds without the figure are missing."""
+        """The figures by seed; seeds without the figure are missing."""
         if metric not in self._known:
             found = {trial.seed: trial.figure(metric) for trial in self.counted}
             self._known[metric] = {seed: value for seed, value in found.items() if value is not None}
         return self._known[metric]
 
     def mean(self, metric: str) -> float | None:
-        """Return the mean over seeds, or ``None`` where no trial has the figure."""
+        """The mean over seeds, or ``None`` where no trial has the figure."""
         values = list(self.values(metric).values())
         return statistics.fmean(values) if values else None
 
     def spread(self, metric: str) -> float | None:
-        """Return the standard deviation over seeds; it needs two."""
+        """The standard deviation over seeds; it needs two."""
         values = list(self.values(metric).values())
         return statistics.stdev(values) if len(values) > 1 else None
 
@@ -71,13 +71,13 @@ class Arm:
 
     @property
     def energy_kind(self) -> str:
-        """Return how the joules came about: ``measured``, ``modelled``, ``mixed`` or empty."""
+        """How the joules came about: ``measured``, ``modelled``, ``mixed`` or empty."""
         kinds = {trial.energy_kind for trial in self.counted} - {""}
         return kinds.pop() if len(kinds) == 1 else "mixed" if kinds else ""
 
     @property
     def representative(self) -> Trial | None:
-        """Return the trial whose energy is nearest to the arm's median: what a timeline shows."""
+        """The trial whose energy is nearest to the arm's median: what a timeline shows."""
         trials = self.counted
         if not trials:
             return None
@@ -101,17 +101,17 @@ class Setting:
 
     @cached_property
     def contestants(self) -> list[Arm]:
-        """Return the arms that are no controls."""
+        """The arms that are no controls."""
         return [arm for arm in self.arms if not arm.control]
 
     @cached_property
     def controls(self) -> list[Arm]:
-        """Return the controls."""
+        """The controls."""
         return [arm for arm in self.arms if arm.control]
 
     @cached_property
     def own_random(self) -> dict[Arm, Arm]:
-        """Return the control with a contestant's own weights as they were drawn, for contestants that have one."""
+        """The control with a contestant's own weights as they were drawn, for contestants that have one."""
         models: dict[str, list[Arm]] = {}
         for arm in self.contestants:
             models.setdefault(arm.trials[0].label, []).append(arm)
@@ -125,7 +125,7 @@ class Setting:
 
     @cached_property
     def headline(self) -> str | None:
-        """Return the quality metric that most contestants have; the registry's order breaks ties."""
+        """The quality metric that most contestants have; the registry's order breaks ties."""
         counts = {
             name: sum(1 for arm in self.contestants or self.arms if arm.values(name))
             for name, metric in METRICS.items()

@@ -30,7 +30,7 @@ class Claims:
         return comparison.verdict if comparison and (label, metric) not in self.void else ""
 
     def get(self, label: str, metric: str) -> Comparison | None:
-        """Return the whole comparison."""
+        """The whole comparison."""
         return self.found.get((label, metric))
 
 
@@ -98,7 +98,7 @@ def target_of(setting: Setting) -> Target | None:
 
 
 def energy_to(trial: Trial, name: str, target: float) -> tuple[float, bool] | None:
-    """Return the joules at which a trial first reached ``target`` and whether only its end was probed."""
+    """The joules at which a trial first reached ``target`` and whether only its end was probed."""
     from greenbench.stats import energy_to_target
 
     final, energy = trial.figure(name), trial.figure(ENERGY)

@@ -74,7 +74,7 @@ def _setting_keys(trial: Trial) -> dict[str, str]:
 
 
 def _scored_with(evaluate: EvaluateSection) -> str:
-    """Return which labels and which split score the trial."""
+    """Which labels and which split score the trial."""
     chosen = {"split": evaluate.split, "labels": evaluate.labels}
     limits = {name: f"{getattr(evaluate, name):g}" for name in ("max_train_seconds", "max_test_seconds")}
     return ", ".join(f"{name} {value}" for name, value in (chosen | limits).items() if value)

@@ -21,20 +21,20 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """Return the name that is shown."""
+        """The name that is shown."""
         title = self.card.card.title
         # A size like "base" or "300m" needs its model's name; a name of its own ("DPWavLM") does not.
         own = self.variant[:1].isupper() or title.lower() in self.variant.lower()
         return self.variant if own and self.variant else f"{title} {self.variant}".strip()
 
     def value(self, metric: str) -> float | None:
-        """Return a published figure in base units, or ``None``."""
+        """A published figure in base units, or ``None``."""
         figure = self.figures.get(metric)
         return scaled(figure) if figure else None
 
 
 def readable_cards() -> list[Card]:
-    """Return the shipped cards of models; controls and cards that cannot be read are left out."""
+    """The shipped cards of models; controls and cards that cannot be read are left out."""
     cards = []
     for name in card_names():
         try:
@@ -56,7 +56,7 @@ _FACTORS = {"M": 1e6, "G": 1e9, "k": 1e3, "B": 1e9, "million": 1e6, "billion": 1
 
 
 def scaled(figure: PublishedFigure) -> float:
-    """Return the value in base units: a unit like ``M`` or ``GMAC/s`` carries its factor."""
+    """The value in base units: a unit like ``M`` or ``GMAC/s`` carries its factor."""
     unit = figure.unit.strip()
     if unit in _FACTORS:
         return figure.value * _FACTORS[unit]

@@ -9,13 +9,13 @@ ENERGY, TOTAL_ENERGY, MEMORY = "energy_budgeted_j", "energy_total_j", "peak_memo
 
 
 def quality_metrics(setting: Setting) -> list[str]:
-    """Return the quality metrics that any arm has, the headline first."""
+    """The quality metrics that any arm has, the headline first."""
     found = [name for name, m in METRICS.items() if m.quality and any(arm.values(name) for arm in setting.arms)]
     return sorted(found, key=lambda name: name != setting.headline)
 
 
 def ranked(setting: Setting) -> list[Arm]:
-    """Return the contestants, best headline first; those without the figure last."""
+    """The contestants, best headline first; those without the figure last."""
     name = setting.headline
     if name is None:
         return setting.contestants
@@ -29,19 +29,19 @@ def ranked(setting: Setting) -> list[Arm]:
 
 
 def with_controls(setting: Setting) -> list[Arm]:
-    """Return the contestants, best headline first, each followed by its own random weights, then other controls."""
+    """The contestants, best headline first, each followed by its own random weights, then other controls."""
     arms = [one for arm in ranked(setting) for one in (arm, setting.own_random.get(arm)) if one is not None]
     return [*arms, *(control for control in setting.controls if control not in arms)]
 
 
 def ratio(arm: Arm, baseline: Arm | None, metric: str) -> float | None:
-    """Return the arm's mean over the baseline's mean."""
+    """The arm's mean over the baseline's mean."""
     mine, base = arm.mean(metric), baseline.mean(metric) if baseline else None
     return mine / base if mine is not None and base else None
 
 
 def control_name(arm: Arm) -> str:
-    """Return a control's name in words."""
+    """A control's name in words."""
     if arm.control == "logmel":
         return "log-mel, no model"
     return f"{arm.of}, random weights" if arm.of else arm.label

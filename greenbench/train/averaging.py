@@ -30,7 +30,7 @@ class WeightAverage:
         torch._foreach_copy_([p.detach() for p in self.parameters], self.average)
 
     def state_tensors(self) -> dict[str, torch.Tensor]:
-        """Return the average for a checkpoint."""
+        """The average for a checkpoint."""
         return {str(number): value for number, value in enumerate(self.average)}
 
     @torch.no_grad()

@@ -54,7 +54,7 @@ class CheckpointStore:
         return final
 
     def latest(self) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]] | None:
-        """Return groups of tensors and state of the newest complete checkpoint, or None."""
+        """Groups of tensors and state of the newest complete checkpoint, or None."""
         complete = self._complete()
         if not complete:
             return None
@@ -79,7 +79,7 @@ class CheckpointStore:
             raise OutputError(f"{path}: cannot be written ({error.strerror}); free space") from error
 
     def load_targets(self, *, stage: int = 0) -> dict[str, np.ndarray]:
-        """Return the arrays of target making at a stage, or nothing.
+        """The arrays of target making at a stage, or nothing.
 
         Raises :class:`OutputError` where a later stage's are missing: they cannot be made again without its past.
         """

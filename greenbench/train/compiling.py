@@ -54,7 +54,7 @@ def _untouched(training: Pretraining) -> Iterator[None]:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """Return what torch raises where a compiler is missing or a model cannot be compiled."""
+    """What torch raises where a compiler is missing or a model cannot be compiled."""
     from torch._dynamo.exc import TorchDynamoException
     from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 

@@ -34,13 +34,13 @@ class Loader(Protocol):
 
     @property
     def position(self) -> tuple[int, int]:
-        """Return (epoch, index) of the next batch."""
+        """(epoch, index) of the next batch."""
 
     def __next__(self) -> Batch:
-        """Return the next batch of the plan."""
+        """The next batch of the plan."""
 
     def peek(self) -> tuple[int, int]:
-        """Return (crops, samples a crop) of the batch that comes next."""
+        """(crops, samples a crop) of the batch that comes next."""
 
     def seek(self, epoch: int, index: int) -> None:
         """Continue at a position of the plan."""
@@ -103,7 +103,7 @@ class Pretraining:
         self._in_flight: deque[Any] = deque()
 
     def loss_of(self, batch: Batch, info: StepInfo) -> tuple[torch.Tensor, dict[str, Any]]:
-        """Return a batch's loss, a scalar, and figures for the journal, in the number format of training."""
+        """A batch's loss, a scalar, and figures for the journal, in the number format of training."""
         with autocast(self.device, self.dtype):
             loss, extras = self._forward(batch, info)
         return loss, extras
@@ -148,7 +148,7 @@ class Pretraining:
                 self.average = WeightAverage(self.model.pretraining_parameters(), self.settings.ema_decay)
 
     def _schedule_position(self, fraction: float) -> float:
-        """Return where the learning rate's schedule stands: in the stage, where each begins with fresh weights."""
+        """Where the learning rate's schedule stands: in the stage, where each begins with fresh weights."""
         if not self.model.restarts:
             return fraction
         begin, end = self.state.stage_began or 0.0, (*self.model.relabel_at, 1.0)[self.state.stage]
@@ -251,12 +251,12 @@ class Pretraining:
 
     @property
     def audio_s_per_s(self) -> float | None:
-        """Return seconds of audio trained on per second, the first steps left out; None before that."""
+        """Seconds of audio trained on per second, the first steps left out; None before that."""
         return self.state.steady_audio_s / self.state.steady_s if self.state.steady_s else None
 
     @property
     def final_loss(self) -> float | None:
-        """Return the mean loss of the last tenth of the steps (of those kept)."""
+        """The mean loss of the last tenth of the steps (of those kept)."""
         losses = list(self.state.losses)
         tail = losses[-max(1, len(losses) // 10) :]
         return sum(tail) / len(tail) if tail else None

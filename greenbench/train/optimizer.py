@@ -52,7 +52,7 @@ class OptimizerSet:
             optimizer.zero_grad(set_to_none=True)
 
     def state_tensors(self) -> dict[str, torch.Tensor]:
-        """Return the optimizers' state as flat tensors for a checkpoint."""
+        """The optimizers' state as flat tensors for a checkpoint."""
         tensors = {}
         for number, optimizer in enumerate(self.optimizers):
             for index, entries in optimizer.state_dict()["state"].items():

@@ -19,7 +19,7 @@ _SDPA = {
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the torch device for ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
+    """The torch device for ``auto``, ``cpu``, ``cuda``, ``cuda:1`` …
 
     Raises :class:`DeviceError` for an unknown or absent one.
     """
@@ -39,7 +39,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(name: str, device: torch.device) -> str:
-    """Return the number format of the forward pass; ``auto`` is bfloat16 where the hardware multiplies in it."""
+    """The number format of the forward pass; ``auto`` is bfloat16 where the hardware multiplies in it."""
     if name != "auto":
         return name
     if device.type == "cuda":
@@ -48,13 +48,13 @@ def pick_dtype(name: str, device: torch.device) -> str:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Return whether the CPU has bfloat16 dot products (AVX-512 BF16 or AMX), the condition under which they pay."""
+    """Whether the CPU has bfloat16 dot products (AVX-512 BF16 or AMX), the condition under which they pay."""
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def autocast(device: torch.device, dtype: str) -> AbstractContextManager[object]:
-    """Return the autocast context of a number format; float32 needs none."""
+    """The autocast context of a number format; float32 needs none."""
     if dtype == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=DTYPES[dtype])
@@ -77,7 +77,7 @@ def check_attention(name: str, device: torch.device, dtype: str) -> None:
 
 
 def attention_backend(name: str) -> AbstractContextManager[object]:
-    """Return the context that restricts SDPA to a backend (``auto`` lets torch choose).
+    """The context that restricts SDPA to a backend (``auto`` lets torch choose).
 
     A call that the backend cannot serve, such as one with a position bias in flash attention, falls back to plain math.
     """

@@ -9,7 +9,7 @@ WARMUP_START = 0.1
 
 
 def learning_rate_factor(fraction: float, recipe: Recipe) -> float:
-    """Return the factor on the peak rate at ``fraction`` (0..1, clipped) of the budget.
+    """The factor on the peak rate at ``fraction`` (0..1, clipped) of the budget.
 
     It rises linearly over ``warmup_fraction``, stays at 1, and falls linearly over the last ``decay_fraction`` to
     ``final_lr_ratio``. Where the two overlap the warm-up is finished first.

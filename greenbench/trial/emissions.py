@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from greenbench.carbon import Account, Grid, HourlyFactors, Stretch, account, read_hourly
+from greenbench.carbon import Account, Grid, HourlyFactors, Interval, account, read_hourly
 from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError
 from greenbench.power.journal.trace import Trace
@@ -67,19 +67,19 @@ def trial_emissions(
 ) -> Emissions:
     """Count the emissions of a trial that has ended, of the ``energy_j`` joules it used."""
     settings = trial.config.carbon if trial.config else CarbonSection()
-    stretches = sessions_on_the_wall(events, trace)
-    grid = _grid(trial, stretches)
-    factor, missing = grid.over(stretches)
+    intervals = sessions_on_the_wall(events, trace)
+    grid = _grid(trial, intervals)
+    factor, missing = grid.over(intervals)
     hours: Hours = trial.hours
     if grid.hours is not None and not missing and not hours:
-        hours = tuple(grid.hours.within(stretches[0].begin_s, stretches[-1].end_s))
+        hours = tuple(grid.hours.within(intervals[0].begin_s, intervals[-1].end_s))
     if trial.control and not outcome.audio_s and settings.sci_unit == "audio_hour":
         settings = replace(settings, sci_unit=None, sci_units=None)  # a control trains on nothing
     found = account(
         settings,
         factor,
         energy_j=energy_j,
-        duration_s=sum(s.end_s - s.begin_s for s in stretches),
+        duration_s=sum(s.end_s - s.begin_s for s in intervals),
         gpus=_gpus(trial, outcome),
         counted={"trial": 1.0, "audio_hour": outcome.audio_s / SECONDS_PER_HOUR if outcome.audio_s else None},
     )
@@ -87,18 +87,18 @@ def trial_emissions(
     return Emissions(replace(found, warnings=[*planned, *grid.warnings, *missing, *found.warnings]), hours)
 
 
-def sessions_on_the_wall(events: Sequence[Event], trace: Trace) -> list[Stretch]:
+def sessions_on_the_wall(events: Sequence[Event], trace: Trace) -> list[Interval]:
     """Place each session's begin and end on the wall clock, as it stood when the session began."""
-    found: list[Stretch] = []
+    found: list[Interval] = []
     offset_s, begin_s = 0.0, 0.0
     for event in events:
         mono_s = event.t_mono_ns / 1e9
         if event.kind == "session":
             offset_s = (event.t_wall_s or time.time()) - mono_s
             begin_s = mono_s + offset_s
-            found.append(Stretch(begin_s, begin_s, _energy_of(trace, offset_s)))
+            found.append(Interval(begin_s, begin_s, _energy_of(trace, offset_s)))
         elif found and event.kind != "warning":
-            found[-1] = Stretch(begin_s, mono_s + offset_s, found[-1].energy_j)
+            found[-1] = Interval(begin_s, mono_s + offset_s, found[-1].energy_j)
     return found
 
 
@@ -110,16 +110,16 @@ def _energy_of(trace: Trace, offset_s: float) -> Callable[[float, float], float 
     return energy_j
 
 
-def _grid(trial: Trial, stretches: Sequence[Stretch]) -> Grid:
+def _grid(trial: Trial, intervals: Sequence[Interval]) -> Grid:
     """Take the grid that the manifest recorded; the CSV is read again only for hours that are not kept yet."""
     plan = trial.carbon_plan or CarbonPlan()
-    if not plan.hourly_csv or not stretches:
+    if not plan.hourly_csv or not intervals:
         return Grid(plan.factor)
     region = plan.factor.region if plan.factor else ""
     if trial.hours:
         times, values = zip(*trial.hours, strict=True)
         hours = HourlyFactors(times, values, f"hourly CSV {Path(plan.hourly_csv).name}", region)
-        if hours.covers(stretches):
+        if hours.covers(intervals):
             return Grid(plan.factor, hours)
     try:
         return Grid(plan.factor, read_hourly(plan.hourly_csv, region))

@@ -12,7 +12,7 @@ from greenbench.metering.resident import resident_bytes
 
 
 def peak_rss_bytes() -> int:
-    """Return the peak resident memory since the last :func:`reset_peak_rss`, in bytes."""
+    """The peak resident memory since the last :func:`reset_peak_rss`, in bytes."""
     peak = resident_bytes("VmHWM")
     if peak is not None:
         return peak

@@ -54,17 +54,17 @@ def paths(table: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
             yield f"{prefix}{key}", value
 
 
-@pytest.mark.parametrize(("below", "rung"), list(pairwise(SPECS)), ids=LABELS[1:])
-def test_a_rung_differs_from_the_one_below_in_one_group_of_keys(below: ModelSpec, rung: ModelSpec) -> None:
-    first, second = keys_of(below), keys_of(rung)
-    if rung.label == "rebuilt":
+@pytest.mark.parametrize(("below", "step"), list(pairwise(SPECS)), ids=LABELS[1:])
+def test_a_step_differs_from_the_one_below_in_one_group_of_keys(below: ModelSpec, step: ModelSpec) -> None:
+    first, second = keys_of(below), keys_of(step)
+    if step.label == "rebuilt":
         assert first["code"] != second["code"]
-        assert asdict(below.recipe) == asdict(rung.recipe)
+        assert asdict(below.recipe) == asdict(step.recipe)
         return
     assert set(first) == set(second)
     changed = {key for key in first if first[key] != second[key]}
     assert changed
-    assert changed <= GROUPS[rung.label]
+    assert changed <= GROUPS[step.label]
 
 
 def test_the_ladder_begins_as_published_and_ends_with_the_cards() -> None:
@@ -83,7 +83,7 @@ def test_the_ladder_begins_as_published_and_ends_with_the_cards() -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=LABELS)
-def test_every_rung_trains_all_its_parameters(spec: ModelSpec) -> None:
+def test_every_step_trains_all_its_parameters(spec: ModelSpec) -> None:
     torch.manual_seed(0)
     model = build(spec).train()
     give_targets(model)
@@ -100,7 +100,7 @@ def spec_of(label: str) -> ModelSpec:
 
 
 @pytest.mark.parametrize("label", ["rebuilt", "25hz", "fine-path", "eco"])
-def test_the_shape_of_a_rung_is_counted_by_its_formula(label: str) -> None:
+def test_the_shape_of_a_step_is_counted_by_its_formula(label: str) -> None:
     model = build(spec_of(label))
     for seconds in (1.0, 2.02):
         found = count(model, seconds=seconds, fvcore=False)

@@ -217,9 +217,9 @@ def test_a_clock_jump_spoils_the_window_it_falls_into_and_no_other() -> None:
     found = trace(rows, infos=[info(has_counter=False)])
     assert window(found, 1, 5).valid
     assert window(found, 1, 5).energy_j == pytest.approx(400)
-    spoiled = window(found, 8, 12)
-    assert not spoiled.valid
-    assert any("clock jumped" in text for text in spoiled.problems)
+    invalid = window(found, 8, 12)
+    assert not invalid.valid
+    assert any("clock jumped" in text for text in invalid.problems)
 
 
 def test_a_gap_spoils_integrated_power_but_not_a_counter() -> None:

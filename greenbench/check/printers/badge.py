@@ -11,7 +11,7 @@ _CHARACTER = 6.6  # width of one character of 11 px Verdana, near enough for a b
 
 
 def badge(result: Mapping[str, Any], label: str = "energy budget") -> str:
-    """Return a badge like ``energy budget | pass``; its colours reach a contrast of 4.5 with white."""
+    """A badge like ``energy budget | pass``; its colours reach a contrast of 4.5 with white."""
     word, colour = _LOOK[result["verdict"]]
     left, right = round(len(label) * _CHARACTER + 12), round(len(word) * _CHARACTER + 12)
     width, text = left + right, escape(label)

@@ -14,7 +14,7 @@ MAX_ANNOTATIONS = 10  # per step and kind; GitHub shows no more
 
 
 def github_annotations(result: Mapping[str, Any]) -> str:
-    """Return workflow commands that mark the entries' lines in ``budgets.toml``."""
+    """Workflow commands that mark the entries' lines in ``budgets.toml``."""
     commands: dict[str, list[str]] = {"error": [], "warning": [], "notice": []}
     for entry in result["entries"]:
         if entry["verdict"] == "pass":
@@ -27,7 +27,7 @@ def github_annotations(result: Mapping[str, Any]) -> str:
 
 
 def step_summary(result: Mapping[str, Any], *, limit: int = SUMMARY_BYTES) -> str:
-    """Return Markdown for ``$GITHUB_STEP_SUMMARY``: the verdict, then as many rows as fit, failures first."""
+    """Markdown for ``$GITHUB_STEP_SUMMARY``: the verdict, then as many rows as fit, failures first."""
     order = ("fail", "undecidable", "pass")
     entries = sorted(result["entries"], key=lambda e: order.index(e["verdict"]))
     lines = [f"### greenbench check: {headline(result)}", ""]

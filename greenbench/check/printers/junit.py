@@ -13,7 +13,7 @@ _PROPERTIES = ("kind", "limit", "value", "baseline", "increase", "p", "runs", "b
 
 
 def junit_xml(result: Mapping[str, Any]) -> str:
-    """Return the check as JUnit XML; failures of severity ``warn`` and open entries are ``skipped``."""
+    """The check as JUnit XML; failures of severity ``warn`` and open entries are ``skipped``."""
     entries = result["entries"]
     failures = sum(e["verdict"] == "fail" and e["severity"] == "fail" for e in entries)
     skipped = sum(e["verdict"] != "pass" for e in entries) - failures

@@ -9,7 +9,7 @@ _SIGNS = {"pass": "ok  ", "fail": "FAIL", "undecidable": "open"}
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Return one line per entry, failures first, and the verdict last."""
+    """One line per entry, failures first, and the verdict last."""
     entries = sorted(result["entries"], key=lambda e: ("fail", "undecidable", "pass").index(e["verdict"]))
     metric_width = max((len(e["metric"]) for e in entries), default=0)
     scope_width = min(40, max((len(e["scope"]) for e in entries), default=0))
@@ -24,7 +24,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def headline(result: Mapping[str, Any]) -> str:
-    """Return the verdict in one line."""
+    """The verdict in one line."""
     counts = {v: sum(e["verdict"] == v for e in result["entries"]) for v in ("pass", "fail", "undecidable")}
     words = {"pass": "pass", "fail": "FAIL", "undecidable": "not decidable"}
     parts = [f"{counts['pass']} passed", f"{counts['fail']} failed", f"{counts['undecidable']} not decidable"]

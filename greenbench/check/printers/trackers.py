@@ -11,7 +11,7 @@ _UNITS = {"macs_per_audio_s": "MAC/s", "peak_train_memory_bytes": "B"}
 
 
 def github_action_benchmark(result: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return ``{"customSmallerIsBetter": [...], "customBiggerIsBetter": [...]}``, each the content of one input file.
+    """``{"customSmallerIsBetter": [...], "customBiggerIsBetter": [...]}``, each the content of one input file.
 
     Format: https://github.com/benchmark-action/github-action-benchmark, ``tool: customSmallerIsBetter``.
     """
@@ -30,7 +30,7 @@ def github_action_benchmark(result: Mapping[str, Any]) -> dict[str, list[dict[st
 
 
 def bencher(result: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return Bencher Metric Format, ``{benchmark: {measure: {"value": ...}}}`` (https://bencher.dev, adapter json)."""
+    """Bencher Metric Format, ``{benchmark: {measure: {"value": ...}}}`` (https://bencher.dev, adapter json)."""
     report: dict[str, dict[str, dict[str, float]]] = {}
     for entry in _figures(result):
         report.setdefault(entry["scope"], {})[entry["metric"]] = {"value": entry["value"]}
@@ -38,7 +38,7 @@ def bencher(result: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]
 
 
 def unit(metric: str) -> str:
-    """Return a metric's unit."""
+    """A metric's unit."""
     return METRICS[metric].unit if metric in METRICS else _UNITS.get(metric, "")
 
 

@@ -38,7 +38,7 @@ def load_embedded(name: str, folder: Path | None = None) -> Corpus:
 
 
 def read_card(name: str) -> dict[str, Any]:
-    """Return an embedded corpus' card: what it holds, how it was made, its licence and the hashes of its files."""
+    """An embedded corpus' card: what it holds, how it was made, its licence and the hashes of its files."""
     path = _folder(name) / "card.json"
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -18,7 +18,7 @@ from greenbench.units import SAMPLE_RATE
 
 
 def find_manifest(folder: Path) -> Path:
-    """Return ``manifest.jsonl`` or ``manifest.jsonl.gz`` of a folder."""
+    """``manifest.jsonl`` or ``manifest.jsonl.gz`` of a folder."""
     for name in ("manifest.jsonl", "manifest.jsonl.gz"):
         if (folder / name).is_file():
             return folder / name

@@ -59,11 +59,11 @@ class TransferResult:
 
     @property
     def trained_pct(self) -> float | None:
-        """Return the trained share of the model's parameters in percent, the head apart; None without any."""
+        """The trained share of the model's parameters in percent, the head apart; None without any."""
         return 100.0 * self.trained_params / self.total_params if self.total_params else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Plain data."""
         share = self.trained_pct
         return {**asdict(self), "trained_pct": None if share is None else round(share, 3)}
 
@@ -181,7 +181,7 @@ def _fits(ledger: Ledger, audio_s: float, flops: float) -> bool:
 
 
 def rate_at(fraction: float) -> float:
-    """Return the learning rate's factor at a fraction of the budget: a short rise, then a cosine to 0."""
+    """The learning rate's factor at a fraction of the budget: a short rise, then a cosine to 0."""
     rise = (fraction + 1e-3) / WARMUP_FRACTION
     return min(1.0, rise) * 0.5 * (1.0 + math.cos(math.pi * fraction))
 
@@ -208,7 +208,7 @@ def _step_bytes(
     crops: Crops,
     device: torch.device,
 ) -> int:
-    """Return what one more training step allocates; its learning rate is 0, so that it changes no weight."""
+    """What one more training step allocates; its learning rate is 0, so that it changes no weight."""
     for group in optimizer.param_groups:
         group["lr"] = 0.0
     optimizer.zero_grad(set_to_none=True)

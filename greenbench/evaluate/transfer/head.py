@@ -33,7 +33,7 @@ class TransferHead(nn.Module):
         self.pooled = pooled
 
     def forward(self, states: list[Tensor]) -> Tensor:
-        """Return logits (B, T / stack, C), or (B, C) where one label belongs to a clip."""
+        """Logits (B, T / stack, C), or (B, C) where one label belongs to a clip."""
         weights = self.layer_logits.softmax(0)
         total: Tensor | float = 0.0
         for weight, state, mean, scale in zip(weights, states, self.means, self.scales, strict=True):

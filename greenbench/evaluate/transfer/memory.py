@@ -16,13 +16,13 @@ from torch import nn
 
 
 def tensor_bytes(tensors: Iterable[torch.Tensor]) -> int:
-    """Return the bytes of tensors, shared storage counted once."""
+    """The bytes of tensors, shared storage counted once."""
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
     return sum(storages.values())
 
 
 def resident_bytes(modules: Iterable[nn.Module], optimizer: torch.optim.Optimizer | None = None) -> int:
-    """Return the bytes of parameters, buffers and optimizer state, which stay between steps."""
+    """The bytes of parameters, buffers and optimizer state, which stay between steps."""
     tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
     if optimizer is not None:
         states = optimizer.state.values()

@@ -18,7 +18,7 @@ class Bottleneck(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Return (B, T, D)."""
+        """(B, T, D)."""
         return hidden + self.up(torch.nn.functional.gelu(self.down(self.norm(hidden))))
 
 
@@ -41,7 +41,7 @@ class SideNetwork(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def forward(self, states: list[Tensor]) -> Tensor:
-        """Return the corrected last layer, (B, T, D)."""
+        """The corrected last layer, (B, T, D)."""
         batch, frames, _ = states[-1].shape
         memory = states[-1].new_zeros(batch * frames, self.cell.hidden_size)
         for norm, state in zip(self.norms, states, strict=True):

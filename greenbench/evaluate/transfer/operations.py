@@ -48,12 +48,12 @@ class StepFlops:
         return cls(through_three(counted, list(found.values())), uncounted)
 
     def __call__(self, crops: Crops) -> float:
-        """Return the FLOPs of a step on these crops."""
+        """The FLOPs of a step on these crops."""
         return len(crops.positions) * self.per_crop(crops.num_samples)
 
 
 def extraction_flops(model: Upstream, lengths: Sequence[int]) -> float:
-    """Return the FLOPs of one frozen pass over utterances of these lengths in samples, input features included."""
+    """The FLOPs of one frozen pass over utterances of these lengths in samples, input features included."""
     passes = PassFlops(model, call=lambda subject, batch: subject.hidden_states(batch))
     audio_s = sum(lengths) / SAMPLE_RATE
     return sum(passes(1, n) for n in lengths) + feature_flops_per_audio_s(model) * audio_s

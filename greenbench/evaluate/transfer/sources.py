@@ -20,7 +20,7 @@ class Source(Protocol):
     """Where a step's hidden states come from: the model, or a cache of its frozen frames."""
 
     def states(self, crops: Crops) -> list[Tensor]:
-        """Return hidden states layer by layer, each (B, T, D)."""
+        """Hidden states layer by layer, each (B, T, D)."""
 
 
 @dataclass
@@ -63,11 +63,11 @@ class Audio:
     audio: Sequence[np.ndarray]
 
     def waveform(self, index: int) -> np.ndarray:
-        """Return one utterance."""
+        """One utterance."""
         return self.audio[index]
 
 
 def crop_waveforms(audio: Sequence[np.ndarray], crops: Crops) -> np.ndarray:
-    """Return the crops' samples, (B, S)."""
+    """The crops' samples, (B, S)."""
     pairs = zip(crops.positions, crops.starts, strict=True)
     return np.stack([audio[p][s : s + crops.num_samples] for p, s in pairs])

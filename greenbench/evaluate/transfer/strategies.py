@@ -33,7 +33,7 @@ class Adapted(nn.Module):
         self.extra = nn.ModuleDict()
 
     def states(self, batch: Batch) -> list[Tensor]:
-        """Return hidden states layer by layer, each (B, frames, D)."""
+        """Hidden states layer by layer, each (B, frames, D)."""
         # Dropout and layer drop stay off: a layer that did not run would be missing from the weighted sum.
         self.model.eval()
         with torch.set_grad_enabled(self.backbone_gradients and torch.is_grad_enabled()):
@@ -43,7 +43,7 @@ class Adapted(nn.Module):
         return states
 
     def trained(self) -> list[nn.Parameter]:
-        """Return the parameters the strategy trains, the task's head apart."""
+        """The parameters the strategy trains, the task's head apart."""
         return [p for p in self.parameters() if p.requires_grad]
 
 
@@ -147,7 +147,7 @@ STRATEGIES: dict[str, Strategy] = {
 
 
 def linear_names(model: nn.Module, layers: list[nn.Module]) -> list[str]:
-    """Return the full names of the plain linear maps inside some layers.
+    """The full names of the plain linear maps inside some layers.
 
     Subclasses of ``nn.Linear`` are left alone: ``nn.MultiheadAttention`` reads its output map's weight directly, so
     that a wrapper around it would never run.

@@ -21,7 +21,7 @@ TRANSFER_TASKS = ("phones", "characters", "keywords", "speaker", "language")
 
 
 def build_task(name: str, context: Context) -> TransferTask:
-    """Return a task by name; raises :class:`TaskLeftOut` where the labels do not allow it."""
+    """A task by name; raises :class:`TaskLeftOut` where the labels do not allow it."""
     if name == "phones":
         return PhonesTask(context)
     if name == "characters":
@@ -44,7 +44,7 @@ def run_transfer(
     joules: Callable[[], float | None] | None = None,
     grams_per_joule: float | None = None,
 ) -> tuple[list[TransferResult], dict[str, str]]:
-    """Return a result per task and strategy, and what was left out with its reason.
+    """A result per task and strategy, and what was left out with its reason.
 
     A task that the labels do not allow is replaced by its fallback, as among the frozen tasks.
     ``joules`` returns the cumulative energy of the machine, or None where there is no meter.

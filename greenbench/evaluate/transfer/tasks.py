@@ -41,7 +41,7 @@ class Crops:
 
     @property
     def audio_s(self) -> float:
-        """Return the seconds of audio in the step."""
+        """The seconds of audio in the step."""
         return len(self.positions) * self.num_samples / SAMPLE_RATE
 
 
@@ -65,17 +65,17 @@ class TransferTask(Protocol):
         """Draw the crops of one step."""
 
     def examples(self) -> list[Crops]:
-        """Return crops of a step for each length that steps have."""
+        """Crops of a step for each length that steps have."""
 
     def loss(self, logits: Tensor, crops: Crops) -> Tensor:
-        """Return the loss of logits (B, T, C) or (B, C)."""
+        """The loss of logits (B, T, C) or (B, C)."""
 
     def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:
-        """Return the error on the test split in percent and details."""
+        """The error on the test split in percent and details."""
 
 
 def label_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the cross-entropy of (B, T, C) or (B, C) logits; label -1 is left out."""
+    """The cross-entropy of (B, T, C) or (B, C) logits; label -1 is left out."""
     return F.cross_entropy(logits.flatten(0, -2), targets.flatten().to(logits.device), ignore_index=-1)
 
 
@@ -106,18 +106,18 @@ class PhonesTask:
         return Crops(positions, generator.integers(0, limits) * HOP_SAMPLES, self.crop)
 
     def examples(self) -> list[Crops]:
-        """Return one step's crops: all have one length."""
+        """One step's crops: all have one length."""
         return [self.sample(np.random.default_rng(0))]
 
     def loss(self, logits: Tensor, crops: Crops) -> Tensor:
-        """Return the cross-entropy of frames, (B, T, C)."""
+        """The cross-entropy of frames, (B, T, C)."""
         frames = crops.num_samples // HOP_SAMPLES
         firsts = crops.starts // HOP_SAMPLES
         pieces = [self.labels[p][f : f + frames] for p, f in zip(crops.positions, firsts, strict=True)]
         return label_loss(logits, torch.from_numpy(np.stack(pieces)))
 
     def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:
-        """Return PER; the decoder is chosen on held-out training speakers."""
+        """PER; the decoder is chosen on held-out training speakers."""
         known = predict_all(self.held_audio, predict)
         references = [phone_sequence(u.phones or ()) for u in self.held]
         decoder, _ = choose_decoder(known, references, self.labels, self.inventory)
@@ -163,15 +163,15 @@ class ClipTask:
         return Crops(positions, np.zeros(count, dtype=np.int64), self.length)
 
     def examples(self) -> list[Crops]:
-        """Return one step's clips: all have one length."""
+        """One step's clips: all have one length."""
         return [self.sample(np.random.default_rng(0))]
 
     def loss(self, logits: Tensor, crops: Crops) -> Tensor:
-        """Return the cross-entropy of clips, (B, C)."""
+        """The cross-entropy of clips, (B, C)."""
         return label_loss(logits, torch.from_numpy(self.labels[crops.positions]))
 
     def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:
-        """Return the share of test clips with a wrong label."""
+        """The share of test clips with a wrong label."""
         found = np.concatenate([p.argmax(-1, keepdims=True) for p in predict_all(self.test_audio, predict)])
         return 100.0 * float((found != self.test_labels).mean()), {"classes": self.classes}
 
@@ -188,7 +188,7 @@ def _pick(items: list[Any], mask: np.ndarray) -> list[Any]:
 
 
 def predict_all(audio: Sequence[np.ndarray], predict: Predict) -> list[np.ndarray]:
-    """Return log-probabilities of each utterance, (T_u, C) or (C,); equally long ones share a batch."""
+    """Log-probabilities of each utterance, (T_u, C) or (C,); equally long ones share a batch."""
     found: list[np.ndarray] = [np.zeros(0)] * len(audio)
     for group in equal_length_batches([len(a) for a in audio]):
         values = predict(torch.from_numpy(np.stack([audio[p] for p in group]))).float().cpu().numpy()

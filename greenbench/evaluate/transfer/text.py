@@ -67,11 +67,11 @@ class CharactersTask:
         return self.groups[int(generator.integers(len(self.groups)))]
 
     def examples(self) -> list[Crops]:
-        """Return a group of each length."""
+        """A group of each length."""
         return list({group.num_samples: group for group in self.groups}.values())
 
     def loss(self, logits: Tensor, crops: Crops) -> Tensor:
-        """Return the CTC loss per character of logits (B, T, C)."""
+        """The CTC loss per character of logits (B, T, C)."""
         targets = [self.encoded[p] for p in crops.positions]
         sizes = torch.tensor([len(t) for t in targets])
         log_probabilities = F.log_softmax(logits.float(), dim=-1).transpose(0, 1)
@@ -86,7 +86,7 @@ class CharactersTask:
         return each.sum() / sizes.sum()
 
     def score(self, predict: Predict) -> tuple[float, dict[str, Any]]:
-        """Return CER on the test split by greedy decoding, and WER and languages in the details."""
+        """CER on the test split by greedy decoding, and WER and languages in the details."""
         hypotheses = [as_text(greedy(piece, self.alphabet)) for piece in predict_all(self.test_audio, predict)]
         metrics, details = score_texts(self.test_texts, hypotheses, self.test_languages)
         return metrics["characters_cer_pct"], {**details, "wer_pct": metrics["characters_wer_pct"]}

@@ -118,7 +118,7 @@ def _one_period_apart(
 
 
 def updates_around(found: Updates, t_s: float) -> tuple[Floats, Floats, Floats]:
-    """Return ``(t_s, energy_j, slack_s)`` of the updates around a moment, placed by their rhythm if they have one."""
+    """``(t_s, energy_j, slack_s)`` of the updates around a moment, placed by their rhythm if they have one."""
     centre = int(np.searchsorted(found.t_s, t_s))
     begin, end = max(0, centre - _FIT_HALF_WIDTH), min(len(found.t_s), centre + _FIT_HALF_WIDTH)
     if found.period_s is not None:

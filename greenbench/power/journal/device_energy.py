@@ -63,7 +63,7 @@ class DeviceEnergy(HasEnergy):
             "edge_j": energy["edge_j"],
             "uncertainty_j": self.uncertainty_j,
             "warnings": list(self.warnings),
-            "spoiled": list(invalid),
+            "invalid": list(invalid),
             "counts": dict(self.counts),
         }
 

@@ -47,7 +47,7 @@ class DeviceReadings:
 
 
 def increasing(times: list[int]) -> list[int]:
-    """Return the indices of the longest strictly increasing subsequence: a clock jump loses the fewest readings."""
+    """The indices of the longest strictly increasing subsequence: a clock jump loses the fewest readings."""
     tails: list[int] = []
     tail_index: list[int] = []
     previous = [-1] * len(times)

@@ -114,7 +114,7 @@ class LiveReader:
         return self._last_cell
 
     def read(self) -> LiveReading:
-        """Return the energy so far: what the sampler last published plus its power times the time since."""
+        """The energy so far: what the sampler last published plus its power times the time since."""
         now = time.monotonic_ns()
         cell = self._cell()
         if cell is None:

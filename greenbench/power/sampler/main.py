@@ -111,7 +111,7 @@ class Sampler:
             self.totals.add(reading)
 
     def _rest(self, source: Source) -> float:
-        """Return for how long a source that was just read is left alone."""
+        """For how long a source that was just read is left alone."""
         without_counter = any(not d.has_counter for d in source.devices)
         period_s = self.tick_s if without_counter else max(self.period_s, source.min_period_s)
         # Half a period early is on time: jittered ticks must not make a source skip every other one.
@@ -187,7 +187,7 @@ def _say(**values: Any) -> None:
 
 
 def describe(sources: list[Source]) -> list[dict[str, Any]]:
-    """Return what is available and why the rest is not, ready for JSON."""
+    """What is available and why the rest is not, ready for JSON."""
     return [
         {"name": s.name, "available": s.available, "reason": s.reason, "devices": [d.to_dict() for d in s.devices]}
         for s in sources

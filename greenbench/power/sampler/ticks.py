@@ -23,7 +23,7 @@ class Ticks:
         return self._start_ns + int((number + number * _GOLDEN % 1.0 * _JITTER) * self._period_ns)
 
     def next_ns(self, now_ns: int) -> int:
-        """Return the first sampling time after ``now_ns``."""
+        """The first sampling time after ``now_ns``."""
         number = int((now_ns - self._start_ns) / self._period_ns)
         at_ns = self._at_ns(number)
         return at_ns if at_ns > now_ns else self._at_ns(number + 1)

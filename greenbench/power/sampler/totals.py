@@ -93,7 +93,7 @@ class _Device:
             self.high_j += step_j * (1 + self.info.tolerance)
 
     def range_j(self) -> tuple[float, float]:
-        """Return what the energy may be: a model's own range, a sensor's tolerance."""
+        """What the energy may be: a model's own range, a sensor's tolerance."""
         carried_j = self._carried_j * self._scale
         tolerance = self.info.tolerance
         return self.low_j + carried_j * (1 - tolerance), self.high_j + carried_j * (1 + tolerance)
@@ -113,7 +113,7 @@ class Totals:
             device.add(sample)
 
     def now(self, now_ns: int) -> tuple[float | None, float | None, str | None, float | None, float | None]:
-        """Return ``(energy_j, power_w, kind, low_j, high_j)``; all None before the first reading."""
+        """``(energy_j, power_w, kind, low_j, high_j)``; all None before the first reading."""
         energy_j = power_w = low_j = high_j = 0.0
         known = powered = False
         for device in self._devices.values():

@@ -19,7 +19,7 @@ from greenbench.power.sources.rocm_visible import named_amd, visible_amd
 
 
 def find(names: Sequence[str] | None = None) -> Source:
-    """Return the AMD source, or a null source with the reason.
+    """The AMD source, or a null source with the reason.
 
     ``names`` are the cards to read (see ``named_amd``); default: those HIP would see; empty: none.
     """
@@ -49,7 +49,7 @@ def _chosen(amdsmi: Any, handles: list[Any], names: Sequence[str] | None) -> Sou
 
 
 def _ask(amdsmi: Any, function: str, handle: Any) -> dict[str, Any]:
-    """Return the dictionary that a function of amdsmi answers; empty where the card or the version has none."""
+    """The dictionary that a function of amdsmi answers; empty where the card or the version has none."""
     try:
         answer = getattr(amdsmi, function)(handle)
     except Exception:

@@ -18,7 +18,7 @@ _PARTS = {
 
 
 def find(system: str = platform.system(), machine: str = platform.machine()) -> Source:
-    """Return the Apple source, or a null source with the reason. The package can only be built on Apple silicon."""
+    """The Apple source, or a null source with the reason. The package can only be built on Apple silicon."""
     try:
         import zeus_apple_silicon
     except ImportError:

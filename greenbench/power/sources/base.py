@@ -62,7 +62,7 @@ class NullSource(Source):
 
 
 def read_promptly(read: Callable[[], T]) -> tuple[T, int, int]:
-    """Return a counter's value and the monotonic nanoseconds right before and right after it was read.
+    """A counter's value and the monotonic nanoseconds right before and right after it was read.
 
     A reading that took long says nothing about when its value was true: a reader that lost its processor for two
     seconds would move two seconds' joules. It is taken again, at most twice.

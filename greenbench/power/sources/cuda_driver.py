@@ -46,7 +46,7 @@ sys.stdin.read()
 
 
 def device_uuids() -> list[str] | None:
-    """Return the UUIDs (32 hexadecimal digits) of the devices CUDA shows in this environment, in CUDA's order.
+    """The UUIDs (32 hexadecimal digits) of the devices CUDA shows in this environment, in CUDA's order.
 
     None where the driver cannot be asked. No context is made, so nothing is drawn from the cards.
     """

@@ -135,7 +135,7 @@ GUESSED_ORDER = (
 
 
 def depends_on_order(environment: Mapping[str, str], gpus: Sequence[Gpu], *, ordinal: bool = False) -> bool:
-    """Return whether CUDA's own order decides which cards are meant.
+    """Whether CUDA's own order decides which cards are meant.
 
     It does where ``CUDA_VISIBLE_DEVICES`` holds indices, or is unset and a card is chosen by its ``ordinal``
     (``cuda:1``), and ``CUDA_DEVICE_ORDER`` is not ``PCI_BUS_ID``.
@@ -195,7 +195,7 @@ def _as_the_driver_says(uuids: Sequence[str], gpus: Sequence[Gpu], warnings: lis
 
 
 def _hex(uuid: str) -> str:
-    """Return a UUID without its kind and its hyphens: the CUDA driver and NVML spell the same one differently."""
+    """A UUID without its kind and its hyphens: the CUDA driver and NVML spell the same one differently."""
     return uuid.lower().removeprefix("gpu-").removeprefix("mig-").replace("-", "")
 
 

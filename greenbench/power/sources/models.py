@@ -69,7 +69,7 @@ class CpuModelSource(Source):
         return Rates(per_thread_w * idle_share * self.cpu.threads, per_thread_w * (1.0 - idle_share))
 
     def read(self) -> list[Sample]:
-        """Return the mean power since the last read and the energy so far."""
+        """The mean power since the last read and the energy so far."""
         before_ns = time.monotonic_ns()
         cpu_s = self.tree.update()
         return [self._sample(before_ns, time.monotonic_ns(), cpu_s)]
@@ -133,7 +133,7 @@ class RamModelSource(Source):
         ]
 
     def read(self) -> list[Sample]:
-        """Return the mean power and the energy so far."""
+        """The mean power and the energy so far."""
         before = time.monotonic_ns()
         held = self.tree.resident_bytes() if self.tree.watching else _memory_in_use()
         after = time.monotonic_ns()

@@ -50,7 +50,7 @@ _REASONS = {
 
 
 def find(names: Sequence[str] | None, tree: ProcessTree | None = None) -> Source:
-    """Return the NVML source, or a null source with the reason.
+    """The NVML source, or a null source with the reason.
 
     ``names`` are the cards to read (see ``named_gpus``); default: those CUDA would see; empty: none.
     """

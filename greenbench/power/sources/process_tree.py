@@ -107,7 +107,7 @@ class ProcessTree:
         return self.cpu_s
 
     def resident_bytes(self) -> int:
-        """Return the memory held by the tree: private pages of every member plus the largest shared part."""
+        """The memory held by the tree: private pages of every member plus the largest shared part."""
         private, shared = 0, 0
         page = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
         for pid in self._members:
@@ -121,7 +121,7 @@ class ProcessTree:
         return private + shared
 
     def _read_clocks(self) -> float | None:
-        """Return what the members have used themselves; None where one has ended or has no clock."""
+        """What the members have used themselves; None where one has ended or has no clock."""
         total_s = 0.0
         try:
             for member in self._members.values():
@@ -134,7 +134,7 @@ class ProcessTree:
         return total_s
 
     def _read_all(self, now_s: float) -> float:
-        """Return what the members have used themselves; settle who has ended and whose children were waited for."""
+        """What the members have used themselves; settle who has ended and whose children were waited for."""
         ended_s = 0.0
         while True:
             readings = {pid: self._read(pid) for pid in self._members}
@@ -214,7 +214,7 @@ class ProcessTree:
 
 
 def _cpu_clock(pid: int) -> int | None:
-    """Return the POSIX clock of a process's own CPU time, as clock_getcpuclockid(3) makes it; None without one."""
+    """The POSIX clock of a process's own CPU time, as clock_getcpuclockid(3) makes it; None without one."""
     clock = (~pid << 3) | 2
     try:
         time.clock_gettime(clock)

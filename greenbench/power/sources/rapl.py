@@ -34,12 +34,12 @@ class _Domain:
 
 
 def root() -> Path:
-    """Return the powercap tree: ``GREENBENCH_POWERCAP`` or ``/sys/class/powercap``."""
+    """The powercap tree: ``GREENBENCH_POWERCAP`` or ``/sys/class/powercap``."""
     return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
 def find() -> Source:
-    """Return the RAPL source, or a null source with the reason."""
+    """The RAPL source, or a null source with the reason."""
     base = root()
     if not base.is_dir():
         return NullSource(

@@ -16,7 +16,7 @@ from greenbench.power.sources.base import NullSource, Source
 
 
 def find(path: Path) -> Source:
-    """Return a source that plays ``path``, or a null source with the reason why it cannot."""
+    """A source that plays ``path``, or a null source with the reason why it cannot."""
     try:
         segments = [s for s in read_segments(path).segments if s.samples]
     except OSError as error:
@@ -49,7 +49,7 @@ class _Track:
         self.has_counter = all(s.energy_j is not None for s in samples)
 
     def at(self, elapsed_ns: int) -> tuple[Sample, Sample, float, int]:
-        """Return the readings around ``elapsed_ns``, the position between them, and the number of repeats."""
+        """The readings around ``elapsed_ns``, the position between them, and the number of repeats."""
         repeats, position = divmod(elapsed_ns, self.length_ns)
         index = min(bisect.bisect_right(self.times, position), len(self.times) - 1)
         first, second = self.samples[index - 1], self.samples[index]
@@ -86,7 +86,7 @@ class ReplaySource(Source):
         return info
 
     def read(self) -> list[Sample]:
-        """Return every device's state at this moment of the recording."""
+        """Every device's state at this moment of the recording."""
         now = time.monotonic_ns()
         return [self._play(track, now) for track in self._tracks]
 

@@ -111,7 +111,7 @@ def finish(
 
 
 def standalone(figure: Figure) -> str:
-    """Return the figure as an SVG file of its own, with both colour schemes inside."""
+    """The figure as an SVG file of its own, with both colour schemes inside."""
     style = (
         f"<style>:root{{{css_variables(dark=False)}color:{INK}}}"
         f"@media (prefers-color-scheme:dark){{:root{{{css_variables(dark=True)}background:{DARK[PAPER]}}}}}</style>"

@@ -23,7 +23,7 @@ class Drawn:
 
     @property
     def all(self) -> list[Figure]:
-        """Return all figures in page order."""
+        """All figures in page order."""
         return [*self.tradeoff, *self.curves, *self.power, *self.phases]
 
 

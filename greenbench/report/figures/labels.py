@@ -60,7 +60,7 @@ def _is_far(offset: tuple[float, float, str, str]) -> bool:
 
 
 def _leader(spot: Any, box: Any) -> list[tuple[float, float]]:
-    """Return places along the line from a mark to the nearest edge of its label, the ends left out."""
+    """Places along the line from a mark to the nearest edge of its label, the ends left out."""
     x, y = min(max(spot[0], box.x0), box.x1), min(max(spot[1], box.y0), box.y1)
     return [(spot[0] + (x - spot[0]) * k / 8, spot[1] + (y - spot[1]) * k / 8) for k in range(2, 8)]
 

@@ -163,5 +163,5 @@ def _decades(axes: Any) -> float:
 
 
 def family_look(family: str) -> Look:
-    """Return the mark of a model family; unknown ones share the last."""
+    """The mark of a model family; unknown ones share the last."""
     return Look.of(FAMILY_ORDER.index(family) if family in FAMILY_ORDER else len(FAMILY_ORDER))

@@ -38,7 +38,7 @@ _NAMES = {INK: "ink", SOFT: "soft", GRID: "grid", PAPER: "paper"}
 
 
 def css_variables(*, dark: bool) -> str:
-    """Return the CSS declarations of every figure colour for light or dark."""
+    """The CSS declarations of every figure colour for light or dark."""
     pairs = [(f"--c{i}", d if dark else c) for i, (c, d) in enumerate(zip(PALETTE, DARK_PALETTE, strict=True))]
     inks = (*_NAMES, *PHASE_COLOURS.values())
     pairs += [(_variable(colour), DARK.get(colour, colour) if dark else colour) for colour in inks]
@@ -64,12 +64,12 @@ class Look:
 
     @classmethod
     def of(cls, index: int) -> Look:
-        """Return the look of the arm with this place in the order."""
+        """The look of the arm with this place in the order."""
         return cls(
             PALETTE[index % len(PALETTE)], MARKERS[index % len(MARKERS)], DASHES[(index // len(PALETTE)) % len(DASHES)]
         )
 
     @classmethod
     def of_control(cls, index: int) -> Look:
-        """Return the look of a control: grey, hollow shapes apart from the contestants'."""
+        """The look of a control: grey, hollow shapes apart from the contestants'."""
         return cls(SOFT, ("x", "+", "1", "2")[index % 4], (0, (2, 2)))

@@ -27,7 +27,7 @@ CROWD = 8
 
 
 def standing(arms: Sequence[Arm], cost: str, quality: str) -> dict[str, ParetoPoint]:
-    """Return each arm's standing on the plane of error against cost, seeds paired within a run."""
+    """Each arm's standing on the plane of error against cost, seeds paired within a run."""
     sign = -1.0 if METRICS[quality].direction == "higher" else 1.0
     runs = {}
     for arm in arms:
@@ -145,7 +145,7 @@ def _front(
 
 
 def _along(axes: Any, front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return places along the stepped front, close enough that no label slips between them."""
+    """Places along the stepped front, close enough that no label slips between them."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     places = []
     for (x0, y0), (x1, y1) in pairwise(front):
@@ -156,7 +156,7 @@ def _along(axes: Any, front: Sequence[tuple[float, float]]) -> list[tuple[float,
 
 
 def _right_is_free(axes: Any, value: float, means: Sequence[tuple[float, float]]) -> bool:
-    """Return whether no model's mark stands beside a line's right end; its label goes to the other end then."""
+    """Whether no model's mark stands beside a line's right end; its label goes to the other end then."""
     low, high = axes.get_ylim()
     beside = [x for x, y in means if abs(y - value) < 0.08 * abs(high - low)]
     middle = sum((min(x for x, _ in means), max(x for x, _ in means))) / 2
@@ -164,7 +164,7 @@ def _right_is_free(axes: Any, value: float, means: Sequence[tuple[float, float]]
 
 
 def _marked(setting: Setting, arms: Sequence[Arm], quality: str) -> dict[Arm, Arm]:
-    """Return the controls that are drawn as marks beside their models, by model."""
+    """The controls that are drawn as marks beside their models, by model."""
     if len(setting.controls) <= MAX_LINES:
         return {}
     own = setting.own_random

@@ -16,7 +16,7 @@ from greenbench.report.text.provenance import provenance
 
 
 def model_cards(settings: Sequence[Setting]) -> dict[str, str]:
-    """Return one card per contestant, by a file name without its suffix."""
+    """One card per contestant, by a file name without its suffix."""
     cards = {}
     for setting in settings:
         for arm in setting.contestants:
@@ -29,7 +29,7 @@ def model_cards(settings: Sequence[Setting]) -> dict[str, str]:
 
 
 def model_card(setting: Setting, arm: Arm) -> str:
-    """Return one model's card: YAML front matter and a short text; ``co2_eq_emissions`` is in grams."""
+    """One model's card: YAML front matter and a short text; ``co2_eq_emissions`` is in grams."""
     head = ["---", "tags:", "- speech", "- self-supervised-learning", "- greenbench"]
     grams = arm.mean("co2e_g")
     if grams is not None:

@@ -52,7 +52,7 @@ def escape_latex(text: str) -> str:
 
 
 def latex(settings: Sequence[Setting], claims: Sequence[Claims]) -> str:
-    """Return a ``booktabs`` table per setting; needs ``\\usepackage{booktabs,amssymb}``."""
+    """A ``booktabs`` table per setting; needs ``\\usepackage{booktabs,amssymb}``."""
     parts = ["% needs \\usepackage{booktabs,amssymb}"]
     for setting, claim in zip(settings, claims, strict=True):
         table = comparison(setting, claim)

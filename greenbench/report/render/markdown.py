@@ -24,7 +24,7 @@ def escape_markdown(text: str) -> str:
 
 
 def markdown(settings: Sequence[Setting], claims: Sequence[Claims]) -> str:
-    """Return the report's text, comparison, transfer and shuffled-label tables as Markdown."""
+    """The report's text, comparison, transfer and shuffled-label tables as Markdown."""
     parts = ["# greenbench results", ""]
     for setting, claim in zip(settings, claims, strict=True):
         parts += [escape_markdown(verdict_sentence(setting, claim)), ""]

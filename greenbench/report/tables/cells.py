@@ -34,7 +34,7 @@ class Head:
 
     @property
     def arrow(self) -> str:
-        """Return the arrow of the better direction, empty for none."""
+        """The arrow of the better direction, empty for none."""
         return ARROWS[self.direction]
 
 
@@ -51,12 +51,12 @@ class Cell:
 
     @property
     def mark(self) -> str:
-        """Return the sign of the verdict."""
+        """The sign of the verdict."""
         return MARKS.get(self.verdict, "")
 
     @property
     def css(self) -> str:
-        """Return the CSS class of the verdict."""
+        """The CSS class of the verdict."""
         return self.verdict.partition(" ")[0] if self.verdict in ("better", "worse") else ""
 
 
@@ -79,18 +79,18 @@ class TableView:
 
 
 def metric_head(name: str, note: str = "") -> Head:
-    """Return the head of a metric's column."""
+    """The head of a metric's column."""
     text = label(name)
     return Head(text[:1].upper() + text[1:], METRICS[name].direction, note)
 
 
 def metric_cell(name: str, value: float | None) -> Cell:
-    """Return a cell with a formatted figure; absent is empty."""
+    """A cell with a formatted figure; absent is empty."""
     return Cell(format_value(name, value), value)
 
 
 def swatch(look: Look) -> Swatch:
-    """Return the marker of a look as an SVG path around (0, 0)."""
+    """The marker of a look as an SVG path around (0, 0)."""
     colour = f"var({_css(look.colour)},{look.colour})"
     line = look.marker in "x+12"
     return Swatch(_PATHS.get(look.marker, _PATHS["o"]), "none" if line else colour, colour if line else "none", 2.0)
@@ -120,10 +120,10 @@ _PATHS = {
 
 
 def arm_swatch(arm: Arm) -> Swatch:
-    """Return an arm's marker."""
+    """An arm's marker."""
     return swatch(Look.of_control(arm.index) if arm.control else Look.of(arm.index))
 
 
 def arm_cell(arm: Arm, *notes: str, flag: str = "") -> Cell:
-    """Return the cell that names an arm."""
+    """The cell that names an arm."""
     return Cell(control_name(arm) if arm.control else arm.label, notes=notes, look=arm_swatch(arm), flag=flag)

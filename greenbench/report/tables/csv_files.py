@@ -54,7 +54,7 @@ TRANSFER_COLUMNS = (
 
 
 def cell(value: Any) -> Any:
-    """Return what stands in a CSV cell: empty for absent and for what is no finite number; never 0 in its place."""
+    """What stands in a CSV cell: empty for absent and for what is no finite number; never 0 in its place."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -67,7 +67,7 @@ def cell(value: Any) -> Any:
 
 
 def result_row(trial: Trial) -> dict[str, Any]:
-    """Return a trial's row of ``results.csv``; a trial without a result still has its identity."""
+    """A trial's row of ``results.csv``; a trial without a result still has its identity."""
     kind, limit = trial.budget
     identity: dict[str, object] = {
         **_key(trial),

@@ -35,7 +35,7 @@ _CURRENCY: dict[str, Callable[[float], str]] = {
 
 
 def budget_words(setting: Setting) -> str:
-    """Return the budget in words: ``"45.0 s"``, ``"2.00 kJ"``; empty where none is recorded."""
+    """The budget in words: ``"45.0 s"``, ``"2.00 kJ"``; empty where none is recorded."""
     kind, limit = setting.keys.get("budget_kind", ""), setting.keys.get("budget_limit", "")
     return in_currency(kind, float(limit)) if limit else ""
 
@@ -77,7 +77,7 @@ def signed(metric: str, value: float) -> str:
 
 
 def interval(claim: Comparison, name: str) -> str:
-    """Return the difference with its interval in the metric's unit."""
+    """The difference with its interval in the metric's unit."""
     if claim.low is None or claim.high is None:
         return f"difference {signed(name, claim.difference)}"
     low, high = signed(name, claim.low), signed(name, claim.high)

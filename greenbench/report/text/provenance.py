@@ -18,7 +18,7 @@ _LEFT_OUT_NAMED = 10
 
 
 def provenance(setting: Setting) -> list[tuple[str, str]]:
-    """Return what was used, as pairs of name and text; absent facts are left out."""
+    """What was used, as pairs of name and text; absent facts are left out."""
     trial = next((t for t in setting.trials if t.complete), setting.trials[0])
     host, data = trial.host, trial.data
     facts = [
@@ -105,7 +105,7 @@ def _carbon(trial: Trial) -> str:
 
 
 def _per_model(setting: Setting, column: str) -> str:
-    """Return the texts of an identity column; several where trials differ."""
+    """The texts of an identity column; several where trials differ."""
     return "; ".join(sorted({trial.text(column) for trial in setting.trials} - {""}))
 
 
@@ -136,6 +136,6 @@ def unmeasured(settings: Iterable[Setting]) -> list[str]:
 
 
 def command(settings: Iterable[Setting]) -> str:
-    """Return the commands that made these runs, ready to paste."""
+    """The commands that made these runs, ready to paste."""
     lines = {shlex.join(argv) for setting in settings for t in setting.trials if (argv := t.argv)}
     return "\n".join(sorted(lines)[:8]) or "not recorded"
