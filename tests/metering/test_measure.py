@@ -143,7 +143,10 @@ def test_the_journal_can_be_kept_and_read_again(tmp_path: Path) -> None:
 
     path = tmp_path / "kept" / "power.csv.gz"
     result = measure_command([PYTHON, "-c", BUSY], journal=path, sampling=Sampling(sources="cpu"))
-    assert read_journal(path).total().energy_j == pytest.approx(result["energy_j"], rel=0.3)
+    # The journal also holds what lies before and after the command, which lasts as long as the machine is busy.
+    kept_j = read_journal(path).total().energy_j
+    assert kept_j is not None
+    assert kept_j >= 0.99 * result["energy_j"] > 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems start a command's peak memory at nothing")
