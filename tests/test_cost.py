@@ -372,7 +372,7 @@ def test_forward_counts_the_parameters_of_the_representation_only() -> None:
 def test_two_billion_parameters_are_counted_in_little_time_and_memory() -> None:
     code = (
         "import re, time; t = time.process_time()\n"
-        "from greenbench import cost; from greenbench.cards import resolve\n"
+        "from greenbench.cost.model_cost import count; from greenbench.cards import resolve\n"
         "c = count(resolve('xlsr', '2b'))\n"
         "peak = re.search(r'VmHWM:\\s*(\\d+) kB', open('/proc/self/status').read())\n"
         "print(c.params, time.process_time() - t, int(peak[1]) * 1024)"
