@@ -10,7 +10,7 @@ from greenbench.audio.info import AudioInfo
 from greenbench.audio.scan import probe_all
 from greenbench.corpora.corpus import Corpus
 from greenbench.corpora.notes import notes
-from greenbench.corpora.once import FileIdentities, Hinted, copies, each_once, overlaps, without_tested
+from greenbench.corpora.once import FileIdentities, Hinted, copies, each_once, overlap_chains, without_tested
 from greenbench.corpora.readers.entry import Entry, Listing
 from greenbench.corpora.splits import assign_splits
 from greenbench.corpora.utterance import LeftOut, Utterance
@@ -52,7 +52,7 @@ def assemble(spec: str, listing: Listing, *, progress: Progress | None = None) -
         )
     utterances = [item.utterance for item in pieces]
     hints = [item.hint for item in pieces]
-    splits = assign_splits(utterances, hints, list(overlaps(utterances, identities)), copies(utterances, infos))
+    splits = assign_splits(utterances, hints, list(overlap_chains(utterances, identities)), copies(utterances, infos))
     extra = {"files_found": len(set(paths)), "files_cut": sum(len(group) > 1 for group in cut)}
     return Corpus(listing.name, spec, splits, tuple(left_out), extra, tuple(notes(splits, infos)))
 

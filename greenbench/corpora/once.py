@@ -82,6 +82,8 @@ def _joined(same: Sequence[Hinted]) -> tuple[Hinted, list[LeftOut]]:
 def without_tested(items: Sequence[Hinted], identities: FileIdentities) -> tuple[list[Hinted], list[LeftOut]]:
     """Leave out of training what overlaps a stretch that is tested on (or, without tests, validated on)."""
     ranks = [_ORDER.get(item.hint or "", 2) for item in items]
+    if len(set(ranks)) < 2:
+        return list(items), []
     beaten = {}
     for i, j in overlaps([item.utterance for item in items], identities):
         low, high = (i, j) if ranks[i] > ranks[j] else (j, i)
@@ -104,19 +106,42 @@ def _share_a_channel(one: Utterance, other: Utterance) -> bool:
 
 def overlaps(utterances: Sequence[Utterance], identities: FileIdentities) -> Iterator[tuple[int, int]]:
     """Yield all pairs of positions that hold the same audio in part: their stretches of a channel overlap."""
-    spans: dict[tuple[int, int] | str, list[tuple[int, int, int]]] = {}
-    for i, u in enumerate(utterances):
-        spans.setdefault(identities.of(u.path), []).append((u.offset, u.offset + u.num_samples, i))
-    for stretches in spans.values():
-        if len(stretches) < 2:
-            continue
-        stretches.sort()
-        slack = _TOUCH_S * utterances[stretches[0][2]].sample_rate
+    for stretches, slack in _by_file(utterances, identities):
         open_ones: list[tuple[int, int]] = []
         for begin, end, i in stretches:
             open_ones = [(e, j) for e, j in open_ones if e - begin > slack]
             yield from ((j, i) for _, j in open_ones if _share_a_channel(utterances[j], utterances[i]))
             open_ones.append((end, i))
+
+
+def overlap_chains(utterances: Sequence[Utterance], identities: FileIdentities) -> Iterator[tuple[int, int]]:
+    """Yield pairs that join whatever overlaps into the same groups as :func:`overlaps`, without naming every pair.
+
+    What is open on one channel at one moment overlaps anyway, so a new stretch is joined to the one that ends last:
+    100,000 stretches of one file make a few hundred thousand pairs in place of a billion.
+    """
+    for stretches, slack in _by_file(utterances, identities):
+        last: dict[int | None, tuple[int, int]] = {}
+        for begin, end, i in stretches:
+            channel = utterances[i].channel
+            for c, (known_end, j) in last.items():
+                if known_end - begin > slack and (channel is None or c is None or c == channel):
+                    yield j, i
+            if channel not in last or last[channel][0] < end:
+                last[channel] = (end, i)
+
+
+def _by_file(
+    utterances: Sequence[Utterance], identities: FileIdentities
+) -> Iterator[tuple[list[tuple[int, int, int]], float]]:
+    """For each file with several stretches: begin, end and position of each in order, and the slack in samples."""
+    spans: dict[tuple[int, int] | str, list[tuple[int, int, int]]] = {}
+    for i, u in enumerate(utterances):
+        spans.setdefault(identities.of(u.path), []).append((u.offset, u.offset + u.num_samples, i))
+    for stretches in spans.values():
+        if len(stretches) > 1:
+            stretches.sort()
+            yield stretches, _TOUCH_S * utterances[stretches[0][2]].sample_rate
 
 
 def copies(utterances: Sequence[Utterance], infos: Mapping[str, AudioInfo]) -> list[tuple[int, int]]:

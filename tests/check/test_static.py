@@ -34,7 +34,7 @@ def test_a_doubled_layer_fails_with_the_figures_and_reverting_passes(tmp_path: P
     assert set(load_baseline(baseline).static) == {(str(card), "tiny")}
     assert check([], file, baseline, static=True, seconds=2.0)["verdict"] == "pass"
 
-    head, separator, tiny = original.partition("[sizes.tiny]")
+    head, separator, tiny = original.partition("[sizes.tiny.encoder]")
     card.write_text(head + separator + tiny.replace("feed_forward = 768", "feed_forward = 1536", 1))
     result = check([], file, baseline, static=True, seconds=2.0)
     assert (result["verdict"], result["exit_code"]) == ("fail", 1)
