@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 import soundfile
+from hypothesis import settings
 
 from tests.fake_nvml import FakeDriver, build, build_cuda, compiler
 from tests.tones import REPOSITORY, tone
+
+# A busy neighbour must not make a property false.
+settings.register_profile("without a clock", deadline=None)
+settings.load_profile("without a clock")
 
 # OpenMP threads that spin while they wait make training 20 times slower as soon as one neighbour is busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -51,7 +51,7 @@ def inspect(
         window, latencies = _read(path, begin, end, warnings)
     recorded = {d.name: d for d in window.devices} if window is not None else {}
     rows = [_source(source, recorded, latencies) for source in sampler.ready.get("sources", [])]
-    counted = [d for row in rows for d in row["devices"] if d["counted"]]
+    counted = [d for row in rows for d in row["devices"] if d["counted"] and not d["missing"]]
     return {
         "sources": rows,
         "will_use": [d["name"] for d in counted],
@@ -116,6 +116,7 @@ def _device(info: DeviceInfo, energy: DeviceEnergy | None, latency_s: float | No
         "tolerance": info.tolerance,
         "tolerance_source": info.tolerance_source,
         "shared": info.shared,
+        "missing": info.missing,
         "notes": info.notes,
         "details": info.details,
     }
@@ -177,6 +178,7 @@ def _lines(device: dict[str, Any]) -> list[str]:
     if device["counter_integral_ratio"] is not None:
         verdict = "agree" if device["agree"] else "DISAGREE"
         facts.append(("counter/integral", f"{device['counter_integral_ratio']:.4f} ({verdict})"))
-    lines.append("  " + ", ".join(f"{key} {value}" for key, value in facts if value))
+    told = ", ".join(f"{key} {value}" for key, value in facts if value)
+    lines.append(f"  cannot be read: {device['missing']}" if device["missing"] else f"  {told}")
     lines.extend(f"  {note}" for note in device["notes"])
     return lines

@@ -73,6 +73,8 @@ class DeviceInfo:
     (a sensor that averages over the last second), ``counter`` (derived from the energy counter, so no
     cross-check) or ``model``. ``tolerance`` is the relative tolerance of the sensor with ``tolerance_source``.
     ``counter_every_s`` is the time between two readings of the counter, where one costs too much for every tick.
+    ``limit_w`` is what the device cannot exceed even for the time of one reading; None where only its kind tells.
+    ``missing`` says why a device that is there cannot be read, and what to do: without it a total is not complete.
     """
 
     device: str
@@ -89,8 +91,10 @@ class DeviceInfo:
     tolerance: float = 0.0
     tolerance_source: str = ""
     wrap_j: float | None = None
+    limit_w: float | None = None
     sample_period_s: float | None = None
     shared: bool = False
+    missing: str = ""
     notes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
 

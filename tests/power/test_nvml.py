@@ -16,7 +16,7 @@ from greenbench.metering.meter import Meter
 from greenbench.power.journal.file import read_segments
 from greenbench.power.sampler.live import LiveReader
 from greenbench.power.sampler.process import SamplerProcess
-from greenbench.power.sources.nvml import COUNTER_SHARE
+from greenbench.power.sources.nvml_card import COUNTER_SHARE
 from greenbench.power.sources.options import Sampling
 from tests.fake_nvml import UUIDS, FakeDriver, FakeGpu, Load
 
@@ -334,3 +334,36 @@ def test_a_gpu_beside_a_modelled_cpu_is_mixed(driver: FakeDriver) -> None:
         "cpu": "modelled",
         "ram": "modelled",
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"says_w": "4294967 2.5 2.7"}, "impossible reading"),
+        ({"says_w": "0 2.5 2.7"}, "impossible reading"),
+        ({"jump_j": "900 2.5"}, "jumped"),
+        ({"stands": "2.2 3.9 0"}, "stood still"),
+    ],
+)
+def test_what_the_card_cannot_have_done_is_bridged_and_named(
+    driver: FakeDriver, options: dict[str, str], words: str
+) -> None:
+    load = Load.constant(200)
+    driver.program(FakeGpu(load, options=options))
+    with Meter(sources="nvml") as meter:
+        begin_ns, before_j = time.monotonic_ns(), meter.joules()
+        time.sleep(max(0.0, 4.5 - driver.seconds(begin_ns)))
+        live_j, end_ns = meter.joules(), time.monotonic_ns()
+    energy = meter.energy
+    assert energy is not None
+    assert energy.valid
+    assert energy.energy_j == pytest.approx(200 * energy.duration_s, rel=0.03)
+    assert any(words in text for text in energy.problems)
+    assert live_j - before_j == pytest.approx(200 * (end_ns - begin_ns) * 1e-9, rel=0.05, abs=40)
+
+
+def test_a_budget_in_joules_is_not_met_by_a_reading_that_cannot_be_true(driver: FakeDriver) -> None:
+    driver.program(FakeGpu(Load.constant(100), options={"says_w": "4294967 1.5 2.5", "jump_j": "100000 2.0"}))
+    code, result = measure("--sources", "nvml", "--budget", "joules=5000", seconds=2.0)
+    assert (code, result["stopped_by_budget"]) == (0, False)
+    assert result["energy_j"] == pytest.approx(100 * result["duration_s"], rel=0.05)

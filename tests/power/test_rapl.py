@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -162,3 +163,37 @@ def test_the_meter_integrates_a_wrapping_package_from_end_to_end(tree: Tree) -> 
     psys = next(d for d in phase.energy.devices if d.name == "psys")
     assert psys.energy_j == pytest.approx(90 * phase.duration_s, rel=0.03)
     assert meter.energy.source == "rapl"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["jump", "hop"])
+def test_a_counter_that_jumps_while_the_meter_runs_is_bridged_recorded_and_live(tree: Tree, shape: str) -> None:
+    """A forward jump of 9 kJ at 65 W, or a counter that shows another socket's value every other quarter second."""
+    folder = tree({"intel-rapl:0": ("package-0", 45_000_000_000, 262_143_328_850)})
+    start = time.monotonic()
+    stop = threading.Event()
+
+    def play() -> None:
+        descriptor = os.open(folder / "intel-rapl:0" / "energy_uj", os.O_WRONLY)
+        while not stop.is_set():
+            t = time.monotonic() - start
+            elsewhere = t >= 3.0 if shape == "jump" else t >= 2.0 and int(4 * t) % 4 == 1
+            more_uj = 9_000_000_000 if shape == "jump" else 149_000_000_000
+            os.pwrite(descriptor, b"%014d\n" % round(45e9 + 65e6 * t + more_uj * elsewhere), 0)
+            time.sleep(0.001)
+        os.close(descriptor)
+
+    thread = threading.Thread(target=play)
+    thread.start()
+    try:
+        with Meter(sources="rapl") as meter:
+            time.sleep(4.0)
+            live_j = meter.joules()
+            live_s = time.monotonic()
+    finally:
+        stop.set()
+        thread.join()
+    assert meter.energy is not None
+    assert meter.energy.energy_j == pytest.approx(65 * meter.energy.duration_s, rel=0.05)
+    assert any("jumped" in text for text in meter.energy.problems)
+    assert live_j == pytest.approx(65 * (live_s - start), abs=65 * 2.5)  # the block began after the sampler's start

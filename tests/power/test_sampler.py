@@ -12,7 +12,7 @@ import pytest
 
 from greenbench.power.journal.file import read_segments
 from greenbench.power.journal.trace import read_journal
-from greenbench.power.sampler.live import LiveReader, LiveWriter
+from greenbench.power.sampler.live import LiveReader, LiveState, LiveWriter
 from greenbench.power.sampler.process import SamplerProcess
 from tests.fake_nvml import FakeDriver, FakeGpu, Load
 
@@ -193,12 +193,12 @@ def test_live_energy_rises_and_ends_near_the_journal(driver: FakeDriver, tmp_pat
 def test_a_reader_falling_into_a_write_never_sees_half_of_it(tmp_path: Path) -> None:
     path = tmp_path / "live.bin"
     writer = LiveWriter(path)
-    writer.write(time.monotonic_ns(), 0.0, 0.0, "measured")
+    writer.write(time.monotonic_ns(), LiveState(0.0, 0.0, "measured"))
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom greenbench.power.sampler.live import LiveWriter\n"
+        "import sys, time\nfrom pathlib import Path\nfrom greenbench.power.sampler.live import LiveState, LiveWriter\n"
         "w = LiveWriter(Path(sys.argv[1]))\nt = time.monotonic()\ni = 0\n"
         "while time.monotonic() - t < 1.5:\n    i += 1\n"
-        "    w.write(time.monotonic_ns(), float(i), 0.0, 'measured', float(i), float(i))\n"
+        "    w.write(time.monotonic_ns(), LiveState(float(i), 0.0, 'measured', float(i), float(i)))\n"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(path)], env={**os.environ, "PYTHONPATH": str(Path.cwd())})
     reader = LiveReader(path)
@@ -215,9 +215,10 @@ def test_a_reader_falling_into_a_write_never_sees_half_of_it(tmp_path: Path) -> 
 def test_a_dead_sampler_makes_the_reading_stale(tmp_path: Path) -> None:
     writer = LiveWriter(tmp_path / "live.bin")
     written_ns = time.monotonic_ns() - 10 * NS
-    writer.write(written_ns, 100.0, 5.0, "modelled")
+    writer.write(written_ns, LiveState(100.0, 5.0, "modelled", working=True))
     reading = LiveReader(tmp_path / "live.bin").read()
     assert reading.stale
+    assert not reading.working
     assert 100 + 5 * 10 <= reading.energy_j <= 100 + 5 * (time.monotonic_ns() - written_ns) / NS
 
 

@@ -1,4 +1,4 @@
-"""An energy counter as read: cleaned, unwrapped, and placed in time.
+"""An energy counter's updates, placed in time.
 
 A counter that updates every 100 ms tells how much, but only roughly when: a change seen at one reading happened
 at some moment since the previous one. Where updates come in a regular rhythm, which is checked, the rhythm is
@@ -8,6 +8,7 @@ subject of ``between``; the constants are derived in docs/metering.md, "How a wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,67 +27,43 @@ _STRETCH = 8  # periods without a sighting after which updates can no longer be 
 
 @dataclass
 class Updates:
-    """Moments ``t_s`` at which the counter held exactly ``energy_j``; ``slack_s`` is how far a moment may be off.
-
-    ``resets`` are the intervals in which the counter began anew; ``backward`` and ``wraps`` count repairs.
-    """
+    """Moments ``t_s`` at which the counter held exactly ``energy_j``; ``slack_s`` is how far a moment may be off."""
 
     t_s: Floats
     energy_j: Floats
     slack_s: Floats
-    resets: list[tuple[float, float]]
-    backward: int = 0
-    wraps: int = 0
     period_s: float | None = None
 
 
-def unwrap(energy_j: Floats, t_s: Floats, wrap_j: float | None) -> tuple[Floats, list[tuple[float, float]], int, int]:
-    """Make a raw counter cumulative.
-
-    Returns the energies, the intervals in which the counter was reset (their energy is unknown), the number of
-    small backward steps (ignored: the counter holds until it has caught up) and the number of wraps.
-    """
-    out = np.empty_like(energy_j)
-    resets: list[tuple[float, float]] = []
-    backward = wraps = 0
-    offset, top = 0.0, energy_j[0]
-    out[0] = energy_j[0]
-    for i in range(1, len(energy_j)):
-        value = energy_j[i] + offset
-        if value >= top:
-            top = value
-        elif wrap_j is not None and top - value > 0.5 * wrap_j:
-            offset += wrap_j
-            wraps += 1
-            top = energy_j[i] + offset
-        elif _is_reset(energy_j, i):
-            resets.append((float(t_s[i - 1]), float(t_s[i])))
-            offset = top - energy_j[i]
-        else:
-            backward += 1
-        out[i] = top
-    return out, resets, backward, wraps
-
-
-def _is_reset(energy_j: Floats, i: int) -> bool:
-    # After a reset the counter begins near zero; a backward step is small against the counter itself.
-    return bool(energy_j[i] < 0.5 * energy_j[i - 1])
-
-
-def place_updates(t_s: Floats, energy_j: Floats, period_s: float | None, wrap_j: float | None = None) -> Updates:
+def place_updates(
+    t_s: Floats, total: Floats, period_s: float | None, still: Sequence[tuple[float, float]] = ()
+) -> Updates:
     """Place the counter's updates in time.
 
     Args:
         t_s: reading times, strictly increasing.
-        energy_j: raw counter at these times, without NaN.
+        total: the cumulative counter at these times (see ``unwrap``).
         period_s: the counter's update period as probed; None if unknown.
-        wrap_j: range of the counter, None if it does not wrap.
+        still: intervals over which the counter must stay what it is, because something else says what was drawn.
     """
-    total, resets, backward, wraps = unwrap(energy_j, t_s, wrap_j)
+    updates = _placed(t_s, total, period_s)
+    if not still:
+        return updates
+    held = np.unique(np.array(still).ravel())
+    slack = np.concatenate([updates.slack_s, np.full(len(held), 0.5 * (period_s or 0.0))])
+    both = np.concatenate([updates.t_s, held])
+    order = np.argsort(both, kind="stable")
+    energy = np.concatenate([updates.energy_j, np.interp(held, t_s, total)])[order]
+    return Updates(
+        both[order], np.maximum.accumulate(energy), np.concatenate([updates.slack_s, slack])[order], period_s
+    )
+
+
+def _placed(t_s: Floats, total: Floats, period_s: float | None) -> Updates:
     changed = np.flatnonzero(np.diff(total) > 0) + 1
     if len(changed) == 0:
         both = np.array([t_s[0], t_s[-1]])
-        return Updates(both, total[[0, -1]], np.zeros(2), resets, backward, wraps, period_s)
+        return Updates(both, total[[0, -1]], np.zeros(2), period_s)
     gap = t_s[changed] - t_s[changed - 1]
     # Several updates may fall between two readings: only the last matters, and it is one period old at most.
     width = gap if period_s is None else np.minimum(gap, period_s)
@@ -94,7 +71,7 @@ def place_updates(t_s: Floats, energy_j: Floats, period_s: float | None, wrap_j:
     slack = width / 2
     if period_s is not None and len(changed) > 1:
         t, slack = _one_period_apart(t, slack, t_s, changed, period_s)
-    return Updates(t, total[changed], slack, resets, backward, wraps, period_s)
+    return Updates(t, total[changed], slack, period_s)
 
 
 def _one_period_apart(

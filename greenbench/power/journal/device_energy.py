@@ -10,16 +10,20 @@ from typing import Any
 import numpy as np
 
 from greenbench.power.energy import Energy, HasEnergy
-from greenbench.power.journal.between import energy_at
-from greenbench.power.journal.curve import Curve, PowerCurve
+from greenbench.power.journal.counted import counter_energy
+from greenbench.power.journal.curve import Curve
+from greenbench.power.journal.findings import Findings
 from greenbench.power.journal.integrate import Integral, integrate
 from greenbench.power.journal.readings import DeviceReadings
+from greenbench.power.plausible import still_s
 from greenbench.power.samples import MODELLED
 
 AGREE_WITHIN = 0.05
-_SHORT_PERIODS = 10
 _DRIFT_C = 10.0
 _GAP_SHARE = 0.01
+_ONE_IS_WRONG = 3.0  # counter over power, or power over counter: no load makes two working sensors differ so
+_FROZEN_READINGS = 20
+_FROZEN_USE_PCT = 80.0
 
 
 @dataclass(frozen=True)
@@ -99,48 +103,14 @@ def _known(values: Any) -> float | None:
     return sum(told) if told else None
 
 
-@dataclass
-class _Findings:
-    """What is found out about one device's window on the way to its energy."""
-
-    readings: DeviceReadings
-    begin_s: float
-    end_s: float
-    counts: Counter[str]
-    invalid: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    joules: float | None = None
-    low_j: float | None = None
-    high_j: float | None = None
-    edge_j: float = 0.0
-    counter_j: float | None = None
-    integral_j: float | None = None
-    ratio: float | None = None
-    agree: bool | None = None
-
-    @property
-    def duration_s(self) -> float:
-        return self.end_s - self.begin_s
-
-    @property
-    def counter_period_s(self) -> float:
-        return self.readings.info.update_period_s or self.readings.spacing_s
-
-    def energy(self) -> Energy:
-        problems = tuple(dict.fromkeys([*self.invalid, *self.warnings]))
-        kind = self.readings.info.kind
-        if self.joules is None:
-            return Energy.unknown(*problems, kind=kind)
-        return Energy(self.joules, self.low_j, self.high_j, self.edge_j, kind, not self.invalid, problems)
-
-
 def device_energy(readings: DeviceReadings, t0_s: float, t1_s: float) -> DeviceEnergy:
     """Cut ``[t0_s, t1_s]`` out of one device's readings."""
     info = readings.info
-    found = _Findings(readings, t0_s, t1_s, Counter(readings.counts))
+    found = Findings(readings, t0_s, t1_s, Counter(readings.counts))
     start_c = end_c = None
+    _refused(found)
     if len(readings.all_t_s) == 0:
-        found.invalid.append("no readings")
+        found.invalid.append(info.missing or ("no reading that can be true" if readings.refused else "no readings"))
     else:
         _coverage(found)
         if info.power_from == "model" and readings.energy is not None:
@@ -171,7 +141,15 @@ def device_energy(readings: DeviceReadings, t0_s: float, t1_s: float) -> DeviceE
     )
 
 
-def _coverage(found: _Findings) -> None:
+def _refused(found: Findings) -> None:
+    """Name the readings that cannot be true; those around them bridge what they leave out."""
+    margin_s = found.readings.spacing_s
+    texts = [why for t, why in found.readings.refused if found.begin_s - margin_s <= t <= found.end_s + margin_s]
+    if texts:
+        found.warnings.append(f"{len(texts)} impossible reading(s) left out, the first of {texts[0]}")
+
+
+def _coverage(found: Findings) -> None:
     """Say where readings are missing, and whether that touches the window's edges."""
     readings, t0_s, t1_s = found.readings, found.begin_s, found.end_s
     t, max_gap_s = readings.all_t_s, readings.max_gap_s
@@ -198,7 +176,7 @@ def _coverage(found: _Findings) -> None:
         found.warnings.append(f"{len(missed)} gap(s) without readings, {float(np.sum(missed)):.2f} s in all")
 
 
-def _modelled(found: _Findings) -> None:
+def _modelled(found: Findings) -> None:
     t0_s, t1_s, readings = found.begin_s, found.end_s, found.readings
 
     def cut(cumulative: Curve) -> float:
@@ -219,28 +197,33 @@ def _modelled(found: _Findings) -> None:
     found.high_j = cut(readings.high) if readings.high else None
 
 
-def _measured(found: _Findings) -> None:
+def _measured(found: Findings) -> None:
     readings, info = found.readings, found.readings.info
     integral: Integral | None = None
     if len(readings.t_s) and info.power_from != "counter":
         integral = integrate(readings.t_s, readings.power_w, found.begin_s, found.end_s, readings.max_gap_s)
         found.integral_j = integral.energy_j
     if readings.counter is not None:
-        found.counter_j, found.edge_j = _counter_energy(found)
-        if integral is not None:
-            _compare(found, found.counter_j, integral)
+        if integral is not None and integral.energy_j > 0 and _stood_still(found, still_s(info)):
+            found.warnings.append("the energy counter stood still; integrated power is used")
+            found.ratio, found.agree = 0.0, False
+        else:
+            found.counter_j, found.edge_j = counter_energy(found)
     if found.counter_j is not None:
         found.joules = found.counter_j
     elif integral is not None:
         _integrated(found, integral)
     if found.joules is None:
-        found.invalid.append("neither a counter nor a power reading")
+        if not found.invalid:
+            found.invalid.append("neither a counter nor a power reading")
         return
     uncertainty_j = found.edge_j + info.tolerance * found.joules
     found.low_j, found.high_j = max(0.0, found.joules - uncertainty_j), found.joules + uncertainty_j
+    if found.counter_j is not None and integral is not None:
+        _compare(found, found.counter_j, integral)
 
 
-def _integrated(found: _Findings, integral: Integral) -> None:
+def _integrated(found: Findings, integral: Integral) -> None:
     """Take the integrated power, for want of a counter."""
     found.joules, found.edge_j = integral.energy_j, integral.uncertainty_j
     if found.readings.info.power_from == "average_1s":
@@ -249,63 +232,42 @@ def _integrated(found: _Findings, integral: Integral) -> None:
         found.warnings.append("power is a one-second average: the window's edges are smeared by a second")
     if integral.gap_s > _GAP_SHARE * found.duration_s:
         found.invalid.append(f"no counter, and no power readings for {integral.gap_s:.2f} s of the window")
+    _frozen_power(found)
 
 
-def _counter_energy(found: _Findings) -> tuple[float, float]:
-    """Joules by the counter, and what the edges leave open."""
-    readings, t0_s, t1_s = found.readings, found.begin_s, found.end_s
-    assert readings.counter is not None
-    power = PowerCurve(readings.t_s, readings.power_w)
-    if readings.info.power_from == "counter":
-        power = PowerCurve(power.t_s[:0], power.power_w[:0])
-    first, first_off = energy_at(readings.counter, t0_s, power)
-    last, last_off = energy_at(readings.counter, t1_s, power)
-    energy_j = max(0.0, last - first)
-    period_s, length_s = found.counter_period_s, max(found.duration_s, 1e-9)
-    half_step_j = 0.5 * period_s * energy_j / length_s
-    off_j = max(first_off, half_step_j) + max(last_off, half_step_j)
-    if found.duration_s < _SHORT_PERIODS * period_s:
-        found.warnings.append(
-            f"short window: {found.duration_s:.2f} s with a counter that updates every {period_s * 1e3:.0f} ms"
-        )
-    for begin, end in readings.resets:
-        if end >= t0_s and begin <= t1_s:
-            bridge_j = _bridge(readings, max(begin, t0_s), min(end, t1_s), energy_j / length_s)
-            energy_j += bridge_j
-            off_j += 2 * bridge_j
-            found.warnings.append(f"the counter began anew {end - t0_s:.2f} s into the window; bridged with power")
-            inside = readings.all_t_s[(readings.all_t_s >= begin) & (readings.all_t_s <= end)]
-            if np.max(np.diff(inside), initial=0.0) > readings.max_gap_s:
-                found.invalid.append("the counter began anew during a gap in the readings")
-    return energy_j, off_j
-
-
-def _bridge(readings: DeviceReadings, begin_s: float, end_s: float, mean_w: float) -> float:
-    if end_s <= begin_s:
-        return 0.0
-    # The counter was last placed half a reading before, and begins half a reading after the reset.
-    begin_s, end_s = begin_s - readings.spacing_s / 2, end_s + readings.spacing_s / 2
-    if len(readings.t_s) and readings.info.power_from != "counter":
-        return integrate(readings.t_s, readings.power_w, begin_s, end_s, readings.max_gap_s).energy_j
-    return mean_w * (end_s - begin_s)
-
-
-def _compare(found: _Findings, counter_j: float, integral: Integral) -> None:
-    integral_j = integral.energy_j
-    if _stood_still(found, _SHORT_PERIODS * found.counter_period_s) and integral_j > 0:
-        found.warnings.append("the energy counter stood still; integrated power is used")
-        found.counter_j, found.ratio, found.agree = None, 0.0, False
+def _frozen_power(found: Findings) -> None:
+    """A power reading that stays the same to the last digit while the device's use comes and goes is no reading."""
+    inside = found.readings.power.inside(found.begin_s, found.end_s)
+    if len(inside.t_s) < _FROZEN_READINGS or float(np.ptp(inside.power_w)) > 0.0:
         return
+    lo, hi = np.searchsorted(found.readings.sample_t_s, [found.begin_s, found.end_s])
+    use = [s.util_pct for s in found.readings.samples[lo:hi] if s.util_pct is not None]
+    if use and max(use) - min(use) >= _FROZEN_USE_PCT:
+        found.invalid.append(
+            f"power stood at {inside.power_w[0]:g} W while use went from {min(use):.0f} to {max(use):.0f} %"
+        )
+
+
+def _compare(found: Findings, counter_j: float, integral: Integral) -> None:
+    """Hold the counter against integrated power; where they disagree, the range covers both."""
+    integral_j = integral.energy_j
     if integral_j <= 0:
         return
     found.ratio = counter_j / integral_j
     allowed = AGREE_WITHIN * integral_j + found.edge_j + integral.uncertainty_j
     found.agree = abs(counter_j - integral_j) <= allowed
-    if not found.agree:
-        found.warnings.append(f"counter and integrated power disagree: ratio {found.ratio:.3f}")
+    if found.agree:
+        return
+    text = f"counter and integrated power disagree: ratio {found.ratio:.3f}"
+    if max(found.ratio, 1 / max(found.ratio, 1e-9)) > _ONE_IS_WRONG and integral.gap_s <= _GAP_SHARE * found.duration_s:
+        found.invalid.append(f"{text}; one of the two does not work")
+    else:
+        found.warnings.append(text)
+    found.low_j = min(found.low_j or 0.0, max(0.0, integral_j - integral.uncertainty_j))
+    found.high_j = max(found.high_j or 0.0, integral_j + integral.uncertainty_j)
 
 
-def _stood_still(found: _Findings, least_s: float) -> bool:
+def _stood_still(found: Findings, least_s: float) -> bool:
     """Whether the counter's readings around a window say the same for too long."""
     assert found.readings.energy is not None
     t, energy = found.readings.energy
@@ -315,7 +277,7 @@ def _stood_still(found: _Findings, least_s: float) -> bool:
     return bool(length_s > least_s and energy[first] == energy[last])
 
 
-def _circumstances(found: _Findings) -> tuple[float | None, float | None]:
+def _circumstances(found: Findings) -> tuple[float | None, float | None]:
     """Warn of what makes joules hard to compare; give the temperatures (°C) at the window's edges."""
     # Temperatures and the like are read every second and a half: this margin gives short windows theirs.
     margin = [found.begin_s - 1.6, found.end_s + 1.6]

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from greenbench.power.journal.counter import Updates, place_updates
-from greenbench.power.journal.curve import Curve, Floats
+from greenbench.power.journal.curve import Curve, Floats, PowerCurve
+from greenbench.power.journal.unwrap import JUMP, RESET, STUCK, Break, standstills, unwrap
+from greenbench.power.plausible import impossible_power
 from greenbench.power.samples import DeviceInfo, Sample
 
 
@@ -20,8 +22,9 @@ class DeviceReadings:
     """Readings of one device; times in seconds since the segment's origin.
 
     ``t_s, power_w`` are the usable power readings, ``counter`` the placed energy counter (None where there is
-    none), ``low``/``high`` the cumulative range of a model. ``counts`` names what was repaired or dropped;
-    ``lost_s`` and ``reset_s`` are the moments at which the device was lost or its counter began anew.
+    none), ``low``/``high`` the cumulative range of a model. ``counts`` names what was repaired or dropped; ``lost_s``
+    are the moments at which the device was lost, ``refused`` the readings that cannot be true and why, ``breaks`` the
+    intervals of which the counter says nothing.
     """
 
     info: DeviceInfo
@@ -38,7 +41,13 @@ class DeviceReadings:
     counts: Counter[str] = field(default_factory=Counter)
     lost_s: list[float] = field(default_factory=list)
     bad_s: list[float] = field(default_factory=list)
-    resets: list[tuple[float, float]] = field(default_factory=list)
+    refused: list[tuple[float, str]] = field(default_factory=list)
+    breaks: list[Break] = field(default_factory=list)
+
+    @property
+    def power(self) -> PowerCurve:
+        """The usable power readings."""
+        return PowerCurve(self.t_s, self.power_w)
 
     @property
     def max_gap_s(self) -> float:
@@ -67,18 +76,6 @@ def increasing(times: list[int]) -> list[int]:
     return kept[::-1]
 
 
-def _usable(value: float | None, counts: Counter[str], *, signed: bool = False) -> bool:
-    if value is None:
-        return False
-    if math.isnan(value):
-        counts["nan"] += 1
-        return False
-    if math.isinf(value) or (value < 0 and not signed):
-        counts["impossible values"] += 1
-        return False
-    return True
-
-
 def _ordered(samples: list[Sample], origin_ns: int, counts: Counter[str], bad_s: list[float]) -> list[Sample]:
     times = [s.t_mono_ns for s in samples]
     if all(a < b for a, b in itertools.pairwise(times)):
@@ -102,58 +99,68 @@ def clean(info: DeviceInfo, samples: list[Sample], origin_ns: int) -> DeviceRead
     counts: Counter[str] = Counter()
     bad_s: list[float] = []
     rows = _ordered(samples, origin_ns, counts, bad_s)
-    times = np.array([(s.t_mono_ns - origin_ns) * 1e-9 for s in rows])
-    lost = [float(t) for t, s in zip(times, rows, strict=True) if s.event == "lost"]
+    times = np.array([(s.t_mono_ns - origin_ns) * 1e-9 for s in rows], dtype=float)
     for sample in rows:
         if sample.event in ("lost", "wrap"):
             counts[{"lost": "losses", "wrap": "wraps"}[sample.event]] += 1
-    has_power = np.array([_usable(s.power_w, counts) for s in rows], dtype=bool)
-    has_energy = np.array([_usable(s.energy_j, counts, signed=True) for s in rows], dtype=bool)
-    power = np.array([s.power_w for s, ok in zip(rows, has_power, strict=True) if ok], dtype=float)
-    energy_t = times[has_energy] if len(times) else times
-    energy = np.array([s.energy_j for s, ok in zip(rows, has_energy, strict=True) if ok], dtype=float)
-    answered = times[has_power | has_energy] if len(times) else times
-    spacing = float(np.median(np.diff(answered))) if len(answered) > 1 else 0.05
+    refused: list[tuple[float, str]] = []
+    has_power, has_energy = np.zeros(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+    for i, sample in enumerate(rows):
+        why = "" if sample.power_w is None else impossible_power(info, sample.power_w)
+        if not why and sample.energy_j is not None and not math.isfinite(sample.energy_j):
+            why = f"{sample.energy_j:g} J"
+        if why:
+            counts["nan" if why.startswith("nan") else "impossible values"] += 1
+            refused.append((float(times[i]), why))
+        has_power[i] = sample.power_w is not None and not impossible_power(info, sample.power_w)
+        has_energy[i] = sample.energy_j is not None and math.isfinite(sample.energy_j)
+    answered = times[has_power | has_energy]
     readings = DeviceReadings(
         info=info,
         all_t_s=answered,
-        t_s=times[has_power] if len(times) else times,
-        power_w=power,
+        t_s=times[has_power],
+        power_w=np.array([s.power_w for s, ok in zip(rows, has_power, strict=True) if ok], dtype=float),
         counter=None,
         low=_cumulative(rows, times, "energy_low_j"),
         high=_cumulative(rows, times, "energy_high_j"),
-        energy=(energy_t, energy) if len(energy) else None,
+        energy=_cumulative(rows, times, "energy_j", least=1),
         samples=rows,
         sample_t_s=times,
-        spacing_s=spacing,
+        spacing_s=float(np.median(np.diff(answered))) if len(answered) > 1 else 0.05,
         counts=counts,
-        lost_s=lost,
+        lost_s=[float(t) for t, s in zip(times, rows, strict=True) if s.event == "lost"],
         bad_s=bad_s,
+        refused=refused,
     )
-    if len(energy) > 1 and info.power_from != "model":
-        _place_counter(readings, energy_t, energy, times)
+    if info.power_from != "model" and readings.energy is not None and len(readings.energy[0]) > 1:
+        _place_counter(readings, readings.energy)
     return readings
 
 
-def _place_counter(readings: DeviceReadings, energy_t: Floats, energy: Floats, times: Floats) -> None:
-    info = readings.info
-    readings.counter = place_updates(energy_t, energy, info.update_period_s, info.wrap_j)
-    readings.resets = list(readings.counter.resets)
+def _place_counter(readings: DeviceReadings, raw: Curve) -> None:
+    info, (t_s, energy_j) = readings.info, raw
+    unwrapped = unwrap(energy_j, t_s, info)
+    breaks = list(unwrapped.breaks)
+    times = readings.sample_t_s
     for i, sample in enumerate(readings.samples):
         before = float(times[i - 1]) if i else float(times[i])
-        if sample.event == "reset" and not any(a <= times[i] <= b for a, b in readings.resets):
-            readings.resets.append((before, float(times[i])))
-    readings.counts["resets"] += len(readings.resets)
-    readings.counts["backward steps"] += readings.counter.backward
-    readings.counts["wraps"] += readings.counter.wraps
-    for name in ("resets", "backward steps", "wraps"):
-        if not readings.counts[name]:
-            del readings.counts[name]
+        if sample.event == RESET and not any(b.begin_s <= times[i] <= b.end_s for b in breaks):
+            breaks.append(Break(before, float(times[i]), RESET))
+    power = readings.power if info.power_from != "counter" else PowerCurve(t_s[:0], t_s[:0])
+    still = standstills(unwrapped.energy_j, t_s, info, power)
+    held = [(b.begin_s, b.end_s) for b in still]
+    readings.counter = place_updates(t_s, unwrapped.energy_j, info.update_period_s, held)
+    breaks += still
+    readings.breaks = sorted(breaks, key=lambda b: b.begin_s)
+    found = Counter({f"{kind}s": sum(b.kind == kind for b in breaks) for kind in (RESET, JUMP)})
+    found["standstills"] = sum(b.kind == STUCK for b in breaks)
+    found["backward steps"], found["wraps"] = unwrapped.backward, unwrapped.wraps
+    readings.counts.update({name: number for name, number in found.items() if number})
 
 
-def _cumulative(rows: list[Sample], times: Floats, name: str) -> Curve | None:
+def _cumulative(rows: list[Sample], times: Floats, name: str, *, least: int = 2) -> Curve | None:
     values = [getattr(s, name) for s in rows]
-    keep = [i for i, v in enumerate(values) if v is not None and not math.isnan(v)]
-    if len(keep) < 2:
+    keep = [i for i, v in enumerate(values) if v is not None and math.isfinite(v)]
+    if len(keep) < least:
         return None
     return times[keep], np.array([values[i] for i in keep], dtype=float)

@@ -80,6 +80,7 @@ class Trace:
             name: float(np.median([s.read_ns for s in of_one.samples])) * 1e-9
             for session in self._sessions
             for name, of_one in session.readings.items()
+            if of_one.samples
         }
 
     def _of_boot(self, boot_id: str | None) -> list[_Session]:
@@ -152,11 +153,13 @@ def _session(segment: Segment) -> _Session:
     origin = segment.samples[0].t_mono_ns
     readings = {}
     for name, rows in by_device.items():
-        if not rows:
-            continue
         info = segment.devices.get(name) or _guess(name, rows)
+        if not rows and not info.counted:
+            continue
         readings[name] = clean(info, rows, origin)
     times = [t for of_one in readings.values() for t in (*of_one.all_t_s[:1].tolist(), *of_one.all_t_s[-1:].tolist())]
+    if not times:
+        times = [t for of_one in readings.values() for t in of_one.sample_t_s.tolist()]
     begin, end = (min(times), max(times)) if times else (0.0, 0.0)
     return _Session(
         segment.boot_id, origin, origin + round(begin * 1e9), origin + round(end * 1e9), readings, segment.header

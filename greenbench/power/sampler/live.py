@@ -22,16 +22,33 @@ _SUM_MASK = 2**63 - 1
 _MAGIC = b"gbLIVE02"
 _KINDS = {0: None, 1: MEASURED, 2: MODELLED, 3: MIXED}
 _CODES = {kind: code for code, kind in _KINDS.items()}
+_NOT_WORKING = 8  # beside the code of the kind
 CELL_BYTES = 128
 STALE_AFTER_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveState:
+    """What the sampler publishes: joules, watts, their kind and range; None before the first reading.
+
+    ``working`` is False while a counted device says nothing that can be true: then the joules are not all there are.
+    """
+
+    energy_j: float | None = None
+    power_w: float | None = None
+    kind: str | None = None
+    low_j: float | None = None
+    high_j: float | None = None
+    working: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LiveReading:
     """Energy since the sampler started, extrapolated to ``t_mono_ns``; ``None`` where there is no source.
 
-    ``age_s`` is the age of the sampler's last update; ``stale`` means that it has stopped updating and the
-    energy is extrapolated from its last power.
+    ``age_s`` is the age of the sampler's last update; ``stale`` means that it has stopped updating and the energy is
+    extrapolated from its last power. ``working`` is False where it is stale, or a sensor says nothing that can be true:
+    such a figure must not decide anything.
     """
 
     t_mono_ns: int
@@ -42,6 +59,7 @@ class LiveReading:
     energy_high_j: float | None = None
     age_s: float = 0.0
     stale: bool = False
+    working: bool = True
 
 
 class LiveWriter:
@@ -63,25 +81,17 @@ class LiveWriter:
         self._summed = self._words[:8]
         self._sequence = 0
 
-    def write(
-        self,
-        t_mono_ns: int,
-        energy_j: float | None,
-        power_w: float | None,
-        kind: str | None,
-        energy_low_j: float | None = None,
-        energy_high_j: float | None = None,
-    ) -> None:
+    def write(self, t_mono_ns: int, state: LiveState) -> None:
         """Publish one state."""
         self._sequence += 1
         words, numbers = self._words, self._numbers
         words[1] = self._sequence
         words[2] = t_mono_ns
-        words[3] = _CODES[kind]
-        numbers[4] = math.nan if energy_j is None else energy_j
-        numbers[5] = math.nan if energy_low_j is None else energy_low_j
-        numbers[6] = math.nan if energy_high_j is None else energy_high_j
-        numbers[7] = math.nan if power_w is None else power_w
+        words[3] = _CODES[state.kind] | (0 if state.working else _NOT_WORKING)
+        numbers[4] = math.nan if state.energy_j is None else state.energy_j
+        numbers[5] = math.nan if state.low_j is None else state.low_j
+        numbers[6] = math.nan if state.high_j is None else state.high_j
+        numbers[7] = math.nan if state.power_w is None else state.power_w
         words[8] = sum(self._summed) & _SUM_MASK
         self._map[: _CELL.size] = self._cell
 
@@ -118,11 +128,11 @@ class LiveReader:
         now = time.monotonic_ns()
         cell = self._cell()
         if cell is None:
-            return LiveReading(now, None, None, None)
+            return LiveReading(now, None, None, None, working=False)
         t_mono_ns, energy, low, high, power, kind = cell
         age_s = max(0.0, (now - t_mono_ns) * 1e-9)
         if math.isnan(energy):
-            return LiveReading(now, None, None, None, age_s=age_s, stale=age_s > STALE_AFTER_S)
+            return LiveReading(now, None, None, None, age_s=age_s, stale=age_s > STALE_AFTER_S, working=False)
         forward_j = 0.0 if math.isnan(power) else power * age_s
         total = energy + forward_j
         self._high_water = total if self._high_water is None else max(self._high_water, total)
@@ -131,11 +141,12 @@ class LiveReader:
             now,
             self._high_water,
             None if math.isnan(power) else power,
-            _KINDS.get(kind),
+            _KINDS.get(kind & ~_NOT_WORKING),
             None if math.isnan(low) else low * scale,
             None if math.isnan(high) else high * scale,
             age_s,
             age_s > STALE_AFTER_S,
+            working=age_s <= STALE_AFTER_S and not kind & _NOT_WORKING,
         )
 
     def close(self) -> None:

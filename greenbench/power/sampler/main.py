@@ -52,16 +52,17 @@ class Sampler:
         self.devices = [d for s in self.sources for d in s.devices]
         self.totals = Totals(self.devices)
         self.period_s = 1.0 / hz
-        fast = any(d.kind == MEASURED and d.counted and not d.has_counter for d in self.devices)
+        readable = [d for d in self.devices if not d.missing]
+        fast = any(d.kind == MEASURED and d.counted and not d.has_counter for d in readable)
         self.tick_s = min(self.period_s, 1.0 / _FAST_HZ) if fast else self.period_s
         for source in self.sources:
             for device in source.devices:
-                fast_one = fast and any(not d.has_counter for d in source.devices)
+                fast_one = fast and _without_counter(source)
                 device.sample_period_s = self.tick_s if fast_one else max(self.period_s, source.min_period_s)
         self._due_s = [0.0] * len(self.sources)
         self._rest_s = [self._rest(source) for source in self.sources]
         self._missing: set[int] = set()
-        periods = [d.update_period_s or 0.1 for d in self.devices if d.kind == MEASURED and d.counted]
+        periods = [d.update_period_s or 0.1 for d in readable if d.kind == MEASURED and d.counted]
         self._burst_s = 1.2 * max(periods) + 0.02 if periods else 0.0
         self._burst_until_s = 0.0
         latency_s = sum(d.read_latency_s or 0.0 for d in self.devices if d.kind == MEASURED)
@@ -103,7 +104,7 @@ class Sampler:
             due_s[index] = now_s + self._rest_s[index]
             self._take(source, full=full)
         t_ns = time.monotonic_ns()
-        self.live.write(t_ns, *self.totals.now(t_ns))
+        self.live.write(t_ns, self.totals.now(t_ns))
 
     def _take(self, source: Source, *, full: bool) -> None:
         for reading in source.read_full() if full else source.read():
@@ -112,8 +113,7 @@ class Sampler:
 
     def _rest(self, source: Source) -> float:
         """For how long a source that was just read is left alone."""
-        without_counter = any(not d.has_counter for d in source.devices)
-        period_s = self.tick_s if without_counter else max(self.period_s, source.min_period_s)
+        period_s = self.tick_s if _without_counter(source) else max(self.period_s, source.min_period_s)
         # Half a period early is on time: jittered ticks must not make a source skip every other one.
         return max(period_s - self.period_s / 2, 0.0) if period_s > self.tick_s else 0.0
 
@@ -180,6 +180,10 @@ class Sampler:
         self._stop = True
 
 
+def _without_counter(source: Source) -> bool:
+    return any(not d.has_counter for d in source.devices if not d.missing)
+
+
 def _say(**values: Any) -> None:
     # A parent that no longer listens must not end the journal.
     with contextlib.suppress(OSError):
@@ -195,14 +199,18 @@ def describe(sources: list[Source]) -> list[dict[str, Any]]:
 
 
 def _warnings(sources: list[Source], asked_for: list[str] | None = None) -> list[str]:
-    usable = [d for s in sources for d in s.devices if d.counted]
+    counted = [d for s in sources for d in s.devices if d.counted]
+    usable = [d for d in counted if not d.missing]
     told = [s for s in sources if s.available and s.reason and s.name not in ("cpu", "ram")]
     warnings = [*_missing_cards(sources, asked_for or []), *(f"{s.name}: {s.reason}" for s in told)]
+    lacking = [f"{d.device}: {d.missing}" for d in counted if d.missing]
     if not usable:
-        reasons = "; ".join(f"{s.name}: {s.reason}" for s in sources) or "no source was asked for"
+        reasons = "; ".join([*(f"{s.name}: {s.reason}" for s in sources if s.reason), *lacking])
+        reasons = reasons or "no source was asked for"
         return [f"energy is not recorded: {reasons}"]
     if all(d.kind == MODELLED for d in usable):
         warnings.append("no sensor can be read here: energy is modelled, with a wide range")
+    warnings.extend(lacking)
     warnings.extend(f"{d.device}: {note}" for d in usable if d.kind == MEASURED for note in d.notes)
     return list(dict.fromkeys(warnings))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,13 @@ class Visible:
         return tuple(dict.fromkeys(gpu.uuid for gpu in self.gpus))
 
 
+def _by_bus(gpus: Sequence[Gpu]) -> list[Gpu]:
+    """Order by PCI bus; NVML's own order, which follows the bus, where a driver does not tell it of every card."""
+    if all(gpu.pci_bus_id for gpu in gpus):
+        return sorted(gpus, key=lambda gpu: gpu.pci_bus_id.lower())
+    return sorted(gpus, key=lambda gpu: gpu.index)
+
+
 _INTEGER = re.compile(r"^\s*([+-]?\d+)")
 
 
@@ -65,7 +71,7 @@ def visible_gpus(
     ``cuda_uuids`` is the answer of the CUDA driver itself in this environment (``cuda_driver.device_uuids``), which
     knows its own order; without it, an index counts by PCI bus, with a warning where that is a guess.
     """
-    ordered = sorted(gpus, key=lambda gpu: gpu.pci_bus_id.lower())
+    ordered = _by_bus(gpus)
     warnings: list[str] = []
     value = environment.get("CUDA_VISIBLE_DEVICES")
     if cuda_uuids is not None:
@@ -158,7 +164,7 @@ def named_gpus(
     ``cuda:N`` is what torch calls so in this environment; ``hip:N`` is another vendor's and passed over. A name that
     is no card here is left out with a warning.
     """
-    ordered = sorted(gpus, key=lambda gpu: gpu.pci_bus_id.lower())
+    ordered = _by_bus(gpus)
     seen = visible_gpus(environment, gpus, cuda_uuids)
     by_ordinal = any(name.startswith("cuda") for name in names)
     found: list[VisibleGpu] = []
@@ -197,43 +203,3 @@ def _as_the_driver_says(uuids: Sequence[str], gpus: Sequence[Gpu], warnings: lis
 def _hex(uuid: str) -> str:
     """A UUID without its kind and its hyphens: the CUDA driver and NVML spell the same one differently."""
     return uuid.lower().removeprefix("gpu-").removeprefix("mig-").replace("-", "")
-
-
-def list_gpus(nvml: Any) -> list[Gpu]:
-    """List the cards through an initialised ``pynvml`` module."""
-    return [_describe(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
-
-
-def _describe(nvml: Any, index: int) -> Gpu:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    try:
-        enabled = nvml.nvmlDeviceGetMigMode(handle)[0] == 1
-    except nvml.NVMLError:
-        enabled = False
-    slices: list[str] = []
-    if enabled:
-        for position in range(_max_slices(nvml, handle)):
-            try:
-                mig = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, position)
-                slices.append(_text(nvml.nvmlDeviceGetUUID(mig)))
-            except nvml.NVMLError:
-                continue
-    return Gpu(
-        index=index,
-        uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
-        pci_bus_id=_text(nvml.nvmlDeviceGetPciInfo(handle).busId),
-        name=_text(nvml.nvmlDeviceGetName(handle)),
-        mig_uuids=tuple(slices),
-        mig_enabled=enabled,
-    )
-
-
-def _max_slices(nvml: Any, handle: Any) -> int:
-    try:
-        return int(nvml.nvmlDeviceGetMaxMigDeviceCount(handle))
-    except nvml.NVMLError:
-        return 7
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

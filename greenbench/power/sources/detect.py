@@ -72,7 +72,7 @@ def _find(
         return amd.find(devices)
     if name in ("cpu", "ram"):
         return _model(name, tdp_w, tree, found)
-    return {"apple": apple.find, "rapl": rapl.find}[name]()
+    return apple.find() if name == "apple" else rapl.find()
 
 
 def _model(name: str, tdp_w: float | None, tree: ProcessTree, found: list[Source]) -> Source:

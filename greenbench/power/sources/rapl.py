@@ -2,7 +2,8 @@
 
 Package and DRAM domains are counted; DRAM lies outside the package. The platform domain (psys) contains the
 packages, so it is recorded but only counted where there is no package. Core and uncore are parts of the package
-and are not read. The MMIO tree mirrors the MSR tree and is skipped.
+and are not read. The MMIO tree mirrors the MSR tree and is skipped. A domain that is there and cannot be read, and a
+package that the kernel knows and the tree lacks, are devices without readings: a total without them is not complete.
 """
 
 from __future__ import annotations
@@ -13,20 +14,26 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from greenbench.power.plausible import most_j
 from greenbench.power.samples import MEASURED, DeviceInfo, Sample
 from greenbench.power.sources.base import NullSource, Source, read_promptly
+from greenbench.power.sources.tdp import Processor, this_processor
 
 ROOT_VARIABLE = "GREENBENCH_POWERCAP"
 DEFAULT_ROOT = "/sys/class/powercap"
 _DOMAIN = re.compile(r"^intel-rapl:\d+(?::\d+)?$")
-_PLAUSIBLE_W = 2000.0
+_PARTS = {"package": "cpu", "dram": "dram", "psys": "platform"}
+# For a moment, and over the few milliseconds between two readings, a package may exceed what it is limited to.
+_OVER_LIMIT = 4.0
+_LIMITS_W = (200.0, 2000.0)
+_MIRROR_READS = 3
 
 
 @dataclass(slots=True)
 class _Domain:
     info: DeviceInfo
     path: str
-    range_uj: int
+    range_uj: int | None
     last_uj: int | None = None
     last_t_ns: int = 0
     total_uj: int = 0
@@ -38,8 +45,11 @@ def root() -> Path:
     return Path(os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
 
 
-def find() -> Source:
-    """The RAPL source, or a null source with the reason."""
+def find(processor: Processor | None = None) -> Source:
+    """The RAPL source, or a null source with the reason.
+
+    ``processor`` says how many packages there must be; default: this machine's, unless the tree is another one.
+    """
     base = root()
     if not base.is_dir():
         return NullSource(
@@ -50,61 +60,100 @@ def find() -> Source:
     folders = sorted(p for p in base.iterdir() if _DOMAIN.match(p.name))
     if not folders:
         return NullSource("rapl", f"{base} holds no intel-rapl domain: this CPU or virtual machine exposes none")
-    domains, unreadable = _domains(folders)
+    domains, missing = _domains(folders)
     if not domains:
-        return NullSource(
-            "rapl",
-            f"{unreadable[0]} cannot be read: root-only since Linux 5.10 (CVE-2020-8694); "
-            f"allow it with: sudo chmod a+r {base}/intel-rapl*/energy_uj {base}/intel-rapl*/*/energy_uj",
-        )
-    return RaplSource(domains, unreadable)
+        reason = missing[0].missing if missing else f"{base} holds neither a package nor a dram nor a psys domain"
+        return NullSource("rapl", reason)
+    if processor is None and str(base) == DEFAULT_ROOT:
+        processor = this_processor()
+    missing += _hidden_packages(domains, missing, processor)
+    return RaplSource(domains, missing)
 
 
 def _read_text(path: Path) -> str:
     return path.read_text().strip()
 
 
-def _domains(folders: list[Path]) -> tuple[list[_Domain], list[str]]:
+def _domains(folders: list[Path]) -> tuple[list[_Domain], list[DeviceInfo]]:
+    """The domains that can be read, and as devices without readings those that cannot."""
     domains: list[_Domain] = []
-    unreadable: list[str] = []
-    seen: set[str] = set()
+    missing: list[DeviceInfo] = []
+    labels: set[str] = set()
     for folder in folders:
         try:
             name = _read_text(folder / "name")
         except OSError:
-            continue
+            name = "package" if folder.name.count(":") == 1 else "unnamed"
         kind = name.split("-")[0]
-        if kind not in ("package", "dram", "psys"):
+        if kind not in _PARTS:
             continue
         parent = folder.name.split(":")[1]
         label = f"{name}-{parent}" if kind == "dram" else name
-        if label in seen:  # the same domain twice: mirrored trees must not be added up
-            continue
+        label = f"{label} ({folder.name})" if label in labels else label
+        labels.add(label)
+        info = _info(label, _PARTS[kind], folder)
         try:
             int(_read_text(folder / "energy_uj"))
-            range_uj = int(_read_text(folder / "max_energy_range_uj"))
         except (OSError, ValueError):
-            unreadable.append(str(folder / "energy_uj"))
+            info.missing = _unreadable(folder)
+            missing.append(info)
             continue
-        seen.add(label)
-        info = DeviceInfo(
-            device=label,
-            source="rapl",
-            kind=MEASURED,
-            part={"package": "cpu", "dram": "dram", "psys": "platform"}[kind],
-            has_counter=True,
-            power_from="counter",
-            wrap_j=range_uj * 1e-6,
-            tolerance=0.05,
-            tolerance_source="assumed; no vendor figure",
-        )
+        range_uj = _microwatts(folder / "max_energy_range_uj")
+        info.wrap_j = None if range_uj is None else range_uj * 1e-6
         domains.append(_Domain(info, str(folder / "energy_uj"), range_uj))
-    packages = any(d.info.part == "cpu" for d in domains)
-    for domain in domains:
-        if domain.info.part == "platform" and packages:
-            domain.info.counted = False
-            domain.info.notes.append("contains the packages: recorded, not added")
-    return domains, unreadable
+    _count_once([*(d.info for d in domains), *missing])
+    return domains, missing
+
+
+def _info(label: str, part: str, folder: Path) -> DeviceInfo:
+    info = DeviceInfo(label, "rapl", MEASURED, part, has_counter=True, power_from="counter")
+    info.tolerance, info.tolerance_source = 0.05, "assumed; no vendor figure"
+    limits_uw = [_microwatts(path) for path in folder.glob("constraint_*_*power*_uw")]
+    limits_w = [uw * 1e-6 for uw in limits_uw if uw is not None and 0 < uw * 1e-6 < _LIMITS_W[1]]
+    if limits_w and part == "cpu":
+        info.limit_w = min(max(_OVER_LIMIT * max(limits_w), _LIMITS_W[0]), _LIMITS_W[1])
+    return info
+
+
+def _microwatts(path: Path) -> int | None:
+    try:
+        return int(_read_text(path))
+    except (OSError, ValueError):
+        return None
+
+
+def _unreadable(folder: Path) -> str:
+    base = folder.parent
+    return (
+        f"{folder / 'energy_uj'} cannot be read: root-only since Linux 5.10 (CVE-2020-8694); "
+        f"allow it with: sudo chmod a+r {base}/intel-rapl*/energy_uj {base}/intel-rapl*/*/energy_uj"
+    )
+
+
+def _count_once(infos: list[DeviceInfo]) -> None:
+    packages = any(info.part == "cpu" for info in infos)
+    for info in infos:
+        if info.part == "platform" and packages:
+            info.counted = False
+            info.notes.append("contains the packages: recorded, not added")
+
+
+def _hidden_packages(
+    domains: list[_Domain], missing: list[DeviceInfo], processor: Processor | None
+) -> list[DeviceInfo]:
+    """Packages that the kernel counts and the tree does not hold; a virtual machine's sockets are no packages."""
+    if processor is None or processor.virtual:
+        return []
+    infos = [*(d.info for d in domains), *missing]
+    packages = {info.device.split("-die-")[0] for info in infos if info.part == "cpu"}
+    if not packages or len(packages) >= processor.packages:
+        return []
+    why = f"the kernel lists {processor.packages} packages, the powercap tree {len(packages)}"
+    remedy = "a container's runtime may hide one: mount the host's /sys/class/powercap"
+    hidden = processor.packages - len(packages)
+    return [
+        DeviceInfo(f"package-hidden-{i}", "rapl", MEASURED, "cpu", missing=f"{why}; {remedy}") for i in range(hidden)
+    ]
 
 
 class RaplSource(Source):
@@ -113,31 +162,28 @@ class RaplSource(Source):
     name = "rapl"
     min_period_s = 0.0
 
-    def __init__(self, domains: list[_Domain], unreadable: list[str]) -> None:
+    def __init__(self, domains: list[_Domain], missing: list[DeviceInfo]) -> None:
         self.available = True
-        self.reason = f"cannot read {', '.join(unreadable)}" if unreadable else ""
+        self.reason = ""
         self._domains = domains
         self._drop_mirrors()
-        self.devices = [d.info for d in self._domains]
+        self.devices = [*(d.info for d in self._domains), *missing]
 
     def _drop_mirrors(self) -> None:
-        # Some multi-die parts show one package's counter under several names.
-        for _ in range(2):
+        """One counter under two names is counted once: some multi-die parts and some kernels show it so."""
+        readings: list[list[int | None]] = []
+        for _ in range(_MIRROR_READS):
             self.read()
-        kept: list[_Domain] = []
-        for domain in self._domains:
-            twin = next((k for k in kept if k.info.part == domain.info.part and self._same(k, domain)), None)
+            readings.append([domain.last_uj for domain in self._domains])
+        kept: list[int] = []
+        for i, domain in enumerate(self._domains):
+            same = [k for k in kept if any(row[i] == row[k] and row[i] for row in readings)]
+            twin = next((k for k in same if self._domains[k].info.part == domain.info.part), None)
             if twin is None:
-                kept.append(domain)
+                kept.append(i)
             else:
-                twin.info.notes.append(f"{domain.info.device} mirrors this counter and is not counted")
-        self._domains = kept
-
-    @staticmethod
-    def _same(first: _Domain, second: _Domain) -> bool:
-        if first.last_uj is None or first.last_uj != second.last_uj or first.last_uj == 0:
-            return False
-        return "-die-" in first.info.device + second.info.device
+                self._domains[twin].info.notes.append(f"{domain.info.device} mirrors this counter and is not counted")
+        self._domains = [self._domains[i] for i in kept]
 
     def read(self) -> list[Sample]:
         """Read every domain; a failing one yields one sample with the event ``lost``."""
@@ -165,16 +211,17 @@ class RaplSource(Source):
 
     @staticmethod
     def _advance(domain: _Domain, value: int, now_ns: int) -> str | None:
+        """Add a step. A fall is a wrap where the device can have drawn that much, else the counter began anew.
+
+        A rise that it cannot have drawn stays in: whoever reads the counter takes it out, and says so.
+        """
         event = None
         if domain.last_uj is not None:
             step = value - domain.last_uj
             if step < 0:
-                step += domain.range_uj
-                event = "wrap"
-                seconds = max((now_ns - domain.last_t_ns) * 1e-9, 1e-3)
-                # A counter that fell back without being near its end was reset, not wrapped.
-                if step < 0 or step * 1e-6 / seconds > _PLAUSIBLE_W:
-                    step, event = 0, "reset"
+                wrapped = step + (domain.range_uj or 0)
+                possible = 0 <= wrapped * 1e-6 <= most_j(domain.info, (now_ns - domain.last_t_ns) * 1e-9)
+                step, event = (wrapped, "wrap") if possible else (0, "reset")
             domain.total_uj += step
         domain.last_uj, domain.last_t_ns = value, now_ns
         return event
