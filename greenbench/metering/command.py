@@ -110,7 +110,7 @@ def _run(argv: Sequence[str], sampler: SamplerProcess, guard: _Guard) -> Outcome
     begin_ns = time.monotonic_ns()
     sampler.edge()
     try:
-        process = subprocess.Popen(list(argv))
+        process = subprocess.Popen(list(argv), env=sampler.marked(os.environ))
     except FileNotFoundError as error:
         raise ConfigError(f"measure: no command {argv[0]!r}: {error.strerror}") from error
     except OSError as error:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from greenbench.metering.queued_work import finish_queued_work
 from greenbench.power.sampler.live import LiveReader
-from greenbench.power.sampler.process import SamplerProcess
+from greenbench.power.sampler.process import MARK_VARIABLE, SamplerProcess
 
 if TYPE_CHECKING:
     from greenbench.power.journal.trace import Trace
@@ -85,6 +85,7 @@ class Meter:
         self._folder: Path | None = None
         self._open: list[Phase] = []
         self._begin_ns = 0
+        self._unmarked: str | None = None
         self._start_j = 0.0
         self._depth = 0
         self._lock = threading.Lock()
@@ -108,6 +109,8 @@ class Meter:
         self._sampler = SamplerProcess(journal, self._folder / "live.bin", **self._options)
         self._sampler.start()
         self._sampler.watch(os.getpid())
+        self._unmarked = os.environ.get(MARK_VARIABLE)
+        os.environ.update({MARK_VARIABLE: self._sampler.marked(os.environ)[MARK_VARIABLE]})
         with contextlib.suppress(OSError, ValueError):
             self._live = LiveReader(self._folder / "live.bin")
         self._settle()
@@ -165,6 +168,10 @@ class Meter:
         sampler, self._sampler = self._sampler, None
         if sampler is None:
             return
+        if self._unmarked is None:
+            os.environ.pop(MARK_VARIABLE, None)
+        else:
+            os.environ[MARK_VARIABLE] = self._unmarked
         sampler.flush()
         sampler.stop()
         self.warnings.extend(sampler.warnings)

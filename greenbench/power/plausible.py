@@ -40,7 +40,12 @@ def impossible_power(info: DeviceInfo, power_w: float) -> str:
 
 
 def most_j(info: DeviceInfo, elapsed_s: float) -> float:
-    """More than this a counter cannot have gained between two readings ``elapsed_s`` apart, in joules."""
+    """More than this a counter cannot have gained between two readings ``elapsed_s`` apart, in joules.
+
+    A model has no limit here: it may find out late what was used before.
+    """
+    if info.kind == MODELLED:
+        return math.inf
     return limit_w(info) * (elapsed_s + (info.update_period_s or _UPDATE_S))
 
 

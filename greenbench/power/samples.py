@@ -30,9 +30,11 @@ COLUMNS = (
     "throttle",
     "foreign",
     "event",
+    "late_share",
+    "late_since_ns",
 )
 _TEXT = frozenset({"device", "source", "kind", "throttle", "event"})
-_INTEGER = frozenset({"t_mono_ns", "read_ns", "foreign"})
+_INTEGER = frozenset({"t_mono_ns", "read_ns", "foreign", "late_since_ns"})
 
 
 @dataclass(slots=True)
@@ -41,7 +43,8 @@ class Sample:
 
     ``power_low_w .. power_high_w`` and ``energy_low_j .. energy_high_j`` are the range of a model.
     ``foreign`` counts processes on the device that do not belong to what is watched. ``event`` names what went
-    wrong with this reading: ``lost``, ``wrap``, ``reset``, ``error``.
+    wrong with this reading: ``lost``, ``wrap``, ``reset``, ``error``. ``late_share`` of the energy gained since the
+    reading before was used evenly since ``late_since_ns``, and only now found out.
     """
 
     t_mono_ns: int
@@ -62,6 +65,8 @@ class Sample:
     throttle: str | None = None
     foreign: int | None = None
     event: str | None = None
+    late_share: float | None = None
+    late_since_ns: int | None = None
 
 
 @dataclass(slots=True)

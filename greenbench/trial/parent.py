@@ -97,7 +97,7 @@ def _supervise(folder: Path, sampler: SamplerProcess, log: IO[bytes], watch: Wat
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        env=_environment(),
+        env=sampler.marked(_environment()),
         start_new_session=True,
     )
     sampler.edge()

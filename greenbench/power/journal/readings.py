@@ -132,7 +132,10 @@ def clean(info: DeviceInfo, samples: list[Sample], origin_ns: int) -> DeviceRead
         bad_s=bad_s,
         refused=refused,
     )
-    if info.power_from != "model" and readings.energy is not None and len(readings.energy[0]) > 1:
+    if info.power_from == "model":
+        for curve in (readings.energy, readings.low, readings.high):
+            _spread_late(curve, rows, origin_ns)
+    elif readings.energy is not None and len(readings.energy[0]) > 1:
         _place_counter(readings, readings.energy)
     return readings
 
@@ -156,6 +159,23 @@ def _place_counter(readings: DeviceReadings, raw: Curve) -> None:
     found["standstills"] = sum(b.kind == STUCK for b in breaks)
     found["backward steps"], found["wraps"] = unwrapped.backward, unwrapped.wraps
     readings.counts.update({name: number for name, number in found.items() if number})
+
+
+def _spread_late(curve: Curve | None, rows: list[Sample], origin_ns: int) -> None:
+    """Give what a model found out late to the time in which it was used."""
+    if curve is None:
+        return
+    t_s, energy_j = curve
+    for row in rows:
+        if not row.late_share or row.late_since_ns is None:
+            continue
+        now_s, since_s = (row.t_mono_ns - origin_ns) * 1e-9, (row.late_since_ns - origin_ns) * 1e-9
+        i = int(np.searchsorted(t_s, now_s))
+        since_s = max(since_s, float(t_s[0]))
+        if not 0 < i < len(t_s) or now_s <= since_s:
+            continue
+        late_j = row.late_share * (energy_j[i] - energy_j[i - 1])
+        energy_j[:i] += late_j * np.clip((t_s[:i] - since_s) / (now_s - since_s), 0.0, 1.0)
 
 
 def _cumulative(rows: list[Sample], times: Floats, name: str, *, least: int = 2) -> Curve | None:

@@ -163,6 +163,7 @@ class Sampler:
             self._missing.discard(int(command["ended"]))
             self.tree.update()
             self.tree.correct(int(command["ended"]), float(command["cpu_s"]))
+            self._note_left_behind()
             self.sample(time.monotonic(), full=True)
         if "edge" in command:
             self.sample(time.monotonic(), full=True)
@@ -174,6 +175,16 @@ class Sampler:
             self.sample(time.monotonic(), full=True)
             self.journal.flush()
             _say(flushed=time.monotonic_ns(), warnings=self.journal.warnings)
+
+    def _note_left_behind(self) -> None:
+        left = self.tree.running()
+        if left:
+            many = f"{len(left)} processes" if len(left) > 1 else "a process"
+            numbers = ", ".join(map(str, left[:5]))
+            self.journal.warnings.append(
+                f"{many} of the command went on when it had ended (process id {numbers}): what is drawn from then on "
+                "is not in the figure"
+            )
 
     def stop(self, *_: object) -> None:
         """Ask the loop to end (a signal handler)."""
@@ -230,6 +241,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sources", default="auto", help="auto, none, or nvml,amd,apple,rapl,cpu,ram,replay:FILE")
     parser.add_argument("--devices", default=None, help="cuda:N, hip:N, GPU-<uuid>, MIG-<uuid>; default: those shown")
     parser.add_argument("--tdp-w", type=float, default=None)
+    parser.add_argument("--mark", default="", help="a text in the environment of what is watched")
     return parser.parse_args(argv)
 
 
@@ -240,7 +252,7 @@ def main(argv: list[str] | None = None) -> int:
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, 0, -10)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command; the parent ends the sampler
-    tree = ProcessTree()
+    tree = ProcessTree(arguments.mark)
     names = None if arguments.devices is None else [u for u in arguments.devices.split(",") if u]
     try:
         check_rate(arguments.hz, arguments.tdp_w)

@@ -8,13 +8,14 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 _READY_S = 20.0
 _ANSWER_S = 5.0
+MARK_VARIABLE = "GREENBENCH_METERED"
 
 
 class SamplerProcess:
@@ -47,6 +48,8 @@ class SamplerProcess:
             self._options += ["--devices", ",".join(devices)]
         if tdp_w is not None:
             self._options += ["--tdp-w", str(tdp_w)]
+        self._mark = f"{os.getpid()}-{time.monotonic_ns():x}"
+        self._options += ["--mark", self._mark]
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
 
@@ -99,6 +102,11 @@ class SamplerProcess:
         root = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
         return environment
+
+    def marked(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """An environment for what is to be watched, by which it is found again wherever it goes."""
+        marks = [text for text in (environment.get(MARK_VARIABLE), self._mark) if text]
+        return {**environment, MARK_VARIABLE: ":".join(marks)}
 
     def watch(self, pid: int) -> None:
         """Attribute CPU time and memory to this process and its children from now on."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from greenbench.power.samples import MODELLED, DeviceInfo, Sample
 from greenbench.power.sources import tdp
 from greenbench.power.sources.base import Source
+from greenbench.power.sources.proc import read_file
 from greenbench.power.sources.process_tree import ProcessTree
 
 # Green Algorithms (Lannelongue et al. 2021) uses 0.3725 W per GB; CodeCarbon 5 W per DIMM, which is
@@ -25,6 +26,14 @@ class Rates(NamedTuple):
 
     idle_w: float
     busy_w: float
+
+    def power_w(self, busy: float) -> float:
+        """With so many threads busy."""
+        return self.idle_w + self.busy_w * busy
+
+    def energy_j(self, elapsed_s: float, cpu_s: float) -> float:
+        """Of some time in which so many CPU seconds were used."""
+        return self.idle_w * elapsed_s + self.busy_w * cpu_s
 
 
 class CpuModelSource(Source):
@@ -72,35 +81,29 @@ class CpuModelSource(Source):
         """The mean power since the last read and the energy so far."""
         before_ns = time.monotonic_ns()
         cpu_s = self.tree.update()
-        return [self._sample(before_ns, time.monotonic_ns(), cpu_s)]
-
-    def _sample(self, before_ns: int, after_ns: int, cpu_s: float) -> Sample:
+        after_ns = time.monotonic_ns()
         now_ns = (before_ns + after_ns) // 2
         if self._first_ns is None:
             self._first_ns, self._first_cpu_s = now_ns, cpu_s
             self._last_ns, self._last_cpu_s = now_ns, cpu_s
-        since_s = (now_ns - self._first_ns) * 1e-9
-        used_s = cpu_s - self._first_cpu_s
-        elapsed_s = (now_ns - self._last_ns) * 1e-9
-        # At most all threads: a child found late brings the CPU time of its whole life along.
-        busy = min((cpu_s - self._last_cpu_s) / elapsed_s, float(self.cpu.threads)) if elapsed_s > 0 else 0.0
-        middle, low, high = self._rates
+        elapsed_s, gained_s = (now_ns - self._last_ns) * 1e-9, cpu_s - self._last_cpu_s
+        # What was used before it could be seen is not this moment's power, see ``late_share``.
+        late = self.tree.take_late()
+        late_s = min(late.cpu_s, gained_s)
+        busy = min((gained_s - late_s) / elapsed_s, float(self.cpu.threads)) if elapsed_s > 0 else 0.0
         self._last_ns, self._last_cpu_s = now_ns, cpu_s
-        sample = Sample(
-            now_ns,
-            after_ns - before_ns,
-            "cpu",
-            self.name,
-            MODELLED,
-            middle.idle_w + middle.busy_w * busy,
-            middle.idle_w * since_s + middle.busy_w * used_s,
-            low.idle_w + low.busy_w * busy,
-            high.idle_w + high.busy_w * busy,
-            low.idle_w * since_s + low.busy_w * used_s,
-            high.idle_w * since_s + high.busy_w * used_s,
+        sample = Sample(now_ns, after_ns - before_ns, "cpu", self.name, MODELLED)
+        middle, low, high = self._rates
+        sample.power_w, sample.power_low_w, sample.power_high_w = (r.power_w(busy) for r in (middle, low, high))
+        since_s, used_s = (now_ns - self._first_ns) * 1e-9, cpu_s - self._first_cpu_s
+        sample.energy_j, sample.energy_low_j, sample.energy_high_j = (
+            r.energy_j(since_s, used_s) for r in (middle, low, high)
         )
+        if late_s > 0.0:
+            sample.late_share = middle.energy_j(0.0, late_s) / middle.energy_j(elapsed_s, gained_s)
+            sample.late_since_ns = min(round(late.since_s * 1e9), now_ns)
         sample.util_pct = 100.0 * busy / self.cpu.threads
-        return sample
+        return [sample]
 
     def close(self) -> None:
         """Nothing to release."""
@@ -153,8 +156,7 @@ class RamModelSource(Source):
 
 def _memory_in_use() -> int:
     try:
-        with open("/proc/meminfo", "rb") as stream:  # noqa: PTH123
-            text = stream.read()
+        text = read_file("/proc/meminfo")
         cells = {line.split(b":")[0]: int(line.split()[1]) for line in text.splitlines()[:5] if line.split()[1:]}
         return (cells[b"MemTotal"] - cells[b"MemAvailable"]) * 1024
     except (OSError, KeyError, ValueError, IndexError):
