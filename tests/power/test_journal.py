@@ -60,7 +60,7 @@ def test_nan_is_an_empty_cell_whatever_the_device_is_called(tmp_path: Path) -> N
     writer.sample(Sample(2000, 1, "nano", "nvml", "measured", float("nan"), float("nan"), temperature_c=41))
     writer.close()
     line = gzip.decompress(path.read_bytes()).decode().splitlines()[1]
-    assert line == "2000,1,nano,nvml,measured,,,,,,,,41,,,,,"
+    assert line == "2000,1,nano,nvml,measured,,,,,,,,41,,,,,,,"
     assert read_segments(path).segments[0].samples == [Sample(2000, 1, "nano", "nvml", "measured", temperature_c=41)]
 
 
