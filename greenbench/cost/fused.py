@@ -49,29 +49,25 @@ def _attention(
     value: Tensor,
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
-    is_causal: bool = False,  # noqa: FBT001, FBT002 - torch's signature
+    *causal: bool,
+    is_causal: bool = False,
     scale: float | None = None,
-    enable_gqa: bool = False,  # noqa: ARG001, FBT001, FBT002
+    **_: bool,
 ) -> Tensor:
+    """Attend by the fused kernel; torch's function takes ``is_causal`` by place or by name."""
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         attn_mask = torch.zeros(attn_mask.shape, dtype=query.dtype, device=query.device)
-    return _FUSED_ATTENTION(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
+    return _FUSED_ATTENTION(query, key, value, dropout_p, any((is_causal, *causal)), attn_mask=attn_mask, scale=scale)[
+        0
+    ]
 
 
-def _recurrent(
-    source: Tensor,
-    state: Any,
-    weights: Sequence[Tensor],
-    has_biases: bool,  # noqa: FBT001 - torch's signature
-    layers: int,
-    _dropout: float,
-    _train: bool,  # noqa: FBT001
-    bidirectional: bool,  # noqa: FBT001
-    _batch_first: bool,  # noqa: FBT001
-    *,
-    gates: int,
-) -> tuple[Tensor, ...]:
-    """Multiply all frames at once: input and hidden products of every frame, as many as the loop over time does."""
+def _recurrent(source: Tensor, state: Any, weights: Sequence[Tensor], *options: Any, gates: int) -> tuple[Tensor, ...]:
+    """Multiply all frames at once: input and hidden products of every frame, as many as the loop over time does.
+
+    ``options`` are torch's: has_biases, layers, dropout, train, bidirectional, batch_first.
+    """
+    has_biases, layers, _, _, bidirectional, _ = options
     group = 4 if has_biases else 2
     directions = 2 if bidirectional else 1
     for layer in range(layers):

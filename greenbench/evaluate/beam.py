@@ -32,7 +32,7 @@ def prefix_beam(log_probabilities: np.ndarray, width: int, *, blank: int = 0) ->
             for symbol in symbols:
                 # The same symbol again is a new one only after a blank.
                 before = in_blank if prefix and prefix[-1] == symbol else whole
-                longer = grown[prefix + (symbol,)]  # noqa: RUF005 - mypy loses the type of a starred tuple
+                longer = grown[(*prefix, symbol)]
                 longer[1] = _add(longer[1], before + frame[symbol])
         best = sorted(grown.items(), key=lambda item: _add(*item[1]), reverse=True)[:width]
         beam = {prefix: (scores[0], scores[1]) for prefix, scores in best}

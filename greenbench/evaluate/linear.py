@@ -135,10 +135,11 @@ def fit_linear_probe(
     best = losses.index(min(losses))
     chosen, decay = tried[best], schedule.weight_decays[best]
     (final,) = _solve(inputs, target, rows, classes, (decay,), schedule.epochs, schedule, seed)
-    return tuple(  # type: ignore[return-value]
+    first, second = (
         LinearProbe(data, logits, centre, spread, s[:, :-1].contiguous(), s[:, -1].contiguous(), decay)
         for s in (chosen, final)
     )
+    return first, second
 
 
 def _fit_layer_weights(

@@ -189,7 +189,8 @@ def _frames(context: Context, train: Labelled, test: Labelled) -> tuple[Frames, 
     both = sorted(i for _, i, _ in train + test)
     frames = context.frames(train[0][0], both)
     place = {index: position for position, index in enumerate(both)}
-    return tuple(_part(frames, [place[i] for _, i, _ in part]) for part in (train, test))  # type: ignore[return-value]
+    first, second = (_part(frames, [place[i] for _, i, _ in part]) for part in (train, test))
+    return first, second
 
 
 def _part(frames: Frames, utterances: Sequence[int]) -> Frames:
