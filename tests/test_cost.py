@@ -179,7 +179,7 @@ def test_a_loss_that_cannot_run_on_shapes_runs_on_the_cpu() -> None:
     assert count.flops == 2 * 2 * 2 * 100 * 160 * 8
 
 
-@pytest.mark.parametrize("name", ["hubert", "melhubert"])
+@pytest.mark.parametrize("name", ["eco", "hubert", "melhubert"])
 def test_step_flops_fit_every_batch_shape(name: str) -> None:
     torch.manual_seed(0)
     model = build(resolve(name, "tiny"))
@@ -189,6 +189,7 @@ def test_step_flops_fit_every_batch_shape(name: str) -> None:
     for batch, seconds in [(1, 3.0), (4, 5.0), (3, 12.0), (8, 8.0)]:
         samples = round(seconds * 16_000)
         assert flops(batch, samples) == pytest.approx(count_training(model, batch, samples).flops, rel=0.01)
+    assert flops.virtual, "counted on shapes"
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
     assert all(p.grad is None for p in model.parameters())

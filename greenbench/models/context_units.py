@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from greenbench.features.mel import band_centres, mel_frequencies
 from greenbench.features.spec import FeatureSpec
 from greenbench.models.kmeans import Units, fit_units
+from greenbench.models.waveform import full_precision
 
 _FLOOR = 0.1
 """Added to a band's deviation: digital silence must not be blown up."""
@@ -77,7 +78,7 @@ class ContextUnits(nn.Module):
         """Each utterance or crop of (B, T, F) warped to the vocal tract length that fits the units best."""
         if len(self.warps) == 1:
             return features
-        with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
+        with torch.no_grad(), full_precision(features):
             warps = self.warps[self.choose(features.float())]
             return torch.bmm(features.float(), warps).to(features.dtype)
 
@@ -100,7 +101,7 @@ class ContextUnits(nn.Module):
 
         ``features`` are utterances or crops as :meth:`normalise_tract` returns them.
         """
-        with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
+        with torch.no_grad(), full_precision(features):
             points = self._context(features.float()) @ self.basis
             return (points @ self.centroids.T - self.centroids.square().sum(dim=1) / 2).argmax(dim=2)
 
