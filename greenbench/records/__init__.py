@@ -26,7 +26,7 @@ from greenbench.records.manifest import CarbonPlan, DataSummary, GitState, Host,
 from greenbench.records.outcome import Outcome, read_outcome
 from greenbench.records.result import RanOn, Result
 from greenbench.records.sensors import Gpu, Sensors
-from greenbench.records.trial import Trial, find_trials, load_trial
+from greenbench.records.trial import Trial, find_trials, load_trial, trial_folders
 
 __all__ = [
     "BUDGETED_PHASES",
@@ -64,5 +64,6 @@ __all__ = [
     "read_json",
     "read_jsonl",
     "read_outcome",
+    "trial_folders",
     "write_json",
 ]

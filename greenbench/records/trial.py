@@ -19,6 +19,8 @@ from greenbench.records.files import (
     EVENTS,
     MANIFEST,
     METRICS,
+    OUTCOME,
+    POWER,
     RESULT,
     SCHEMA_VERSION,
     SENSORS,
@@ -55,6 +57,8 @@ class Trial:
     ran_on: RanOn = field(repr=False, default=RanOn())
     hours: tuple[tuple[float, float], ...] = field(repr=False, default=())
     """The rows of an hourly CSV that its emissions were counted with: seconds since 1970 and g/kWh."""
+    problem: str = ""
+    """Which of its files cannot be read, and why; such a trial is shown, but enters no mean."""
 
     # -- what it was asked ---------------------------------------------------------------------------------------------
 
@@ -217,8 +221,8 @@ class Trial:
 
     @property
     def status(self) -> str:
-        """``ok``, ``failed`` or ``incomplete`` (no result yet)."""
-        return self.result.status if self.result else "incomplete"
+        """``ok``, ``failed``, ``incomplete`` (no result yet) or ``damaged`` (files that cannot be read)."""
+        return "damaged" if self.problem else self.result.status if self.result else "incomplete"
 
     @property
     def valid(self) -> bool:
@@ -330,8 +334,8 @@ class Trial:
         return _read(kind, table, self.path / RESULT, where)
 
 
-def load_trial(path: Path) -> Trial:
-    """Load one trial folder.
+def load_trial(path: Path, *, result: bool = True) -> Trial:
+    """Load one trial folder; without ``result`` as it was before its result was written.
 
     Raises:
         DataError: the manifest is missing, damaged or of a newer schema; or another file is damaged.
@@ -342,7 +346,7 @@ def load_trial(path: Path) -> Trial:
         raise DataError(
             f"{path / MANIFEST}: schema_version {version} is newer than {SCHEMA_VERSION}; update greenbench"
         )
-    found = present_result(read_json(path / RESULT)) if (path / RESULT).exists() else None
+    found = present_result(read_json(path / RESULT)) if result and (path / RESULT).exists() else None
     if version < 3:
         ran_on, sensors, carbon = later_facts(table)
     else:
@@ -369,17 +373,36 @@ def _read(kind: type[T], table: Mapping[str, Any], path: Path, where: str = "") 
 
 
 def find_trials(paths: Iterable[Path]) -> list[Trial]:
-    """Load all trials below the given run folders (or trial folders), in a stable order.
+    """Load all trials below the given run folders (or trial folders), in a stable order, each once.
 
     Raises:
         DataError: a folder is missing, holds no trial or holds a damaged one.
     """
-    trials = []
+    return [load_trial(folder) for folder in trial_folders(paths)]
+
+
+_FILES_OF_A_TRIAL = (MANIFEST, RESULT, EVENTS, METRICS, POWER, OUTCOME)
+
+
+def trial_folders(paths: Iterable[Path]) -> list[Path]:
+    """Find the trial folders at or below the given ones, also those without a manifest: a lost file hides no trial.
+
+    A folder that is given twice, or once by itself and once within its run, is listed once.
+
+    Raises:
+        DataError: a folder is missing or holds no trial.
+    """
+    found: dict[Path, Path] = {}
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such run folder")
-        found = [path] if (path / MANIFEST).exists() else sorted(p.parent for p in path.glob(f"*/{MANIFEST}"))
-        if not found:
+        listed = [path] if _is_trial(path) else sorted(p for p in path.glob("*") if p.is_dir() and _is_trial(p))
+        if not listed:
             raise DataError(f"{path}: holds no trial (no */{MANIFEST}); give a folder written by greenbench run")
-        trials += [load_trial(folder) for folder in found]
-    return trials
+        for folder in listed:
+            found.setdefault(folder.resolve(), folder)
+    return list(found.values())
+
+
+def _is_trial(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _FILES_OF_A_TRIAL)

@@ -98,6 +98,8 @@ class Setting:
     trials: tuple[Trial, ...] = field(repr=False)
     prefix: str = ""
     """Put before element ids and figure names, so that several settings share one page."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of how these trials were put together."""
 
     @cached_property
     def contestants(self) -> list[Arm]:

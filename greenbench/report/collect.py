@@ -7,8 +7,9 @@ from pathlib import Path
 
 from greenbench.config import EvaluateSection
 from greenbench.errors import ConfigError, IncomparableError, did_you_mean
-from greenbench.records import Trial, find_trials
+from greenbench.records import Trial, trial_folders
 from greenbench.report.arms import Arm, Setting
+from greenbench.report.recover import load_or_show
 
 
 def collect(run_dirs: Iterable[Path], *, across_machines: bool = False, baseline: str | None = None) -> list[Setting]:
@@ -17,17 +18,30 @@ def collect(run_dirs: Iterable[Path], *, across_machines: bool = False, baseline
     Raises:
         IncomparableError: the folders come from different hardware and ``across_machines`` is off.
         ConfigError: ``baseline`` is none of the models.
-        DataError: a folder is missing, empty or damaged.
+        DataError: a folder is missing or holds no trial. Damaged trials are no error: they are marked as such.
     """
-    trials = find_trials(run_dirs)
-    _same_machine(trials, across_machines=across_machines)
+    given = list(run_dirs)
+    trials = [load_or_show(folder) for folder in trial_folders(given)]
+    _same_machine([t for t in trials if not t.problem], across_machines=across_machines)
     groups = _grouped(trials)
     names = arm_names(trials)
     order = _order(trials, names)
     labels = {arm for arm, control in order if not control}
     if baseline is not None and baseline not in labels:
         raise ConfigError(f"--baseline {baseline!r} is no model of these runs{did_you_mean(baseline, labels)}")
-    return [_setting(group, names, order, baseline, f"s{i}-" if i else "") for i, group in enumerate(groups)]
+    twice = _given_twice(given)
+    return [
+        _setting(group, names, order, baseline, notes=() if i else twice, prefix=f"s{i}-" if i else "")
+        for i, group in enumerate(groups)
+    ]
+
+
+def _given_twice(given: Sequence[Path]) -> tuple[str, ...]:
+    """Say which folders were named more than once, or within another that was named, too."""
+    whole = [path.resolve() for path in given]
+    twice = {path for i, path in enumerate(whole) if path in whole[:i] or path.parent in whole}
+    names = ", ".join(sorted(path.name for path in twice))
+    return (f"Given more than once, counted once: {names}.",) if twice else ()
 
 
 def _grouped(trials: Sequence[Trial]) -> list[list[Trial]]:
@@ -49,8 +63,7 @@ def _grouped(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 
 def _same_machine(trials: Sequence[Trial], *, across_machines: bool) -> None:
-    first = trials[0]
-    for trial in trials[1:]:
+    for first, trial in zip(trials[:1] * (len(trials) - 1), trials[1:], strict=True):
         for (key, mine), other in zip(first.machine.items(), trial.machine.values(), strict=True):
             if mine != other and not across_machines:
                 raise IncomparableError(
@@ -89,7 +102,7 @@ def arm_names(trials: Sequence[Trial]) -> dict[Path, tuple[str, str]]:
     plain = {t.path: (t.label or t.control or "?", t.control) for t in trials}
     sizes: dict[tuple[str, str], set[str]] = {}
     for trial in trials:
-        sizes.setdefault(plain[trial.path], set()).add(trial.size)
+        sizes.setdefault(plain[trial.path], set()).update({trial.size} - {""})
     sized = {}
     for trial in trials:
         label, control = plain[trial.path]
@@ -120,7 +133,9 @@ def _setting(
     trials: list[Trial],
     names: dict[Path, tuple[str, str]],
     order: dict[tuple[str, str], int],
-    baseline: str | None,
+    wanted: str | None,
+    *,
+    notes: tuple[str, ...],
     prefix: str,
 ) -> Setting:
     arms: dict[tuple[str, str], list[Trial]] = {}
@@ -139,15 +154,29 @@ def _setting(
     keys = dict(_setting_keys(trials[0]))
     for trial in trials:
         keys.update({key: text for key, text in _setting_keys(trial).items() if text})
-    suites = tuple(dict.fromkeys(trial.suite for trial in trials))
-    return Setting(trials[0].machine, keys, suites, built, _baseline(built, trials, baseline), tuple(trials), prefix)
+    suites = tuple(dict.fromkeys(trial.suite for trial in trials if trial.suite))
+    machine = next((trial.machine for trial in trials if not trial.problem), trials[0].machine)
+    baseline, note = _baseline(built, trials, wanted)
+    return Setting(machine, keys, suites, built, baseline, tuple(trials), prefix, (*notes, *note))
 
 
-def _baseline(arms: Sequence[Arm], trials: Sequence[Trial], wanted: str | None) -> Arm | None:
+DEFAULT_BASELINE = "melhubert"
+
+
+def _baseline(arms: Sequence[Arm], trials: Sequence[Trial], wanted: str | None) -> tuple[Arm | None, tuple[str, ...]]:
+    """Choose the baseline; where it is not the one that was stated, or of no use, a note says so."""
     contestants = {arm.label: arm for arm in arms if not arm.control}
-    configured = [trial.config.suite.baseline for trial in trials if trial.config]
-    for name in (wanted, *dict.fromkeys(configured), "melhubert"):
-        if name and name in contestants:
-            return contestants[name]
+    suites = [trial.config.suite for trial in trials if trial.config]
+    stated = [suite.baseline for suite in suites if suite.baseline]
+    stated += [DEFAULT_BASELINE for suite in suites if DEFAULT_BASELINE in suite.labels]
+    candidates = [name for name in (wanted, *stated, DEFAULT_BASELINE) if name]
     # Without a stated baseline the last of the suite's list is the reference that the others are held against.
-    return list(contestants.values())[-1] if contestants else None
+    chosen = next((name for name in candidates if name in contestants), next(reversed(contestants), None))
+    if chosen is None:
+        return None, ()
+    arm = contestants[chosen]
+    if len(contestants) == 1:
+        return arm, ()
+    if (wanted or stated) and candidates[0] not in (chosen, arm.trials[0].label):
+        return arm, (f"The baseline {candidates[0]} is not among these runs; {chosen} stands in for it.",)
+    return arm, () if arm.counted else (f"The baseline {chosen} has no usable trial: nothing is held against it.",)

@@ -38,13 +38,25 @@ def finish(trial: Trial) -> Trial:
         DataError: there is no outcome, or it is damaged.
         OutputError: the result cannot be written.
     """
+    finished = assemble(trial)
+    if finished.hours and not trial.hours:
+        write_json(trial.path / CARBON, CarbonHours(finished.hours))
+    if finished.result is not None:
+        write_json(trial.path / RESULT, finished.result)
+    return finished
+
+
+def assemble(trial: Trial) -> Trial:
+    """Compute the result of a trial from its outcome and its journals; nothing is written.
+
+    Raises:
+        DataError: there is no outcome, or it is damaged.
+    """
     outcome, events = read_outcome(trial.path), read_events(trial.path / EVENTS)
     timeline = Timeline(events)
     trace, troubles = _recorded(trial.path, events)
     energy = energy_summary(timeline, trace)
     emitted = trial_emissions(trial, outcome, events, trace, energy.total.energy_j)
-    if emitted.hours and not trial.hours:
-        write_json(trial.path / CARBON, CarbonHours(emitted.hours))
     warnings = [*_warnings(outcome, energy, timeline, troubles), *emitted.account.warnings]
     result = Result(
         schema_version=SCHEMA_VERSION,
@@ -66,7 +78,6 @@ def finish(trial: Trial) -> Trial:
         warnings=tuple(dict.fromkeys(warnings)),
     )
     result = replace(result, row=result_row(trial, outcome, result, timeline))
-    write_json(trial.path / RESULT, result)
     return replace(trial, result=result, ran_on=result.ran_on, hours=emitted.hours)
 
 

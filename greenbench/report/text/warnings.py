@@ -21,7 +21,9 @@ class Warn:
 def warnings_of(settings: Iterable[Setting]) -> list[Warn]:
     """Collect everything that a reader must know before trusting a figure, the gravest first."""
     found: dict[tuple[str, bool], list[Trial]] = {}
+    settings = list(settings)
     for setting in settings:
+        found |= {(note, True): [] for note in setting.notes}
         for trial in setting.trials:
             for text, fault in _trial_warnings(trial):
                 found.setdefault((text, fault), []).append(trial)
@@ -30,6 +32,9 @@ def warnings_of(settings: Iterable[Setting]) -> list[Warn]:
 
 
 def _trial_warnings(trial: Trial) -> Iterable[tuple[str, bool]]:
+    if trial.problem:
+        yield f"Damaged: {trial.problem}. It is in no mean and no comparison.", True
+        return
     result = trial.result
     if result is None:
         yield "Not finished: run the same command again to continue. It is in no mean and no comparison.", True
