@@ -63,7 +63,8 @@ def _grouped(trials: Sequence[Trial]) -> list[list[Trial]]:
 
 
 def _same_machine(trials: Sequence[Trial], *, across_machines: bool) -> None:
-    for first, trial in zip(trials[:1] * (len(trials) - 1), trials[1:], strict=True):
+    for trial in trials:
+        first = trials[0]
         for (key, mine), other in zip(first.machine.items(), trial.machine.values(), strict=True):
             if mine != other and not across_machines:
                 raise IncomparableError(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from greenbench.errors import DataError
 from greenbench.power.journal.file import JournalContents
 from greenbench.power.journal.trace import Trace, read_journal
 from greenbench.records import (
@@ -19,6 +20,7 @@ from greenbench.records import (
     RanOn,
     Result,
     Trial,
+    load_trial,
     read_events,
     read_outcome,
     write_json,
@@ -44,6 +46,20 @@ def finish(trial: Trial) -> Trial:
     if finished.result is not None:
         write_json(trial.path / RESULT, finished.result)
     return finished
+
+
+def recover(folder: Path) -> None:
+    """Write a trial's damaged result anew; where its outcome is lost, too, put it aside, so that the trial goes on.
+
+    Raises:
+        DataError: the manifest is damaged as well.
+        OutputError: the result cannot be written.
+    """
+    trial = load_trial(folder, result=False)
+    try:
+        finish(trial)
+    except DataError:
+        (folder / RESULT).replace(folder / f"{RESULT}.damaged")
 
 
 def assemble(trial: Trial) -> Trial:

@@ -15,6 +15,7 @@ from greenbench.report.tables.csv_files import result_row
 from greenbench.report.tables.trials import trials_table
 from greenbench.report.text.verdict import verdict_sentence
 from greenbench.report.text.warnings import warnings_of
+from greenbench.trial.finish import recover
 from tests.report.folders import ECO, HUBERT, LOGMEL, MELHUBERT, write_run
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "run-schema-2"
@@ -116,3 +117,17 @@ def test_a_folder_with_journals_only_is_a_damaged_trial(run: Path) -> None:
             path.unlink()
     (setting,) = collect([run])
     assert [t.status for t in setting.trials if t.label == "hubert"] == ["damaged", "ok"]
+
+
+def test_the_next_run_writes_a_torn_result_anew_and_puts_aside_what_it_cannot(tmp_path: Path) -> None:
+    run = shutil.copytree(FIXTURE, tmp_path / "run")
+    folder = next(run.glob("eco-*"))
+    before = load_trial(folder)
+    (folder / RESULT).write_text('{"schema_version": 2, "row": {"ener')
+    recover(folder)
+    assert load_trial(folder).figure("energy_total_j") == pytest.approx(before.figure("energy_total_j"))
+    (folder / RESULT).write_text("{")
+    (folder / OUTCOME).write_text("{")
+    recover(folder)
+    assert not load_trial(folder).complete
+    assert (folder / f"{RESULT}.damaged").read_text() == "{"
