@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,17 +125,3 @@ def powercap_tree(folder: Path, domains: dict[str, tuple[str, int, int]]) -> Pat
         (domain / "energy_uj").write_text(f"{energy_uj}\n")
         (domain / "max_energy_range_uj").write_text(f"{range_uj}\n")
     return folder
-
-
-def environment(values: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for the length of a fixture."""
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value

@@ -120,10 +120,10 @@ def test_the_live_figure_follows_the_power_between_two_rare_readings(driver: Fak
 
 
 def test_a_loss_is_written_once_and_looked_at_again(driver: FakeDriver, tmp_path: Path) -> None:
-    driver.program(FakeGpu(Load.constant(200), options={"lost_at_s": 1.5}))
+    driver.program(FakeGpu(Load.constant(200), options={"lost_at_s": 4.0}))
     journal = tmp_path / "p.csv.gz"
     with SamplerProcess(journal, tmp_path / "live.bin", sources="nvml"):
-        time.sleep(max(0.0, 3.0 - driver.seconds(time.monotonic_ns())))
+        time.sleep(max(0.0, 6.0 - driver.seconds(time.monotonic_ns())))
     (segment,) = read_segments(journal).segments
     assert [s.event for s in segment.samples if s.event] == ["lost"]
 
