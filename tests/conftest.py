@@ -20,6 +20,9 @@ settings.load_profile("without a clock")
 
 # OpenMP threads that spin while they wait make training 20 times slower as soon as one neighbour is busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# One of several test processes: together they have the cores busy, and torch's threads would only wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
