@@ -35,6 +35,7 @@ def test_a_doubled_layer_fails_with_the_figures_and_reverting_passes(tmp_path: P
     assert check([], file, baseline, static=True, seconds=2.0)["verdict"] == "pass"
 
     head, separator, tiny = original.partition("[sizes.tiny.encoder]")
+    assert "feed_forward = 768" in tiny
     card.write_text(head + separator + tiny.replace("feed_forward = 768", "feed_forward = 1536", 1))
     result = check([], file, baseline, static=True, seconds=2.0)
     assert (result["verdict"], result["exit_code"]) == ("fail", 1)
