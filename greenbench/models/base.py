@@ -67,6 +67,12 @@ class Upstream(nn.Module):
     language_alpha: float | None = None
     """Balance of languages in the batches: a share p of the audio becomes p ** alpha; None leaves the corpus alone."""
 
+    def fit_reading(self, data: PretrainData, *, seed: int) -> None:
+        """Fit what the input is normalised by, and nothing that is learnt: all that a random control may know.
+
+        ``make_targets`` of a model that reads so does it too. The default needs nothing.
+        """
+
     relabel_at: tuple[float, ...] = ()
     """Fractions of the budget, rising, at which ``remake_targets`` is called; each begins a stage."""
 

@@ -16,11 +16,13 @@ from transformers import Wav2Vec2ConformerConfig
 from transformers.models.wav2vec2_conformer.modeling_wav2vec2_conformer import Wav2Vec2ConformerEncoder
 
 from greenbench.features.spec import LOGMEL_80
-from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.models.base import Batch, PretrainData, StepInfo, Upstream
 from greenbench.models.capture import layer_outputs
 from greenbench.models.frames import stack_frames
 from greenbench.models.macs import conformer_macs
 from greenbench.models.masking import WeightedMasking, masked_cross_entropy
+from greenbench.models.reading import MelInputs, MelReading
+from greenbench.progress import Progress
 
 STACK = 4
 """Log-mel frames of 10 ms to a frame of the encoder."""
@@ -70,6 +72,7 @@ class RandomCodebooks:
 ENCODER = ConformerShape()
 QUANTIZER = RandomCodebooks()
 MASKING = WeightedMasking(probability=0.5, span=10)
+INPUTS = MelInputs()
 
 
 class RandomProjectionQuantizer(nn.Module):
@@ -110,8 +113,10 @@ class BestRq(Upstream):
         encoder: ConformerShape = ENCODER,
         quantizer: RandomCodebooks = QUANTIZER,
         masking: WeightedMasking = MASKING,
+        inputs: MelInputs = INPUTS,
     ) -> None:
         super().__init__()
+        self.reading, self.reading_flops = MelReading(inputs, LOGMEL_80), 0.0
         bins, width = LOGMEL_80.n_mels, encoder.width
         self.front = nn.ModuleList(
             [nn.Conv1d(bins, width, 3, stride=2, padding=1), nn.Conv1d(width, width, 3, stride=2, padding=1)]
@@ -123,6 +128,25 @@ class BestRq(Upstream):
         self.quantizer = RandomProjectionQuantizer(STACK * bins, quantizer)
         self.masking = masking
 
+    def make_targets(
+        self,
+        data: PretrainData,
+        *,
+        seed: int,
+        device: torch.device,  # noqa: ARG002 - fitted on the CPU
+        progress: Progress,  # noqa: ARG002 - it takes a second
+    ) -> None:
+        """Fit what the input is normalised by; the labels are random projections of what is read."""
+        self.fit_reading(data, seed=seed)
+
+    def fit_reading(self, data: PretrainData, *, seed: int) -> None:
+        """Fit what the input is normalised by."""
+        self.reading_flops = self.reading.fit(data, seed=seed)
+
+    def extra_flops(self) -> float:
+        """Give the FLOPs of fitting the reading."""
+        return self.reading_flops
+
     def _subsample(self, features: Tensor) -> Tensor:
         """Compute the encoder's input at 25 Hz, (B, T, F) -> (B, T // 4, D)."""
         hidden = features.transpose(1, 2)
@@ -132,7 +156,7 @@ class BestRq(Upstream):
 
     def _whole(self, batch: Batch) -> Tensor:
         features = self.features_of(batch)
-        return features[:, : features.shape[1] // STACK * STACK]
+        return self.reading(features[:, : features.shape[1] // STACK * STACK])
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy of the labels of masked frames; masked input is replaced by noise of deviation 0.1."""
@@ -164,4 +188,4 @@ class BestRq(Upstream):
         width = config.hidden_size
         front = 2.0 * frames * LOGMEL_80.n_mels * 3 * width + float(frames) * width * 3 * width
         layer = conformer_macs(frames, width, config.intermediate_size, config.conv_depthwise_kernel_size)
-        return front + config.num_hidden_layers * layer
+        return self.reading.macs(STACK * frames) + front + config.num_hidden_layers * layer

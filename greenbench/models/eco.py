@@ -21,6 +21,7 @@ from greenbench.features.spec import LOGMEL_80
 from greenbench.models.augment_mel import normalise_bands, warp_bands
 from greenbench.models.base import Batch, PretrainData, StepInfo
 from greenbench.models.context_units import ContextSpec, ContextUnits
+from greenbench.models.convolution import strided
 from greenbench.models.frames import stack_frames
 from greenbench.models.kmeans import sample_utterances
 from greenbench.models.layers import ConvBlock, block_macs, build_trunk
@@ -144,6 +145,12 @@ class Eco(UnitModel):
         if self.context is None or self.stage:
             super().make_stand_in_targets(data)
 
+    def fit_reading(self, data: PretrainData, *, seed: int) -> None:
+        """Find the units that the input's vocal tract is normalised by."""
+        if self.context is not None and self.normalises_tract:
+            chosen = sample_utterances(data.num_samples, self.targets.fit_seconds, seed=seed)
+            self.context.fit(data.features, chosen, seed=seed)
+
     def targets_state(self) -> dict[str, np.ndarray]:
         """Give labels and stage, and the fitted units, which the input's normalisation needs too."""
         fitted = self.context.state() if self.context is not None else {}
@@ -179,7 +186,7 @@ class Eco(UnitModel):
 
     def encode(self, features: Tensor) -> list[Tensor]:
         """Compute all stages at 50 Hz, (B, T, F) -> [(B, T // 2, D), …]; the last is the normalised output."""
-        stem = F.gelu(self.front(features.transpose(1, 2)).transpose(1, 2))
+        stem = F.gelu(strided(features, self.front))
         stem = self.stem(self.front_norm(stem))
         batch, length, width = stem.shape
         # A trunk frame covers `rate` stem frames; a short tail is filled with zeros and cut off again.

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from greenbench.models.attention import attend
+from greenbench.models.convolution import depthwise
 from greenbench.models.macs import attention_macs, feed_forward_macs, grouped_conv_macs
 
 
@@ -29,7 +30,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """(B, T, D)."""
-        mixed = self.depthwise(frames.transpose(1, 2)).transpose(1, 2)
+        mixed = depthwise(frames, self.depthwise)
         return frames + self.contract(F.gelu(self.expand(self.norm(mixed))))
 
 

@@ -24,9 +24,11 @@ from greenbench.models.frames import stack_frames
 from greenbench.models.macs import attention_macs, feed_forward_macs, positions_macs
 from greenbench.models.masking import WeightedMasking, masked_cross_entropy
 from greenbench.models.mixers import Mixing, replace_attention
+from greenbench.models.reading import MelInputs, MelReading
 from greenbench.models.relabel import FreshRelabelling
 from greenbench.models.unit_model import UnitModel, UnitTargets
 from greenbench.models.visible import VisibleOnly, equal_counts
+from greenbench.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,14 @@ TARGETS = UnitTargets(units=512)
 MASKING = MelMasking(probability=0.7, span=5)
 RELABELLING = FreshRelabelling()
 MIXING = Mixing()
+INPUTS = MelInputs()
 
 
 class MelHubert(UnitModel):
-    """Masked prediction of k-means units of log-mel frames at 50 Hz."""
+    """Masked prediction of k-means units of log-mel frames at 50 Hz.
+
+    ``inputs`` says how frames are normalised, those that units are made of too; published are plain ones.
+    """
 
     frame_hz = 50.0
     feature_spec = KALDI_FBANK_40
@@ -57,10 +63,12 @@ class MelHubert(UnitModel):
         masking: MelMasking = MASKING,
         relabelling: FreshRelabelling = RELABELLING,
         mixing: Mixing = MIXING,
+        inputs: MelInputs = INPUTS,
     ) -> None:
         super().__init__(targets, relabelling, depth=encoder.layers)
         width = encoder.width
         self.masking = masking
+        self.reading = MelReading(inputs, KALDI_FBANK_40)
         self.project = nn.Linear(2 * KALDI_FBANK_40.n_mels, width)
         self.encoder = HubertEncoder(encoder.hubert_config())
         self.predict = nn.Linear(width, targets.units)
@@ -69,13 +77,31 @@ class MelHubert(UnitModel):
         self.predict_later = nn.ModuleList(nn.Linear(width, self.later_units) for _ in self.relabel_at)
         self.mixers = replace_attention(self.encoder.layers, mixing, width)
 
+    def fit_reading(self, data: PretrainData, *, seed: int) -> None:
+        """Fit what the input is normalised by."""
+        self.target_flops += self.reading.fit(data, seed=seed)
+
+    def make_targets(self, data: PretrainData, *, seed: int, device: torch.device, progress: Progress) -> None:
+        """Cluster the frames as they are read and keep the label of each."""
+        self.fit_reading(data, seed=seed)
+        super().make_targets(data, seed=seed, device=device, progress=progress)
+
     def frames_to_cluster(self, data: PretrainData) -> Callable[[int], np.ndarray]:
         """Give pairs of neighbouring 10 ms frames."""
-        return lambda index: stack_frames(np.asarray(data.features(index), dtype=np.float32), 2)
+
+        def pairs(index: int) -> np.ndarray:
+            frames = torch.from_numpy(np.asarray(data.features(index), dtype=np.float32))
+            return stack_frames(self.reading(frames[None])[0].numpy(), 2)
+
+        return pairs
+
+    def _read(self, batch: Batch) -> Tensor:
+        """Pair neighbouring frames as they are read, (B, T // 2, 2 F)."""
+        return stack_frames(self.reading(self.features_of(batch)), 2)
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy of the units of masked frames, and of visible ones with ``unmasked_weight``."""
-        frames = stack_frames(self.features_of(batch), 2)
+        frames = self._read(batch)
         if self.labels is None:
             raise ValueError("MelHubert needs targets")
         mask = self.masking.draw(len(frames), frames.shape[1], info.generator)
@@ -107,12 +133,12 @@ class MelHubert(UnitModel):
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:
         """Compute the projected input and each layer's output."""
-        projected = self.project(stack_frames(self.features_of(batch), 2))
+        projected = self.project(self._read(batch))
         return layer_outputs(self.encoder.layers, lambda: self.encoder(projected))
 
     def target_features(self, batch: Batch) -> Tensor:
         """Compute the output of the layer that is clustered; later ones do not run."""
-        projected = self.project(stack_frames(self.features_of(batch), 2))
+        projected = self.project(self._read(batch))
         with only_layers(self.encoder, self.relabelled_layer) as layers:
             return layer_outputs(layers, lambda: self.encoder(projected))[-1]
 
@@ -124,7 +150,7 @@ class MelHubert(UnitModel):
         """Work out the MACs of the representation of one crop by formula."""
         config, width = self.encoder.config, self.encoder.config.hidden_size
         frames = KALDI_FBANK_40.num_frames(num_samples) // 2
-        total = float(frames) * self.project.in_features * width
+        total = self.reading.macs(2 * frames) + float(frames) * self.project.in_features * width
         total += positions_macs(frames, width, config.num_conv_pos_embeddings, config.num_conv_pos_embedding_groups)
         total += config.num_hidden_layers * feed_forward_macs(frames, width, config.intermediate_size)
         total += sum(mixer.macs(frames) for mixer in self.mixers)

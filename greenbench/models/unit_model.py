@@ -63,7 +63,7 @@ class UnitModel(Upstream):
         progress: Progress,
     ) -> None:
         """Cluster the frames and keep the label of each."""
-        self.labels, self.target_flops = cluster(
+        self.labels, flops = cluster(
             self.frames_to_cluster(data),
             data.num_samples,
             k=self.targets.units,
@@ -72,6 +72,7 @@ class UnitModel(Upstream):
             fit_seconds=self.targets.fit_seconds,
             progress=progress,
         )
+        self.target_flops += flops
 
     def make_stand_in_targets(self, data: PretrainData) -> None:  # noqa: ARG002 - labels need no audio
         """Label all frames alike where there are no labels yet."""

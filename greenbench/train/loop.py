@@ -142,7 +142,8 @@ class Pretraining:
         self.state.stage += 1
         self.state.stage_began = None
         if fresh is not None:
-            self.model.load_state_dict(fresh.state_dict())
+            # Buffers stay: what the input is normalised by was fitted once.
+            self.model.load_state_dict({**self.model.state_dict(), **dict(fresh.named_parameters())})
             self.optimizer = build_optimizer(self.model, self.recipe, fused=self.settings.fused_optimizer)
             if self.average is not None:
                 self.average = WeightAverage(self.model.pretraining_parameters(), self.settings.ema_decay)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from greenbench.batches.augment import Augmenter
@@ -15,9 +13,6 @@ from greenbench.cost.model_cost import feature_flops_per_audio_s
 from greenbench.cost.steps import BatchFlops
 from greenbench.errors import DataError
 from greenbench.features.on_the_fly import FeaturesOnTheFly
-from greenbench.features.spec import FeatureSpec
-from greenbench.features.store import FeatureStore
-from greenbench.features.waveforms import WaveformStore
 from greenbench.models.base import Upstream
 from greenbench.models.registry import build
 from greenbench.records.result import BudgetSpent
@@ -29,30 +24,8 @@ from greenbench.trial.emissions import present_rate
 from greenbench.trial.features import Features, features_of
 from greenbench.trial.memory import peak_rss_bytes, reset_peak_rss
 from greenbench.trial.setup import Setup
+from greenbench.trial.target_data import TargetData
 from greenbench.units import SAMPLE_RATE
-
-
-@dataclass
-class TargetData:
-    """The pretraining split as target makers see it."""
-
-    store: WaveformStore
-    features_store: Features | None
-    num_samples: np.ndarray
-
-    def waveform(self, index: int) -> np.ndarray:
-        """One utterance's samples, by its place in the split."""
-        return self.store.waveform(index)
-
-    def features(self, index: int) -> np.ndarray:
-        """One utterance's features (T, F)."""
-        if self.features_store is None:
-            raise DataError("this model asked for no features (feature_spec is None) but reads them in make_targets")
-        return self.features_store.features(index)
-
-    def all_features(self, spec: FeatureSpec) -> Callable[[int], np.ndarray]:
-        """Compute other features of the whole split."""
-        return FeatureStore.compute(self.store, spec).features
 
 
 class PretrainSession:
@@ -84,7 +57,7 @@ class PretrainSession:
         store = self.setup.stores["pretrain"]
         if spec is not None:
             self.features = features_of(self.worker, self.books, store, spec, self.setup.device, charged=self.fresh)
-        data = TargetData(store, self.features, store.num_samples)
+        data = TargetData(store, self.features, store.num_samples, self.setup.corpus)
         self._make_targets(data)
         if self.fresh:
             self.ledger.charge(flops=self._preparation_flops(), origin="features and targets")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 
 from greenbench.features.extract import extract
+from greenbench.models.base import Upstream
 from greenbench.train.precision import autocast
 from greenbench.trial.booking import Worker
 from greenbench.trial.emissions import present_rate
 from greenbench.trial.features import Features, features_of
 from greenbench.trial.pretrain import PretrainSession
 from greenbench.trial.setup import Setup, set_up
+from greenbench.trial.target_data import TargetData
 
 EXIT_INTERRUPTED = 130
 
@@ -21,6 +23,7 @@ def run(worker: Worker) -> int:
         setup = set_up(worker)
     if setup.flops is None:
         features = _features_of_control(worker, setup)
+        _fit_reading(worker, setup, features)
     else:
         session = PretrainSession(worker, setup, setup.flops)
         if not session.run():
@@ -38,6 +41,14 @@ def _features_of_control(worker: Worker, setup: Setup) -> Features | None:
     if spec is None:
         return None
     return features_of(worker, worker.books, setup.stores["pretrain"], spec, setup.device, charged=False)
+
+
+def _fit_reading(worker: Worker, setup: Setup, features: Features | None) -> None:
+    """Let random weights read as the trained model does, so that the two differ by what was learnt alone."""
+    model, store = setup.model, setup.stores["pretrain"]
+    if type(model).fit_reading is not Upstream.fit_reading:
+        with worker.books.phase("targets", charged=False):
+            model.fit_reading(TargetData(store, features, store.num_samples, setup.corpus), seed=worker.seed)
 
 
 def _evaluate(worker: Worker, setup: Setup, features: Features | None) -> None:
