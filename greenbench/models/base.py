@@ -73,6 +73,9 @@ class Upstream(nn.Module):
         ``make_targets`` of a model that reads so does it too. The default needs nothing.
         """
 
+    learns_from: str = "pretrain"
+    """The split whose audio it is trained on: a topline learns from the labelled one, ``train``."""
+
     relabel_at: tuple[float, ...] = ()
     """Fractions of the budget, rising, at which ``remake_targets`` is called; each begins a stage."""
 

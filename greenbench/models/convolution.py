@@ -17,14 +17,14 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, frames: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the convolution with ``weight`` (D, 1, K)."""
+        """The convolution with ``weight`` (D, 1, K)."""
         ctx.save_for_backward(frames, weight)
         width, _, kernel = weight.shape
         return F.conv1d(frames.transpose(1, 2), weight, bias, padding=kernel // 2, groups=width).transpose(1, 2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients of frames, weight and bias."""
+        """The gradients of frames, weight and bias."""
         frames, weight = ctx.saved_tensors
         kernel, length = weight.shape[2], frames.shape[1]
         gradient = gradients[0].contiguous()

@@ -52,11 +52,11 @@ class MelReading(nn.Module):
         return self.found.flops
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return utterances or crops as the model reads them, (B, T, F)."""
+        """Utterances or crops as the model reads them, (B, T, F)."""
         if self.inputs.reads == "plain":
             return features
         return normalise_bands(features if self.found is None else self.found.normalise_tract(features))
 
     def macs(self, frames: int) -> float:
-        """Return the multiply-accumulates of reading one utterance of so many 10 ms frames."""
+        """The multiply-accumulates of reading one utterance of so many 10 ms frames."""
         return 0.0 if self.found is None else self.found.choosing_macs(frames)

@@ -29,11 +29,13 @@ class LabelledData(Protocol):
     """Target data with phones, which no self-supervised model may ask for."""
 
     def phone_labels(self, index: int, frames: int) -> np.ndarray:
-        """Return the phone of each 20 ms frame of an utterance, (frames,) int64, -1 where it has no label."""
+        """Phone of each 20 ms frame of an utterance, (frames,) int64, -1 where it has no label."""
 
 
 class Topline(Eco):
     """Frame-wise phone classification from distorted log-mel frames, nothing hidden."""
+
+    learns_from = "train"
 
     def make_targets(
         self,

@@ -45,6 +45,7 @@ class PretrainSession:
             carried=self.saved[1]["ledger"] if self.saved else None,
         )
         self.books = Books(worker.events, self.ledger)
+        self.store = setup.stores[setup.model.learns_from]
         self.features: Features | None = None
 
     def run(self) -> bool:
@@ -54,7 +55,7 @@ class PretrainSession:
             DataError: the loss is not finite any more.
         """
         spec = self.setup.model.feature_spec
-        store = self.setup.stores["pretrain"]
+        store = self.store
         if spec is not None:
             self.features = features_of(self.worker, self.books, store, spec, self.setup.device, charged=self.fresh)
         data = TargetData(store, self.features, store.num_samples, self.setup.corpus)
@@ -85,7 +86,7 @@ class PretrainSession:
 
     def _preparation_flops(self) -> float:
         """Count the FLOPs of features and targets, which are part of pretraining."""
-        audio_s = float(self.setup.stores["pretrain"].num_samples.sum()) / SAMPLE_RATE
+        audio_s = float(self.store.num_samples.sum()) / SAMPLE_RATE
         if isinstance(self.features, FeaturesOnTheFly):
             audio_s = self.features.computed_s
         return feature_flops_per_audio_s(self.setup.model) * audio_s + self.setup.model.extra_flops()
@@ -93,7 +94,7 @@ class PretrainSession:
     def _loader(self) -> BatchLoader:
         train = self.worker.suite.train
         return BatchLoader(
-            self.setup.stores["pretrain"],
+            self.store,
             self.features,
             seed=self.worker.seed,
             fingerprint=self.setup.corpus.fingerprint,

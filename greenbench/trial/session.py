@@ -40,12 +40,13 @@ def _features_of_control(worker: Worker, setup: Setup) -> Features | None:
     spec = setup.model.feature_spec
     if spec is None:
         return None
-    return features_of(worker, worker.books, setup.stores["pretrain"], spec, setup.device, charged=False)
+    return features_of(worker, worker.books, setup.stores[setup.model.learns_from], spec, setup.device, charged=False)
 
 
 def _fit_reading(worker: Worker, setup: Setup, features: Features | None) -> None:
     """Let random weights read as the trained model does, so that the two differ by what was learnt alone."""
-    model, store = setup.model, setup.stores["pretrain"]
+    model = setup.model
+    store = setup.stores[model.learns_from]
     if type(model).fit_reading is not Upstream.fit_reading:
         with worker.books.phase("targets", charged=False):
             model.fit_reading(TargetData(store, features, store.num_samples, setup.corpus), seed=worker.seed)

@@ -69,9 +69,10 @@ def set_up(worker: Worker) -> Setup:
     scored_spec = worker.suite.evaluate.data or corpus.spec
     scored = corpus if scored_spec == corpus.spec else load_corpus(scored_spec)
     scored_stores = stores if scored is corpus else prepare_waveforms(scored, workers=threads, progress=None)
-    if len(stores["pretrain"].num_samples) == 0:
-        raise DataError(f"data {worker.suite.suite.data!r}: no audio to pretrain on")
     model = _model(worker, device)
+    if len(stores[model.learns_from].num_samples) == 0:
+        what = "audio to pretrain on" if model.learns_from == "pretrain" else f"audio in its {model.learns_from} split"
+        raise DataError(f"data {worker.suite.suite.data!r}: no {what}, from which {worker.spec.name} learns")
     corrected = correct_convolutions(model, device, dtype)
     _note_machine(worker, device, dtype, threads)
     _note_model(worker, model, {"corrected_convolutions": corrected} if corrected else {})

@@ -19,7 +19,7 @@ from greenbench.trial.features import Features
 
 @dataclass
 class TargetData:
-    """Waveforms, features and, for the topline alone, phones of the utterances that a model is pretrained on."""
+    """Waveforms, features and, for the topline alone, phones of the utterances that a model learns from."""
 
     store: WaveformStore
     features_store: Features | None
@@ -27,11 +27,11 @@ class TargetData:
     corpus: Corpus
 
     def waveform(self, index: int) -> np.ndarray:
-        """Return one utterance's waveform."""
+        """One utterance's samples, by its place in the split."""
         return self.store.waveform(index)
 
     def features(self, index: int) -> np.ndarray:
-        """Return one utterance's features."""
+        """One utterance's features (T, F)."""
         if self.features_store is None:
             raise DataError("this model asked for no features (feature_spec is None) but reads them in make_targets")
         return self.features_store.features(index)
@@ -47,7 +47,7 @@ class TargetData:
         return frozenset(u.id for u in known), Inventory(label for u in known for label, _, _ in u.phones or ())
 
     def phone_labels(self, index: int, frames: int) -> np.ndarray:
-        """Return the phone of each 20 ms frame, (frames,) int64; -1 throughout outside the labelled training split."""
+        """Phone of each 20 ms frame, (frames,) int64; -1 throughout outside the labelled training split."""
         names, inventory = self._labelled
         utterance = self.store.utterances[index]
         if utterance.id not in names:
