@@ -72,7 +72,7 @@ def set_up(worker: Worker) -> Setup:
     model = _model(worker, device)
     if len(stores[model.learns_from].num_samples) == 0:
         what = "audio to pretrain on" if model.learns_from == "pretrain" else f"audio in its {model.learns_from} split"
-        raise DataError(f"data {worker.suite.suite.data!r}: no {what}, from which {worker.spec.name} learns")
+        raise DataError(f"data {worker.suite.suite.data!r}: no {what}, from which {worker.spec.label} learns")
     corrected = correct_convolutions(model, device, dtype)
     _note_machine(worker, device, dtype, threads)
     _note_model(worker, model, {"corrected_convolutions": corrected} if corrected else {})
