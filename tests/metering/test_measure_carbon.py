@@ -122,7 +122,7 @@ def test_a_budget_in_grams_stops_a_command_at_the_hours_of_the_csv(grid_csv: Pat
     endless = [PYTHON, "-c", "while True: pass"]
     found = measure_command(endless, budget=("grams_co2e", 1e-4), sampling=Sampling(tdp_w=100.0), carbon=carbon)
     assert found["stopped_by_budget"]
-    assert found["co2e_g"] > 1e-4
+    assert found["co2e_g"] > 0.9e-4  # it stops by the live figure, which the journal may correct a little downwards
 
 
 def test_a_budget_in_grams_is_refused_where_this_hour_is_unknown(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,23 +53,6 @@ class DeviceEnergy(HasEnergy):
     invalid: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     counts: Counter[str] = field(default_factory=Counter)
-
-    def to_dict(self) -> dict[str, Any]:
-        """One flat, JSON-ready dictionary, as ``result.json`` keeps it."""
-        values = asdict(self)
-        energy, invalid = values.pop("energy"), values.pop("invalid")
-        return {
-            **values,
-            "kind": self.kind,
-            "energy_j": energy["joules"],
-            "energy_low_j": energy["low_j"],
-            "energy_high_j": energy["high_j"],
-            "edge_j": energy["edge_j"],
-            "uncertainty_j": self.uncertainty_j,
-            "warnings": list(self.warnings),
-            "invalid": list(invalid),
-            "counts": dict(self.counts),
-        }
 
 
 def together(parts: Sequence[DeviceEnergy]) -> DeviceEnergy:
