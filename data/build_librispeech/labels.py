@@ -19,7 +19,7 @@ _MARGIN_S = 0.03
 
 
 def speaker_split(recordings: Sequence[Recording], duration_s: Mapping[str, float]) -> dict[str, str]:
-    """Return ``train`` or ``test`` for some utterances of every train speaker, by id.
+    """``train`` or ``test`` for some utterances of every train speaker, by id.
 
     The shortest ones of at least two seconds are taken: a voice is told from 15 s of it almost without error.
     """
