@@ -13,6 +13,7 @@ from greenbench.power.energy import Energy, HasEnergy
 from greenbench.power.journal.counted import counter_energy
 from greenbench.power.journal.curve import Curve
 from greenbench.power.journal.findings import Findings
+from greenbench.power.journal.hold import hold_error_j
 from greenbench.power.journal.integrate import Integral, integrate
 from greenbench.power.journal.readings import DeviceReadings
 from greenbench.power.plausible import still_s
@@ -208,7 +209,8 @@ def _measured(found: Findings) -> None:
 
 def _integrated(found: Findings, integral: Integral) -> None:
     """Take the integrated power, for want of a counter."""
-    found.joules, found.edge_j = integral.energy_j, integral.uncertainty_j
+    held_j = hold_error_j(found.readings.power, found.begin_s, found.end_s)
+    found.joules, found.edge_j = integral.energy_j, integral.uncertainty_j + held_j
     if found.readings.info.power_from == "average_1s":
         swing = float(np.ptp(found.readings.power_w)) if len(found.readings.power_w) else 0.0
         found.edge_j += swing * 1.0
