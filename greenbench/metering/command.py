@@ -33,6 +33,7 @@ __all__ = ["BUDGETS", "measure_command", "parse_budget", "print_table"]
 
 BUDGETS = ("joules", "seconds", "grams_co2e")
 _POLL_S = 0.02
+_BLIND_NS = 2_000_000_000  # without a working sensor, before it is worth a warning
 GRACE_S = 5.0
 
 
@@ -118,13 +119,18 @@ def _run(argv: Sequence[str], sampler: SamplerProcess, guard: _Guard) -> Outcome
     sampler.watch(process.pid)
     guard.begin(sampler.live, begin_ns)
     with _signals_to(process):
-        status, usage, stopped, seen_bytes = _wait(process, guard)
+        status, usage, stopped, seen_bytes = _wait(process, guard, sampler)
     end_ns = time.monotonic_ns()
     sampler.edge()
     process.returncode = os.waitstatus_to_exitcode(status)
     sampler.ended(process.pid, usage.ru_utime + usage.ru_stime)
     sampler.flush()
     guard.end()
+    if guard.budget is not None and guard.blind_ns > _BLIND_NS:
+        sampler.warnings.append(
+            f"--budget {guard.budget[0]}={guard.budget[1]:g}: for {guard.blind_ns * 1e-9:.1f} s the sensors did not work "
+            "and the budget could not be enforced"
+        )
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
     peak = _peak_bytes(usage.ru_maxrss, own_bytes, seen_bytes)
     return Outcome(code, begin_ns, end_ns, usage.ru_utime + usage.ru_stime, peak, stopped)
@@ -137,6 +143,7 @@ class _Guard:
         self.budget, self.grams, self.grace_s = budget, Grams(grid), grace_s
         self.live: LiveReader | None = None
         self.begin_ns, self.start_j = 0, 0.0
+        self.blind_ns = self._blind_at_ns = 0
 
     def begin(self, live: Path, begin_ns: int) -> None:
         """Count from here; without a live figure only seconds can be counted."""
@@ -156,9 +163,16 @@ class _Guard:
             return None
         if self.budget[0] == "seconds":
             return (time.monotonic_ns() - self.begin_ns) * 1e-9
-        energy_j = self.live.read().energy_j if self.live else None
-        if energy_j is None:
+        reading = self.live.read() if self.live else None
+        if reading is None or reading.energy_j is None:
             return None
+        if not reading.working:
+            now_ns = time.monotonic_ns()
+            self.blind_ns += now_ns - (self._blind_at_ns or now_ns)
+            self._blind_at_ns = now_ns
+            return None  # neither met nor kept by a figure that stands for nothing
+        self._blind_at_ns = 0
+        energy_j = reading.energy_j
         energy_j -= self.start_j
         return energy_j if self.budget[0] == "joules" else self.grams.of(energy_j)
 
@@ -182,7 +196,9 @@ def _peak_bytes(ru_maxrss: int, own_bytes: int, seen_bytes: int | None) -> int |
     return peak if sys.platform != "linux" or peak > own_bytes else seen_bytes
 
 
-def _wait(process: subprocess.Popen[bytes], guard: _Guard) -> tuple[int, Any, bool, int | None]:
+def _wait(
+    process: subprocess.Popen[bytes], guard: _Guard, sampler: SamplerProcess
+) -> tuple[int, Any, bool, int | None]:
     """Wait for the command; return its status, its usage, whether it was stopped, and the peak memory last seen."""
     stopped, kill_at = False, float("inf")
     seen_bytes: int | None = None
@@ -191,6 +207,7 @@ def _wait(process: subprocess.Popen[bytes], guard: _Guard) -> tuple[int, Any, bo
         if pid:
             return status, usage, stopped, seen_bytes
         seen_bytes = resident_bytes("VmHWM", process.pid) or seen_bytes
+        sampler.keep_alive()
         if not stopped and guard.over():
             stopped, kill_at = True, time.monotonic() + guard.grace_s
             _signal_tree(process.pid, signal.SIGTERM)

@@ -149,6 +149,7 @@ class Meter:
     def _edge(self) -> int:
         moment_ns = time.monotonic_ns()
         if self._sampler is not None:
+            self._sampler.keep_alive()
             self._sampler.edge()
         return moment_ns
 

@@ -8,10 +8,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from greenbench.budget import Ledger
+from greenbench.budget.state import ENERGY_KINDS
 from greenbench.cards import ModelSpec
 from greenbench.config import Suite
 from greenbench.errors import DataError, GreenbenchError
 from greenbench.records import EVENTS, LIVE, MANIFEST, METRICS, OUTCOME, Journal, Outcome, load_trial, write_json
+
+_SILENT_S = 15.0  # a sampler that died is back within two
 
 
 class Books:
@@ -55,6 +58,7 @@ class Worker:
         self.books = Books(self.events)
         self.outcome = Outcome()
         self.stop = False
+        self.energy_lost = ""
 
     def request_stop(self, *_: object) -> None:
         """Stop after the current step (signal handler)."""
@@ -85,7 +89,29 @@ class Worker:
         from greenbench.power.sampler.live import LiveReader
 
         reader = LiveReader(self.folder / LIVE)
-        return lambda: reader.read().energy_j
+        worked_ns = time.monotonic_ns()
+
+        def joules() -> float | None:
+            nonlocal worked_ns
+            reading = reader.read()
+            if reading.working:
+                worked_ns = reading.t_mono_ns
+            elif (reading.t_mono_ns - worked_ns) * 1e-9 > _SILENT_S:
+                self._lose_energy((reading.t_mono_ns - worked_ns) * 1e-9)
+            return reading.energy_j
+
+        return joules
+
+    def _lose_energy(self, silent_s: float) -> None:
+        """Stop a trial that is to end at a number of joules and no longer sees any."""
+        if self.energy_lost or self.suite.budget.kind not in ENERGY_KINDS:
+            return
+        self.energy_lost = (
+            f"[budget] {self.suite.budget.kind}: no sensor has said anything that can be true for {silent_s:.0f} s, so "
+            "the budget cannot be kept; a checkpoint was written, and the same command goes on from it"
+        )
+        self.events.write(event="warning", text=self.energy_lost)
+        self.stop = True
 
 
 def _asked(folder: Path, suite: Suite | None, spec: ModelSpec | None) -> tuple[Suite, ModelSpec]:

@@ -108,6 +108,7 @@ def _supervise(folder: Path, sampler: SamplerProcess, log: IO[bytes], watch: Wat
         while _reap(process, sampler) is None:
             try:
                 time.sleep(POLL_S)
+                sampler.keep_alive()
                 watch(status.update())
             except KeyboardInterrupt:
                 if asked_at is not None:

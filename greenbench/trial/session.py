@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from greenbench.errors import TrialFailed
 from greenbench.features.extract import extract
 from greenbench.models.base import Upstream
 from greenbench.train.precision import autocast
@@ -27,6 +28,8 @@ def run(worker: Worker) -> int:
     else:
         session = PretrainSession(worker, setup, setup.flops)
         if not session.run():
+            if worker.energy_lost:
+                raise TrialFailed(worker.energy_lost)
             worker.events.write(event="interrupted")
             return EXIT_INTERRUPTED
         features = session.features

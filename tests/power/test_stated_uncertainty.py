@@ -1,4 +1,4 @@
-"""The error lies within what is stated: on random loads, with and without a counter, for sensors that hold a reading."""
+"""The error lies within what is stated: random loads, with and without a counter, for sensors that hold a reading."""
 
 from __future__ import annotations
 

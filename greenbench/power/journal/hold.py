@@ -32,7 +32,7 @@ def refresh_s(power: PowerCurve) -> float:
     lengths = np.array([float(np.median(group)) for group in groups if len(group) >= least])
     shortest = float(np.quantile(intervals, _SHARE))
     between = np.diff(lengths)
-    return min([shortest, *between.tolist(), _LONGEST_S]) + spacing_s
+    return float(min([shortest, *between.tolist(), _LONGEST_S])) + spacing_s
 
 
 def hold_error_j(power: PowerCurve, begin_s: float, end_s: float) -> float:
@@ -42,6 +42,9 @@ def hold_error_j(power: PowerCurve, begin_s: float, end_s: float) -> float:
     some: each as much as its swing times the refresh, whether or not the load keeps step with the sensor. And a load
     that is faster than the sensor is known by as many looks as there were: three standard errors of their mean, by how
     much looks differ from their neighbours in the whole recording, because a short window may have met few of them.
+    Of few looks it is not well known how much they differ either: the bound is wider as Student's t is (99 %).
+
+    A load that keeps step with a sensor slower than itself looks constant, and no bound follows from its readings.
     """
     held_s = refresh_s(power)
     # A change shortly before the window's end may be seen after it.
@@ -51,7 +54,8 @@ def hold_error_j(power: PowerCurve, begin_s: float, end_s: float) -> float:
     if len(looks) < 2:
         return swings_j
     differ_w = float(np.sqrt(np.mean(np.diff(looks) ** 2) / 2))
-    return max(swings_j, 3 * differ_w * float(np.sqrt((end_s - begin_s) * held_s)))
+    errors = 3 * (1 + 2 / len(looks))
+    return max(swings_j, errors * differ_w * float(np.sqrt((end_s - begin_s) * held_s)))
 
 
 def _looks(power: PowerCurve, held_s: float) -> Floats:

@@ -50,6 +50,18 @@ class DeviceReadings:
         return PowerCurve(self.t_s, self.power_w)
 
     @property
+    def drawn(self) -> Curve:
+        """Cumulative energy over time: its mean over any interval is the mean power."""
+        if self.info.power_from == "model" and self.energy is not None:
+            return self.energy
+        if len(self.t_s) > 1:
+            steps = np.diff(self.t_s) * (self.power_w[1:] + self.power_w[:-1]) / 2
+            return self.t_s, np.concatenate([[0.0], np.cumsum(steps)])
+        if self.counter is not None:
+            return self.counter.t_s, self.counter.energy_j
+        return self.all_t_s[:0], self.all_t_s[:0]
+
+    @property
     def max_gap_s(self) -> float:
         """Distance between readings beyond which something was missed."""
         return max(0.5, 5 * max(self.spacing_s, self.info.sample_period_s or 0.0))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from greenbench.power.journal.curve import Curve, Floats
+from greenbench.power.journal.curve import Floats
 from greenbench.power.journal.device_energy import device_energy
 from greenbench.power.journal.file import JournalContents, Segment, read_segments
+from greenbench.power.journal.hole import hole_energy
 from greenbench.power.journal.readings import DeviceReadings, clean
 from greenbench.power.journal.window_energy import WindowEnergy, sessions_energy, window_energy
 from greenbench.power.samples import DeviceInfo, Sample
@@ -33,6 +36,34 @@ class _Session:
         """How far an edge may lie beyond the readings: set by the fastest device."""
         gaps = [of_one.max_gap_s for of_one in self.readings.values() if len(of_one.all_t_s)]
         return round(min(gaps, default=0.0) * 1e9)
+
+    def cut(self, t0_ns: int, t1_ns: int) -> WindowEnergy:
+        """The devices' energies between two moments."""
+        t0_s, t1_s = (t0_ns - self.origin_ns) * 1e-9, (t1_ns - self.origin_ns) * 1e-9
+        devices = [device_energy(of_one, t0_s, t1_s) for of_one in self.readings.values()]
+        return window_energy(devices, t1_s - t0_s)
+
+
+@dataclass
+class _Hole:
+    """The time between a sampler's death and the first reading of the one that was started in its place."""
+
+    before: _Session
+    after: _Session
+
+    @property
+    def begin_ns(self) -> int:
+        return self.before.end_ns
+
+    @property
+    def end_ns(self) -> int:
+        return max(self.before.end_ns, self.after.begin_ns)
+
+    def cut(self, t0_ns: int, t1_ns: int) -> WindowEnergy:
+        """What the devices are said to have drawn between two moments of it."""
+        hole_s, part_s = (self.end_ns - self.begin_ns) * 1e-9, (t1_ns - t0_ns) * 1e-9
+        both = [(one, self.after.readings.get(name)) for name, one in self.before.readings.items()]
+        return window_energy([hole_energy(one, other, hole_s, part_s) for one, other in both], part_s)
 
 
 def read_journal(path: Path | str) -> Trace:
@@ -88,8 +119,13 @@ class Trace:
         return sorted((s for s in self._sessions if s.boot_id == wanted), key=lambda s: s.begin_ns)
 
     def total(self) -> WindowEnergy:
-        """Energy of everything recorded: all sessions of all boots, without the holes between them."""
+        """Energy of everything recorded: all sessions of all boots, without the holes between them.
+
+        A hole between a sampler that died and the one in its place is bridged.
+        """
         parts = [self._cut([s], s.begin_ns, s.end_ns) for s in self._sessions]
+        holes = [_Hole(one, two) for one, two in itertools.pairwise(self._sessions) if two.header.get("after_death")]
+        parts += [hole.cut(hole.begin_ns, hole.end_ns) for hole in holes]
         return sessions_energy(parts, sum(p.duration_s for p in parts))
 
     def window(self, t0_ns: int, t1_ns: int, *, boot_id: str | None = None, across_holes: bool = False) -> WindowEnergy:
@@ -103,23 +139,36 @@ class Trace:
         """
         if t1_ns < t0_ns:
             raise ValueError(f"the window ends {(t0_ns - t1_ns) * 1e-9:g} s before it begins")
-        sessions = [
-            s for s in self._of_boot(boot_id) if s.end_ns + s.reach_ns >= t0_ns and s.begin_ns - s.reach_ns <= t1_ns
-        ]
-        duration_s = (t1_ns - t0_ns) * 1e-9
-        if not sessions:
-            return sessions_energy([], duration_s, notes=["the journal holds no readings of this window"])
-        return self._cut(sessions, t0_ns, t1_ns, across_holes=across_holes)
+        pieces = self._pieces(t0_ns, t1_ns, boot_id)
+        if not pieces:
+            notes = ["the journal holds no readings of this window"]
+            return sessions_energy([], (t1_ns - t0_ns) * 1e-9, notes=notes)
+        return self._cut(pieces, t0_ns, t1_ns, across_holes=across_holes)
 
-    def _cut(self, sessions: list[_Session], t0_ns: int, t1_ns: int, *, across_holes: bool = True) -> WindowEnergy:
+    def _pieces(self, t0_ns: int, t1_ns: int, boot_id: str | None) -> list[_Session | _Hole]:
+        """The sessions that a window touches, and the bridged holes between them, in the order of time."""
+        sessions = self._of_boot(boot_id)
+        holes = [_Hole(one, two) for one, two in itertools.pairwise(sessions) if two.header.get("after_death")]
+        holes = [hole for hole in holes if hole.begin_ns < t1_ns and hole.end_ns > t0_ns]
+        # A window's edge in a hole is the hole's, however near the readings of a session are.
+        left = {id(hole.before) for hole in holes if hole.begin_ns <= t0_ns}
+        left |= {id(hole.after) for hole in holes if hole.end_ns >= t1_ns}
+        near = [s for s in sessions if s.end_ns + s.reach_ns >= t0_ns and s.begin_ns - s.reach_ns <= t1_ns]
+        pieces: list[_Session | _Hole] = [s for s in near if id(s) not in left]
+        pieces += holes
+        return sorted(pieces, key=lambda piece: (piece.begin_ns, piece.end_ns))
+
+    def _cut(
+        self, pieces: Sequence[_Session | _Hole], t0_ns: int, t1_ns: int, *, across_holes: bool = True
+    ) -> WindowEnergy:
         parts: list[WindowEnergy] = []
         hole_ns = 0
-        for i, session in enumerate(sessions):
-            begin = t0_ns if i == 0 else max(t0_ns, session.begin_ns)
-            end = t1_ns if i == len(sessions) - 1 else min(t1_ns, session.end_ns)
+        for i, piece in enumerate(pieces):
+            begin = t0_ns if i == 0 else max(t0_ns, piece.begin_ns)
+            end = t1_ns if i == len(pieces) - 1 else min(t1_ns, piece.end_ns)
             if i:
-                hole_ns += max(0, begin - max(t0_ns, sessions[i - 1].end_ns))
-            parts.append(_one_session(session, begin, max(begin, end)))
+                hole_ns += max(0, begin - max(t0_ns, pieces[i - 1].end_ns))
+            parts.append(piece.cut(begin, max(begin, end)))
         hole_s, duration_s = hole_ns * 1e-9, (t1_ns - t0_ns) * 1e-9
         if not hole_ns:
             return sessions_energy(parts, duration_s)
@@ -180,15 +229,9 @@ def _guess(name: str, rows: list[Sample]) -> DeviceInfo:
     )
 
 
-def _one_session(session: _Session, t0_ns: int, t1_ns: int) -> WindowEnergy:
-    t0_s, t1_s = (t0_ns - session.origin_ns) * 1e-9, (t1_ns - session.origin_ns) * 1e-9
-    devices = [device_energy(of_one, t0_s, t1_s) for of_one in session.readings.values()]
-    return window_energy(devices, t1_s - t0_s)
-
-
 def _series(session: _Session, device: str | None, max_points: int) -> tuple[Floats, Floats]:
     drawn = [r for name, r in session.readings.items() if (r.info.counted if device is None else name == device)]
-    curves = [curve for of_one in drawn if len((curve := _curve(of_one))[0]) > 1]
+    curves = [curve for of_one in drawn if len((curve := of_one.drawn)[0]) > 1]
     if not curves:
         return np.empty(0), np.empty(0)
     begin, end = min(c[0][0] for c in curves), max(c[0][-1] for c in curves)
@@ -198,15 +241,3 @@ def _series(session: _Session, device: str | None, max_points: int) -> tuple[Flo
     for t, cumulative in curves:
         total += np.diff(np.interp(edges, t, cumulative)) / np.diff(edges)
     return middle + session.origin_ns * 1e-9, total
-
-
-def _curve(readings: DeviceReadings) -> Curve:
-    """Cumulative energy over time: its mean over any interval is the mean power."""
-    if readings.info.power_from == "model" and readings.energy is not None:
-        return readings.energy
-    if len(readings.t_s) > 1:
-        steps = np.diff(readings.t_s) * (readings.power_w[1:] + readings.power_w[:-1]) / 2
-        return readings.t_s, np.concatenate([[0.0], np.cumsum(steps)])
-    if readings.counter is not None:
-        return readings.counter.t_s, readings.counter.energy_j
-    return readings.all_t_s[:0], readings.all_t_s[:0]

@@ -11,9 +11,10 @@ import mmap
 import os
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from greenbench.power.energy import mix_kinds
 from greenbench.power.samples import MEASURED, MIXED, MODELLED
 
 _CELL = struct.Struct("=8sqqqddddq")  # magic, sequence, t_mono_ns, kind, energy, low, high, power, sum of these words
@@ -80,9 +81,16 @@ class LiveWriter:
         self._numbers = memoryview(self._cell).cast("d")
         self._summed = self._words[:8]
         self._sequence = 0
+        self._base: LiveReading | None = None
+
+    def go_on_from(self, last: LiveReading) -> None:
+        """Count on from what a sampler that has died had published, extrapolated to now: a reader must not go back."""
+        self._base = last if last.energy_j is not None else None
 
     def write(self, t_mono_ns: int, state: LiveState) -> None:
         """Publish one state."""
+        if self._base is not None:
+            state = _after(self._base, state)
         self._sequence += 1
         words, numbers = self._words, self._numbers
         words[1] = self._sequence
@@ -98,6 +106,18 @@ class LiveWriter:
     def close(self) -> None:
         """Release the map; the file stays."""
         self._map.close()
+
+
+def _after(base: LiveReading, state: LiveState) -> LiveState:
+    """A state of the sampler that was started anew, with what was published before; the time between is modelled."""
+    before_j = base.energy_j or 0.0
+    return replace(
+        state,
+        energy_j=before_j + (state.energy_j or 0.0),
+        low_j=(before_j if base.energy_low_j is None else base.energy_low_j) + (state.low_j or 0.0),
+        high_j=(before_j if base.energy_high_j is None else base.energy_high_j) + (state.high_j or 0.0),
+        kind=mix_kinds((base.kind, MODELLED, state.kind)),
+    )
 
 
 class LiveReader:

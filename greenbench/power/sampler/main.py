@@ -23,7 +23,7 @@ from typing import Any
 
 from greenbench.errors import GreenbenchError
 from greenbench.power.journal.file import JournalWriter, boot_id
-from greenbench.power.sampler.live import LiveWriter
+from greenbench.power.sampler.live import LiveReader, LiveWriter
 from greenbench.power.sampler.probe import probe
 from greenbench.power.sampler.ticks import Ticks
 from greenbench.power.sampler.totals import Totals
@@ -157,7 +157,7 @@ class Sampler:
     def _obey(self, command: dict[str, Any]) -> None:
         if "watch" in command:
             self.sample(time.monotonic(), full=True)  # ends what is not attributed to this process
-            if not self.tree.watch(int(command["watch"])):
+            if not self.tree.watch(int(command["watch"]), again=bool(command.get("again"))):
                 self._missing.add(int(command["watch"]))  # a short command: its end is reported with its CPU time
         if "ended" in command:
             self._missing.discard(int(command["ended"]))
@@ -242,6 +242,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--devices", default=None, help="cuda:N, hip:N, GPU-<uuid>, MIG-<uuid>; default: those shown")
     parser.add_argument("--tdp-w", type=float, default=None)
     parser.add_argument("--mark", default="", help="a text in the environment of what is watched")
+    parser.add_argument("--after-death", action="store_true", help="go on where a sampler that died has ended")
     return parser.parse_args(argv)
 
 
@@ -258,6 +259,7 @@ def main(argv: list[str] | None = None) -> int:
         check_rate(arguments.hz, arguments.tdp_w)
         sources = detect(arguments.sources, names, arguments.tdp_w, tree)
         journal = JournalWriter(arguments.journal)
+        former = LiveReader(arguments.live) if arguments.after_death and arguments.live.exists() else None
         live = LiveWriter(arguments.live)
     except (GreenbenchError, OSError) as error:
         _say(error=str(error))
@@ -270,12 +272,16 @@ def main(argv: list[str] | None = None) -> int:
         "t_mono_ns": time.monotonic_ns(),
         "t_wall_s": time.time(),
         "hz": arguments.hz,
+        "after_death": arguments.after_death,
         "devices": [d.to_dict() for d in sampler.devices],
         "sources": [{"name": s.name, "available": s.available, "reason": s.reason} for s in sources],
     }
     journal.comment(segment=header)
     for reading in early:
         journal.sample(reading)
+    if former is not None:
+        live.go_on_from(former.read())
+        former.close()
     sampler.sample(time.monotonic(), full=True)
     journal.flush()
     _say(ready=True, pid=os.getpid(), sources=describe(sources), hz=arguments.hz, warnings=_warnings(sources, names))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -13,9 +15,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from greenbench.power.sampler.live import LiveReader
+
 _READY_S = 20.0
 _ANSWER_S = 5.0
+_HUNG_S = 5.0  # without a word: at 20 Hz beside any load
+_MOST_DEATHS = 5
 MARK_VARIABLE = "GREENBENCH_METERED"
+
+
+def _how(code: int) -> str:
+    try:
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    except ValueError:
+        return f"signal {-code}"
 
 
 class SamplerProcess:
@@ -52,6 +65,8 @@ class SamplerProcess:
         self._options += ["--mark", self._mark]
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
+        self._watched: list[int] = []
+        self._deaths = 0
 
     @property
     def pid(self) -> int | None:
@@ -74,8 +89,58 @@ class SamplerProcess:
 
     def start(self) -> None:
         """Start the process and wait until it reads its sources."""
+        self._begin([])
+
+    def keep_alive(self) -> bool:
+        """Start the sampler anew if it has died, or says nothing any more; False where it does not come back.
+
+        To be called several times a second by whoever waits for what is metered. The journal and the live figure go
+        on; the time between is modelled by the power around it, and a warning says so.
+        """
+        process = self._process
+        if process is None or not self.ready:
+            return False
+        silent_s = self._silent_s()
+        code = process.poll()
+        if code is None and silent_s < _HUNG_S:
+            return True
+        if self._deaths >= _MOST_DEATHS:
+            self._trouble(f"the power sampler died {_MOST_DEATHS} times and is not started again")
+            return False
+        self._deaths += 1
+        how = f"was silent for {silent_s:.0f} s" if code is None else f"died ({_how(code)})"
+        self._trouble(
+            f"the power sampler {how} and was started anew: the time between is modelled (no. {self._deaths})"
+        )
+        self._end(process)
+        self._buffer, self.ready = b"", {}
+        self._begin(["--after-death"])
+        for pid in self._watched:
+            self._send(watch=pid, again=True)
+        return self.running
+
+    def _silent_s(self) -> float:
+        """For how long the live figure has stood still."""
+        try:
+            reader = LiveReader(self.live)
+        except (OSError, ValueError):
+            return 0.0  # it has no cell: whether it lives is all that can be said
+        age_s = reader.read().age_s
+        reader.close()
+        return age_s
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
+
+    def _begin(self, more: Sequence[str]) -> None:
         command = [sys.executable, "-m", "greenbench.power.sampler.main"]
-        command += ["--journal", str(self.journal), "--live", str(self.live), *self._options]
+        command += ["--journal", str(self.journal), "--live", str(self.live), *self._options, *more]
         try:
             self._process = subprocess.Popen(
                 command,
@@ -110,6 +175,7 @@ class SamplerProcess:
 
     def watch(self, pid: int) -> None:
         """Attribute CPU time and memory to this process and its children from now on."""
+        self._watched.append(pid)
         self._send(watch=pid)
 
     def mark(self, text: str) -> None:
@@ -122,7 +188,8 @@ class SamplerProcess:
 
     def ended(self, pid: int, cpu_s: float) -> None:
         """Pass on the exact CPU seconds of a watched process that has ended (from wait4, children included)."""
-        self._send(ended=pid, cpu_s=cpu_s)
+        # A sampler that came later does not know what was used before it: there is nothing to correct by the whole.
+        self._send(ended=pid, cpu_s=0.0 if self._deaths else cpu_s)
 
     def flush(self) -> bool:
         """Read everything once more and write it out; False where the sampler did not answer."""

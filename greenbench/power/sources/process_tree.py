@@ -90,14 +90,19 @@ class ProcessTree:
         """Processes of the tree that are at work now."""
         return [pid for pid in sorted(self._members) if (reading := proc.times(pid)) is not None and reading.running]
 
-    def watch(self, pid: int) -> bool:
-        """Follow ``pid`` and its children from now on; False where there is no such process."""
+    def watch(self, pid: int, *, again: bool = False) -> bool:
+        """Follow ``pid`` and its children from now on; False where there is no such process.
+
+        ``again`` says that another tree has followed it until now: what has left it does not bring its CPU time along.
+        """
         self.update(rescan=True)
         self._roots.add(pid)
         if pid not in self._members:
             if not self._adopt(pid, before=True):
                 return False
             self._adopt_children(before=True)
+            if again:
+                self._adopt_marked(before=True)
         return True
 
     def correct(self, pid: int, total_cpu_s: float) -> None:
@@ -219,12 +224,12 @@ class ProcessTree:
                 if self._adopt(child, before=before):
                     pending.append(child)
 
-    def _adopt_marked(self) -> None:
+    def _adopt_marked(self, *, before: bool = False) -> None:
         for pid in self._new.look():
             if pid in self._members or pid == os.getpid():
                 continue
-            if self._adopt(pid, before=False, apart=not self._has_ancestor_here(pid)):
-                self._adopt_below([pid], every_thread=True, before=False)
+            if self._adopt(pid, before=before, apart=not self._has_ancestor_here(pid)):
+                self._adopt_below([pid], every_thread=True, before=before)
 
     def _has_ancestor_here(self, pid: int) -> bool:
         for _ in range(_MOST_ANCESTORS):
