@@ -14,9 +14,9 @@ from pathlib import Path
 
 from greenbench.carbon import HINT, Grid, find_grid
 from greenbench.config import Suite, load_suite, suite_from_table
+from greenbench.corpora.apart import load_both
 from greenbench.corpora.corpus import Corpus
 from greenbench.corpora.describe import as_note
-from greenbench.corpora.load import load_corpus
 from greenbench.corpora.summary import summarise
 from greenbench.display import QuietDisplay
 from greenbench.errors import ConfigError, DataError, Interrupted, OutputError, TrialFailed
@@ -78,10 +78,8 @@ def run_suite(
 def _run(suite: Suite, out: Path, argv: Sequence[str], display: Display) -> RunSummary:
     plans = expand(suite)
     grid = _find_grid(suite)
-    corpora = [
-        load_corpus(spec, progress=lambda text, _: display.note(text))
-        for spec in dict.fromkeys((suite.suite.data, suite.evaluate.data or suite.suite.data))
-    ]
+    corpus, scored = load_both(suite.suite.data, suite.evaluate.data, lambda text, _: display.note(text))
+    corpora = [corpus] if scored is corpus else [corpus, scored]
     check_trials(suite, plans)
     check_labels(suite.evaluate, corpora[-1])
     _open_folder(out, suite)

@@ -83,7 +83,7 @@ def plan(
     """Print the trials with predicted time, memory, FLOPs and kWh; run nothing."""
     from greenbench.carbon import find_grid
     from greenbench.config import load_suite
-    from greenbench.corpora.load import load_corpus
+    from greenbench.corpora.apart import load_both
     from greenbench.plan import expand, predict, print_plan
     from greenbench.preflight import check_labels, check_trials, unscorable
     from greenbench.records import find_trials
@@ -96,8 +96,7 @@ def plan(
         print(f"greenbench: {warning}", file=sys.stderr)
     plans = expand(loaded)
     check_trials(loaded, plans)
-    corpus = load_corpus(loaded.suite.data)
-    scored = load_corpus(loaded.evaluate.data) if loaded.evaluate.data else corpus
+    corpus, scored = load_both(loaded.suite.data, loaded.evaluate.data)
     check_labels(loaded.evaluate, scored)
     problem = unscorable(loaded.evaluate, scored)
     if problem:

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from greenbench.corpora.apart import load_both
 from greenbench.corpora.corpus import Corpus
-from greenbench.corpora.load import load_corpus
 from greenbench.cost.model_cost import count
 from greenbench.cost.steps import BatchFlops, PassFlops
 from greenbench.errors import DataError
@@ -64,10 +64,8 @@ def set_up(worker: Worker) -> Setup:
     dtype = pick_dtype(settings.dtype, device)
     if not worker.control:
         check_attention(settings.sdpa, device, dtype)
-    corpus = load_corpus(worker.suite.suite.data)
+    corpus, scored = load_both(worker.suite.suite.data, worker.suite.evaluate.data)
     stores = prepare_waveforms(corpus, workers=threads, progress=None)
-    scored_spec = worker.suite.evaluate.data or corpus.spec
-    scored = corpus if scored_spec == corpus.spec else load_corpus(scored_spec)
     scored_stores = stores if scored is corpus else prepare_waveforms(scored, workers=threads, progress=None)
     model = _model(worker, device)
     if len(stores[model.learns_from].num_samples) == 0:

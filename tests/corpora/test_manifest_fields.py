@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from greenbench.corpora.apart import load_both
 from greenbench.corpora.corpus import Corpus
 from greenbench.corpora.load import load_corpus
 from greenbench.errors import DataError
@@ -272,6 +273,38 @@ def test_two_corpora_that_share_a_file_are_refused(call: Path, cache: Path) -> N
     two = lines(call / "two.jsonl", {"id": "x", "path": "mic0.wav"}, {"path": "mic1.wav"})
     with pytest.raises(DataError, match=r"mic0\.wav is in one and in two"):
         load_corpus(f"{one} + {two}")
+
+
+HELD = {"path": "call.wav", "split": "test"}
+
+
+@pytest.mark.parametrize("name", ["mic0.wav", "link.wav"])
+def test_a_recording_that_another_corpus_tests_on_is_not_pretrained_on(name: str, call: Path, cache: Path) -> None:
+    (call / "link.wav").symlink_to("mic0.wav")
+    learnt = lines(call / "all.jsonl", *({"path": f"mic{i}.wav", "split": "train"} for i in range(2)), HELD)
+    tested = lines(call / "labels.jsonl", {"path": name, "split": "test"}, {**HELD, "split": "train"})
+    corpus, scored = load_both(learnt, tested)
+    stem = name.removesuffix(".wav")
+    assert [u.id for u in corpus.split("pretrain")] == ["mic1"]
+    assert [item.reason for item in corpus.left_out] == [f"mic0 overlaps {stem}, which is for testing in labels"]
+    assert {u.id for u in scored.split("test")} == {stem}
+
+
+def test_a_stretch_that_another_corpus_tests_on_costs_the_recording_around_it_alone(call: Path, cache: Path) -> None:
+    learnt = lines(
+        call / "all.jsonl",
+        {"id": "whole", "path": "mic0.wav", "split": "train"},
+        {"id": "end", "path": "mic1.wav", "offset_s": 2.0, "split": "train"},
+        HELD,
+    )
+    tested = lines(
+        call / "labels.jsonl",
+        {"id": "a", "path": "mic0.wav", "split": "test", "offset_s": 0.5, "duration_s": 1.0},
+        {"id": "b", "path": "mic1.wav", "split": "test", "offset_s": 0.0, "duration_s": 2.0},
+        {**HELD, "split": "train"},
+    )
+    corpus, _ = load_both(learnt, tested)
+    assert [u.id for u in corpus.split("pretrain")] == ["end"]
 
 
 Writer = Callable[[Path, list[tuple[str, str]]], str]
