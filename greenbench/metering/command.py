@@ -129,7 +129,7 @@ def _run(argv: Sequence[str], sampler: SamplerProcess, guard: _Guard) -> Outcome
     if guard.budget is not None and guard.blind_ns > _BLIND_NS:
         kind, limit = guard.budget
         sampler.warnings.append(
-            f"--budget {kind}={limit:g}: for {guard.blind_ns * 1e-9:.1f} s no sensor worked and nothing could be enforced"
+            f"--budget {kind}={limit:g}: for {guard.blind_ns * 1e-9:.1f} s no sensor worked: nothing was enforced"
         )
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
     peak = _peak_bytes(usage.ru_maxrss, own_bytes, seen_bytes)

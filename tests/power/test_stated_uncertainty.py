@@ -50,9 +50,8 @@ def test_every_shape_of_load_is_within_what_is_stated() -> None:
         if abs(found.energy_j - exact_j) > found.uncertainty_j + 1e-4 * exact_j:
             outside.append((case_.shape, case_.update_s, case_.refresh_s))
     assert [row for row in outside if row[1] is not None] == []
-    assert (
-        len(outside) <= 1
-    )  # a load that keeps step with a sensor slower than itself cannot be seen, see docs/limits.md
+    # Nineteen of twenty without a counter: pulses that no look met, and loads in step with a slower sensor, are unseen.
+    assert len(outside) <= 36 // 20 + 1
 
 
 @pytest.mark.parametrize("refresh", [0.01, 0.02, 0.1, 0.25, 0.7])
@@ -77,7 +76,16 @@ def test_constant_power_leaves_nothing_open() -> None:
 
 def test_rises_and_falls_are_late_in_opposite_directions() -> None:
     t = np.arange(0.0, 10.0, 0.1)
-    power = np.where((t // 1) % 2 < 1, 100.0, 200.0)
-    curve = PowerCurve(t, power)
-    swings = 100.0 * 5  # five rises, as many falls but one
-    assert hold_error_j(curve, 0.0, 10.0) == pytest.approx(swings * refresh_s(curve), rel=0.25)
+    ripple = 1e-3 * (np.arange(len(t)) % 2)  # a reading that is new every time
+    curve = PowerCurve(t, np.where((t // 2) % 2 < 1, 100.0, 200.0) + ripple)
+    assert refresh_s(curve) <= 0.21
+    # Two rises and two falls: those of one direction count.
+    assert hold_error_j(curve, 0.0, 10.0) == pytest.approx(2 * 100.0 * refresh_s(curve), rel=0.01)
+
+
+def test_a_load_that_differs_at_every_look_is_known_by_as_many_looks_as_there_were() -> None:
+    """Seen every second, at random high or low: the mean of a hundred looks is known to a tenth of their spread."""
+    t = np.arange(0.0, 100.0, 0.1)
+    power = 100.0 + 100.0 * np.random.default_rng(3).integers(0, 2, 100)[(t + 0.05).astype(int)]
+    stated = hold_error_j(PowerCurve(t, power), 0.0, 100.0)
+    assert 3 * 50.0 * 10.0 * 0.7 < stated < 3 * 50.0 * 10.0 * 1.7

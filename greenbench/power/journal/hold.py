@@ -41,8 +41,8 @@ def hold_error_j(power: PowerCurve, begin_s: float, end_s: float) -> float:
     Two bounds, of which the wider holds. A rise that is seen late takes energy away, a fall that is seen late adds
     some: each as much as its swing times the refresh, whether or not the load keeps step with the sensor. And a load
     that is faster than the sensor is known by as many looks as there were: three standard errors of their mean, by how
-    much looks differ from their neighbours in the whole recording, because a short window may have met few of them.
-    Of few looks it is not well known how much they differ either: the bound is wider as Student's t is (99 %).
+    far looks stand out from both neighbours in the whole recording, because a short window may have met few of them.
+    Of few looks it is not well known how far they stand out either: the bound is wider as Student's t is (99 %).
 
     A load that keeps step with a sensor slower than itself looks constant, and no bound follows from its readings.
     """
@@ -51,9 +51,12 @@ def hold_error_j(power: PowerCurve, begin_s: float, end_s: float) -> float:
     steps = np.diff(power.around(begin_s, end_s + held_s).power_w)
     swings_j = held_s * max(float(np.sum(steps[steps > 0])), float(-np.sum(steps[steps < 0])))
     looks = _looks(power, held_s)
-    if len(looks) < 2:
+    if len(looks) < 3:
         return swings_j
-    differ_w = float(np.sqrt(np.mean(np.diff(looks) ** 2) / 2))
+    # A slow load's looks lie between their neighbours. Of independent ones, the mean square of what lies beyond is
+    # 0.78 of their variance (normal, by order statistics), and more for spikes and squares.
+    middle = np.median(np.stack([looks[:-2], looks[1:-1], looks[2:]]), axis=0)
+    differ_w = float(np.sqrt(np.mean((looks[1:-1] - middle) ** 2) / 0.78))
     errors = 3 * (1 + 2 / len(looks))
     return max(swings_j, errors * differ_w * float(np.sqrt((end_s - begin_s) * held_s)))
 
