@@ -197,6 +197,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         count_flops=limits.get("flops") is not None,
         track_memory=limits.get("peak_memory") is not None,
     )
+    if limits.get("flops") is not None:
+        _needs_torch()
     item.stash[_METER] = meter
     if "energy" in funcargs:
         funcargs["energy"] = meter
@@ -256,6 +258,16 @@ def _judge(item: pytest.Item, meter: EnergyMeter, limits: dict[str, Any], *, all
             f"flops: {format_si(meter.flops, 'FLOP')} counted, but not {'; '.join(meter.flops_unseen)}; "
             "allow_uncounted=True in the marker goes by what was counted"
         )
+
+
+def _needs_torch() -> None:
+    from greenbench.errors import ConfigError
+    from greenbench.extras import require
+
+    try:
+        require("this", ["torch"])
+    except ConfigError as error:
+        pytest.skip(f"flops cannot be counted: {error}")
 
 
 def _needs_sensor(meter: EnergyMeter, *, allowed: bool) -> None:

@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenbench import stats
 from greenbench.metrics import METRICS, Metric
+from greenbench.stats import student_t
 from tests.reference import slow_statistics as slow
 
 whole = st.integers(-50, 50)
@@ -101,6 +103,17 @@ def test_a_missed_target_costs_infinite_energy() -> None:
     assert stats.energy_to_target([(1.0, 50.0), (2.0, 40.0)], 39.9) == math.inf
     assert stats.energy_to_target([(1.0, 50.0), (2.0, math.nan), (3.0, 30.0)], 40.0) == pytest.approx(2.0)
     assert stats.energy_to_target([], 10.0) == math.inf
+
+
+@given(st.floats(1, 2000), st.floats(-30, 30), st.floats(0.0005, 0.9995), st.floats(-12, 12))
+def test_students_t_agrees_with_scipy(df: float, t: float, probability: float, shift: float) -> None:
+    assert student_t.t_cdf(t, df) == pytest.approx(float(scipy.special.stdtr(df, t)), rel=1e-9, abs=1e-13)
+    assert student_t.t_quantile(probability, df) == pytest.approx(
+        float(scipy.special.stdtrit(df, probability)), rel=1e-7, abs=1e-7
+    )
+    assert student_t.shifted_t_cdf(t, df, shift) == pytest.approx(
+        float(scipy.special.nctdtr(df, shift, t)), rel=1e-8, abs=1e-9
+    )
 
 
 # -- against scipy ----------------------------------------------------------------------------------------------------

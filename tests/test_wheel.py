@@ -1,4 +1,4 @@
-"""The built wheel works outside the checkout: cards, suites and corpus ride in it, and nothing called models."""
+"""The built wheels work outside the checkout: cards and suites ride in one, the corpora in the other."""
 
 from __future__ import annotations
 
@@ -16,34 +16,38 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The package and its corpora."""
     pytest.importorskip("hatchling", reason="hatchling builds the wheel; it comes with the extra 'test'")
     if not (ROOT / "pyproject.toml").exists():
         pytest.skip("no checkout here")
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
+    found = []
+    for project in (ROOT, ROOT / "data"):
+        folder = tmp_path_factory.mktemp("dist")
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+        subprocess.run(command, cwd=project, check=True, capture_output=True)
+        found.append(next(folder.glob("*.whl")))
+    return found[0], found[1]
 
 
-def test_it_holds_cards_suites_and_corpus_and_no_stray_packages(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
+def test_they_hold_cards_suites_and_corpora_and_no_stray_packages(wheels: tuple[Path, Path]) -> None:
+    names, audio = (zipfile.ZipFile(wheel).namelist() for wheel in wheels)
     assert {name.split("/")[0] for name in names} == {"greenbench", "greenbench-0.1.0.dist-info"}
-    for needed in (
-        "models/eco.toml",
-        "models/suites/quickstart.toml",
-        "data/mini/manifest.jsonl",
-        "data/librispeech-mini/manifest.jsonl.gz",
-        "data/librispeech-mini/ATTRIBUTION.md",
-    ):
-        assert f"greenbench/_share/{needed}" in names
-    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
-    assert wheel.stat().st_size < 80_000_000
+    assert {name.split("/")[0] for name in audio} == {"greenbench_corpora", "greenbench_corpora-0.1.0.dist-info"}
+    assert {"greenbench/_share/models/eco.toml", "greenbench/_share/models/suites/quickstart.toml"} <= set(names)
+    assert {"greenbench/tables/regions.json", "greenbench/tables/LICENSE-codecarbon"} <= set(names)
+    for needed in ("mini/manifest.jsonl", "librispeech-mini/manifest.jsonl.gz", "librispeech-mini/ATTRIBUTION.md"):
+        assert f"greenbench_corpora/{needed}" in audio
+    assert not [name for name in (*names, *audio) if "__pycache__" in name or name.endswith(".pyc")]
+    assert not [name for name in names if name.endswith(".opus")]
+    assert wheels[0].stat().st_size < 2_000_000
+    assert wheels[1].stat().st_size < 80_000_000
 
 
-def test_it_runs_from_another_folder(wheel: Path, tmp_path: Path) -> None:
+def test_they_run_from_another_folder(wheels: tuple[Path, Path], tmp_path: Path) -> None:
     site = tmp_path / "site"
-    zipfile.ZipFile(wheel).extractall(site)
+    for wheel in wheels:
+        zipfile.ZipFile(wheel).extractall(site)
     # -P and -S would hide the test environment's packages too; the checkout itself must not be found.
     code = f"""
 import sys, json

@@ -1,4 +1,6 @@
-"""Carbon intensity of electricity from CodeCarbon's offline tables, with its source, date and range.
+"""Carbon intensity of electricity from tables that travel with the package, with its source, date and range.
+
+The figures are those of CodeCarbon's published data; ``data/build_tables.py`` makes ``tables/regions.json`` of them.
 
 Regions: ``FRA`` (ISO 3166 alpha-3, or alpha-2 where it is unambiguous), ``USA-CA``, ``CAN-QC``, ``CHN-BJ``, bidding
 zones ``SE1``, and cloud regions ``aws:eu-west-3``, ``gcp:europe-west9``, ``azure:...``. There is no default region:
@@ -12,7 +14,6 @@ rules, not confidence intervals.
 
 from __future__ import annotations
 
-import csv
 import difflib
 import functools
 import json
@@ -22,7 +23,7 @@ from typing import Any
 
 from greenbench.carbon.clouds import LOCATIONS
 from greenbench.errors import ConfigError
-from greenbench.resources import codecarbon_data
+from greenbench.resources import table
 from greenbench.units import joules_to_kwh
 
 HINT = "no region: emissions are left out; name one (FRA, USA-CA, gcp:europe-west9) or give a grid intensity"
@@ -117,28 +118,16 @@ def _from_tables(region: str) -> Factor:
     country, _, part = name.partition("-")
     if part:
         return _part(_alpha3(country), part)
-    zones = _json("private_infra/nordic_emissions.json")["data"]
+    zones = _tables()["nordic"]
     if name in zones:
         zone = zones[name]
-        return _blind(zone["emission_factor"], "CodeCarbon, Nordic bidding zones", str(zone.get("year", "")), name)
+        return _blind(zone["g_per_kwh"], "CodeCarbon, Nordic bidding zones", str(zone.get("year", "")), name)
     return _country(_alpha3(name), region)
 
 
-@functools.lru_cache(maxsize=8)
-def _json(name: str) -> dict[str, Any]:
-    data = codecarbon_data()
-    if data is None:
-        raise ConfigError("carbon.region: the offline tables come with codecarbon, which is not installed")
-    return dict(json.loads((data / name).read_text(encoding="utf-8")))
-
-
 @functools.lru_cache(maxsize=1)
-def _cloud_rows() -> list[dict[str, str]]:
-    data = codecarbon_data()
-    if data is None:
-        return []
-    with (data / "cloud" / "impact.csv").open(encoding="utf-8-sig", newline="") as stream:
-        return list(csv.DictReader(stream))
+def _tables() -> dict[str, Any]:
+    return dict(json.loads(table("regions.json").read_text(encoding="utf-8")))
 
 
 def _range(value: float, low: float, high: float) -> tuple[float, float]:
@@ -159,11 +148,11 @@ def _blind(value: float, source: str, date: str, region: str) -> Factor:
 
 
 def _country(code: str, given: str) -> Factor:
-    table = _json("private_infra/global_energy_mix.json")
-    row = table.get(code)
-    if row is None or row.get("carbon_intensity") is None:
-        raise _unknown(given, list(table), code)
-    value = float(row["carbon_intensity"])
+    countries = _tables()["countries"]
+    row = countries.get(code)
+    if row is None or row["g_per_kwh"] is None:
+        raise _unknown(given, list(countries), code)
+    value = float(row["g_per_kwh"])
     shares = {name: float(row.get(name) or 0.0) for name in _BY_SOURCE}
     low, high = _spread(value, shares, _BY_SOURCE)
     return Factor(value, low, high, "Our World in Data energy mix, via CodeCarbon", str(row["year"]), code)
@@ -172,31 +161,30 @@ def _country(code: str, given: str) -> Factor:
 def _part(country: str, part: str) -> Factor:
     region = f"{country}-{part}"
     if country == "USA":
-        states = _states()
+        states = _tables()["usa_lb_per_mwh"]
         if part not in states:
             raise _unknown(region, [f"{country}-{known}" for known in states])
-        value = float(states[part]["emissions"]) * _GRAMS_PER_POUND / 1000.0
+        value = float(states[part]) * _GRAMS_PER_POUND / 1000.0
         return _blind(value, "EPA eGRID state output emission rate, via CodeCarbon", "2023", region)
     if country == "CAN":
         if part not in _PROVINCES:
             raise _unknown(region, [f"{country}-{known}" for known in _PROVINCES])
-        row = _json("private_infra/2023/canada_energy_mix.json")[_PROVINCES[part]]
+        row = _tables()["canada_pct"][_PROVINCES[part]]
         shares = {name: float(row.get(name) or 0.0) for name in _CANADA}
         value = sum(share * _CANADA[name] for name, share in shares.items()) / (sum(shares.values()) or 1.0)
         low, high = _spread(value, shares, _CANADA)
         return Factor(value, low, high, "provincial energy mix via CodeCarbon x IPCC AR5 medians", "2023", region)
     if country == "CHN":
-        rows = _json("private_infra/2023/china_provincial_emissions.json")["data"]
-        row = rows.get(f"CN-{part}")
+        rows = _tables()["china"]
+        row = rows.get(part)
         if row is None:
-            known = [key.removeprefix("CN-") for key in rows]
-            raise _unknown(region, [f"{country}-{known}" for known in known])
-        return _blind(float(row["emission_factor"]), "provincial factors via CodeCarbon", str(row["year"]), region)
+            raise _unknown(region, [f"{country}-{known}" for known in rows])
+        return _blind(float(row["g_per_kwh"]), "provincial factors via CodeCarbon", str(row["year"]), region)
     raise ConfigError(f"carbon.region = {region!r}: parts of a country are known for USA, CAN and CHN only")
 
 
 def _cloud(provider: str, name: str) -> Factor:
-    rows = {(row["provider"], row["region"]): row for row in _cloud_rows()}
+    rows = {(row["provider"], row["region"]): row for row in _tables()["clouds"]}
     row = rows.get((provider, name))
     if row is None and (provider, name) in LOCATIONS:
         local = _from_tables(LOCATIONS[provider, name])
@@ -251,18 +239,13 @@ _ALPHA2 = {
 
 def known_regions() -> list[str]:
     """Every region the tables know."""
-    table = _json("private_infra/global_energy_mix.json")
-    states = [f"USA-{code}" for code in _states()]
+    tables = _tables()
+    states = [f"USA-{code}" for code in tables["usa_lb_per_mwh"]]
     provinces = [f"CAN-{code}" for code in _PROVINCES]
-    china = [key.replace("CN-", "CHN-") for key in _json("private_infra/2023/china_provincial_emissions.json")["data"]]
-    zones = list(_json("private_infra/nordic_emissions.json")["data"])
-    clouds = [f"{row['provider']}:{row['region']}" for row in _cloud_rows()]
-    return [*table, *states, *provinces, *china, *zones, *clouds, *(f"{p}:{r}" for p, r in LOCATIONS)]
-
-
-def _states() -> dict[str, dict[str, Any]]:
-    rows = _json("private_infra/2023/usa_emissions.json")
-    return {row["regionCode"]: row for name, row in rows.items() if name[0] != "_" and len(row["regionCode"]) == 2}
+    china = [f"CHN-{code}" for code in tables["china"]]
+    clouds = [f"{row['provider']}:{row['region']}" for row in tables["clouds"]]
+    places = [*tables["countries"], *states, *provinces, *china, *tables["nordic"]]
+    return [*places, *clouds, *(f"{p}:{r}" for p, r in LOCATIONS)]
 
 
 def _unknown(given: str, known: list[str], wanted: str | None = None) -> ConfigError:

@@ -9,7 +9,8 @@ import typer
 
 from greenbench import __version__
 from greenbench.cli import catalogue, meter, read, run, storage
-from greenbench.errors import GreenbenchError, Interrupted, OutputError
+from greenbench.errors import ConfigError, GreenbenchError, Interrupted, OutputError
+from greenbench.extras import missing_library
 
 app = typer.Typer(
     name="greenbench",
@@ -56,6 +57,12 @@ def main(argv: list[str] | None = None) -> None:
     except GreenbenchError as error:
         print(f"greenbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        missing = missing_library(error)
+        if missing is None:
+            raise
+        print(f"greenbench: {missing}", file=sys.stderr)
+        sys.exit(ConfigError.exit_code)
     except ClickException as error:
         usage_error: Any = error
         usage_error.show()

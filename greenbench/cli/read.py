@@ -24,8 +24,10 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write index.html, CSV, Markdown, LaTeX and figures of run folders."""
+    from greenbench.extras import DRAWING, require
     from greenbench.report import write_report
 
+    require("report", DRAWING)
     paths = write_report(runs, out, across_machines=across_machines, baseline=baseline)
     if as_json:
         emit({name: str(path) for name, path in vars(paths).items()})

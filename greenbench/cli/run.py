@@ -28,6 +28,9 @@ def run(
     from greenbench.config import load_suite
     from greenbench.display import pick_display
     from greenbench.errors import ConfigError
+    from greenbench.extras import DRAWING, TRAINING, require
+
+    require("run", (*TRAINING, *DRAWING))
     from greenbench.runner import SUITE_FILE, default_out, run_suite
 
     overrides = list(override or ())

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from greenbench.stats.student_t import shifted_t_cdf, t_cdf, t_quantile
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -97,29 +99,26 @@ def required_runs(
     if sd <= 0:
         return 2
     effect = abs(difference) / sd
-    return next((n for n in range(2, limit) if power_of_t(effect, n, alpha=alpha, paired=paired) >= power), limit)
+    # The power grows with n: halve the range rather than try each.
+    fewest, most = 2, limit
+    while fewest < most:
+        middle = (fewest + most) // 2
+        if power_of_t(effect, middle, alpha=alpha, paired=paired) >= power:
+            most = middle
+        else:
+            fewest = middle + 1
+    return most
 
 
 def power_of_t(effect: float, n: int, *, alpha: float = 0.05, paired: bool = False) -> float:
     """The power of the two-sided t test at a standardised ``effect`` with ``n`` runs a side (or pairs)."""
-    from scipy.special import nctdtr
-
     df = n - 1 if paired else 2 * n - 2
     shift = effect * math.sqrt(n if paired else n / 2)
     critical = t_quantile(1 - alpha / 2, df)
-    return float(1 - nctdtr(df, shift, critical) + nctdtr(df, shift, -critical))
-
-
-def t_quantile(probability: float, df: float) -> float:
-    """The quantile of Student's t distribution."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(df, probability))
+    return 1 - shifted_t_cdf(critical, df, shift) + shifted_t_cdf(-critical, df, shift)
 
 
 def _p_of(difference: float, error: float, df: float) -> float:
-    from scipy.special import stdtr
-
     if error == 0:
         return 1.0 if difference == 0 else 0.0
-    return float(2 * stdtr(df, -abs(difference / error)))
+    return 2 * t_cdf(-abs(difference / error), df)

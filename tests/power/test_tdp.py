@@ -6,15 +6,12 @@ from pathlib import Path
 import pytest
 
 from greenbench.power.sources import tdp
-from greenbench.resources import codecarbon_data
+from greenbench.resources import table as shipped
 
 
 @pytest.fixture
 def table() -> Path:
-    data = codecarbon_data()
-    if data is None:
-        pytest.skip("codecarbon is not installed")
-    return data / "hardware" / "cpu_power.csv"
+    return shipped("cpu_tdp.csv")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Thermal design power of this machine's CPU, from CodeCarbon's offline table, as a range per hardware thread.
+"""Thermal design power of this machine's CPU, from CodeCarbon's published table, as a range per hardware thread.
 
-The table is read as a file: importing CodeCarbon would load pandas into the sampler. It holds the package's TDP
+The table travels in the package (``data/build_tables.py``). It holds the package's TDP
 but not its number of threads, so inside a virtual machine, where only some threads are visible, the share of
 one thread is bounded by what CPUs on the market have.
 """
@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from greenbench.resources import codecarbon_data
+from greenbench.resources import table
 
 CPUINFO = Path("/proc/cpuinfo")
 # CodeCarbon's own default for a CPU it does not know (codecarbon/core/cpu.py, DEFAULT_POWER_PER_CORE).
@@ -74,7 +74,7 @@ def _tokens(name: str) -> frozenset[str]:
     return frozenset(re.findall(r"[a-z0-9][a-z0-9+\-]*", name))
 
 
-def lookup(model: str, table: Path) -> tuple[float, float, str] | None:
+def lookup(model: str, file: Path) -> tuple[float, float, str] | None:
     """Find the TDP range of a CPU name in the table: ``(low_w, high_w, matched name)``; None if unknown.
 
     A match needs every token of the table's name in ``model`` and a token with a digit (a model number);
@@ -83,7 +83,7 @@ def lookup(model: str, table: Path) -> tuple[float, float, str] | None:
     wanted = _tokens(model)
     best: list[tuple[str, float]] = []
     best_size = 0
-    with table.open(encoding="utf-8", newline="") as stream:
+    with file.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             name = row["Name"]
             # Cheap test first: tokenising five thousand names would cost more than the rest of the start.
@@ -117,12 +117,10 @@ def find(tdp_w: float | None = None, processor: Processor | None = None) -> CpuP
         share = tdp_w / threads
         reason = f"TDP {tdp_w:g} W given by the user over {threads} threads"
         return CpuPower(model, threads, share, share * LOAD_LOW, share * LOAD_HIGH, reason)
-    data = codecarbon_data()
-    found = lookup(model, data / "hardware" / "cpu_power.csv") if data else None
+    found = lookup(model, table("cpu_tdp.csv"))
     if found is None:
-        where = "not in CodeCarbon's table" if data else "CodeCarbon is not installed, so there is no table"
         reason = (
-            f"CPU {model!r} is {where}: {WATTS_PER_UNKNOWN_THREAD:g} W per thread assumed, "
+            f"CPU {model!r} is not in CodeCarbon's table: {WATTS_PER_UNKNOWN_THREAD:g} W per thread assumed, "
             f"{WATTS_PER_THREAD_LOW:g} to {WATTS_PER_THREAD_HIGH:g} W possible; give its TDP to narrow this"
         )
         return CpuPower(model, threads, WATTS_PER_UNKNOWN_THREAD, WATTS_PER_THREAD_LOW, WATTS_PER_THREAD_HIGH, reason)
