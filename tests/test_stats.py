@@ -111,9 +111,9 @@ def test_students_t_agrees_with_scipy(df: float, t: float, probability: float, s
     assert student_t.t_quantile(probability, df) == pytest.approx(
         float(scipy.special.stdtrit(df, probability)), rel=1e-7, abs=1e-7
     )
-    assert student_t.shifted_t_cdf(t, df, shift) == pytest.approx(
-        float(scipy.special.nctdtr(df, shift, t)), rel=1e-8, abs=1e-9
-    )
+    reference = float(scipy.special.nctdtr(df, shift, t))
+    if math.isfinite(reference):  # scipy has no answer for some far tails
+        assert student_t.shifted_t_cdf(t, df, shift) == pytest.approx(reference, rel=1e-8, abs=1e-9)
 
 
 # -- against scipy ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ def t_cdf(t: float, df: float) -> float:
     """The probability of a value below ``t`` with ``df`` degrees of freedom (positive, not necessarily whole)."""
     if math.isinf(df):
         return _normal_cdf(t)
+    if t * t < df:  # near the middle the tail is all but a half, and would lose the digits that matter
+        return 0.5 + math.copysign(0.5 * _beta_cdf(t * t / (df + t * t), 0.5, df / 2), t)
     tail = 0.5 * _beta_cdf(df / (df + t * t), df / 2, 0.5)
     return tail if t < 0 else 1 - tail
 
