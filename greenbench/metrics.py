@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from greenbench.errors import ConfigError
 from greenbench.units import format_bytes, format_duration, format_si
 
 Kind = Literal["measured", "modelled", "counted", "published", "declared"]
@@ -37,6 +38,8 @@ class Metric:
     relative: bool = True
     quality: bool = False
     description: str = ""
+    own: bool = False
+    """Whether a user's program logged it, rather than a trial of a suite."""
 
 
 def _si(unit: str) -> Callable[[float], str]:
@@ -286,6 +289,40 @@ _ALL = (
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+OWN_THRESHOLD = 0.01
+"""The practical threshold of a metric of the user's own: a hundredth of the baseline."""
+
+
+def declare_own(name: str, direction: Direction, unit: str = "") -> None:
+    """Add a metric that a user's program logs; one with a direction counts as quality, and gates gains in energy.
+
+    A direction is kept where a later record of the same name states none.
+
+    Raises:
+        ConfigError: the name is greenbench's own, or has another direction already.
+    """
+    known = METRICS.get(name)
+    if known is not None and not known.own:
+        raise ConfigError(f"metric {name!r} is one of greenbench's own figures; choose another name")
+    if not name.isidentifier():
+        raise ConfigError(f"metric {name!r}: letters, digits and _ only, beginning with a letter")
+    if known is not None and "none" not in (known.direction, direction) and known.direction != direction:
+        raise ConfigError(f"metric {name!r}: better when {known.direction} in one record, {direction} in another")
+    if known is None or direction != "none":
+        METRICS[name] = Metric(
+            name,
+            name,
+            unit,
+            direction,
+            "measured",
+            lambda value: f"{value:.4g} {unit}".rstrip(),
+            OWN_THRESHOLD,
+            quality=direction != "none",
+            description="logged by the program itself",
+            own=True,
+        )
+
 
 IDENTITY_COLUMNS = (
     "schema_version",

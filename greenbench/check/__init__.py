@@ -48,6 +48,7 @@ def check(
         IncomparableError: the baseline comes from other hardware or another setting; the message names the key.
         DataError: a missing or damaged run folder or baseline.
     """
+    series = series_of(runs) if runs else []  # before the budgets: metrics that the runs' programs logged may have one
     gate = load_budgets(budgets_file)
     if not runs and not static:
         raise ConfigError("check: give run folders, or --static to count costs without training")
@@ -61,7 +62,7 @@ def check(
     baseline = load_baseline(baseline_file) if baseline_file else Baseline((), {})
     entries = _static_entries(gate, baseline, seconds) if static else []
     if runs:
-        entries += _run_entries(gate, baseline, series_of(runs), without_exact=static)
+        entries += _run_entries(gate, baseline, series, without_exact=static)
     skipped = [b.metric for b in gate.budgets if static and not runs and not b.exact]
     if not entries:
         raise ConfigError(

@@ -47,14 +47,29 @@ def measure(
     sci_unit: carbon.SciUnit = None,
     sci_units: carbon.SciUnits = None,
     journal: JournalFile = None,
+    record: Annotated[
+        Path | None, typer.Option("--record", metavar="DIR", help="Leave a record there for compare, check and export.")
+    ] = None,
+    label: Annotated[str | None, typer.Option("--label", metavar="NAME", help="The record's name; default: a.")] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="NAME=higher|lower|none", help="A figure that the command logs; repeatable."),
+    ] = None,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, metavar="N", help="Run N times; 5 a side decide.")] = 1,
+    interleave: Annotated[
+        str | None, typer.Option("--interleave", metavar="CMD", help="Alternate with this command: A B B A …")
+    ] = None,
+    other_label: Annotated[str, typer.Option("--other-label", metavar="NAME", help="The other command's name.")] = "b",
     as_json: AsJson = False,
 ) -> None:
     """Meter a command, its children and the GPUs: greenbench measure -- python train.py. Exits as the command did."""
-    from greenbench.metering.command import measure_command, parse_budget, print_table
+    from greenbench.cli.repeated import Repetition, measure_repeatedly
+    from greenbench.metering.command import parse_budget
     from greenbench.power.sources.options import Sampling, parse_devices
 
-    result = measure_command(
-        context.args,
+    code = measure_repeatedly(
+        Repetition(context.args, record, label, metrics or (), repeat, interleave, other_label),
+        as_json=as_json,
         budget=parse_budget(_only_one(budgets)) if budgets else None,
         sampling=Sampling(hz, sources, parse_devices(devices), tdp_w),
         carbon=carbon.carbon_settings(
@@ -72,8 +87,7 @@ def measure(
         ),
         journal=journal,
     )
-    emit(result) if as_json else print_table(result)
-    raise typer.Exit(int(result["exit_code"]))
+    raise typer.Exit(code)
 
 
 def _only_one(budgets: list[str]) -> str:

@@ -78,7 +78,7 @@ def _row(trial: Trial) -> dict[str, Any]:
         "emissions_rate": kilograms / wall_s if kilograms is not None and wall_s else None,
         **part_energies(trial),
         "energy_consumed": None if energy_j is None else joules_to_kwh(energy_j),
-        "country_iso_code": trial.config.carbon.region if trial.config else None,
+        "country_iso_code": trial.factor.region or None if trial.factor else None,
         "os": host.os or None,
         "python_version": host.python or None,
         "codecarbon_version": trial.packages.get("codecarbon"),

@@ -20,6 +20,7 @@ from greenbench.carbon import Grid, find_grid
 from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError, did_you_mean
 from greenbench.metering.command_carbon import Grams, check_carbon_budget, measured_account
+from greenbench.metering.command_record import NO_CHANNEL, Channel, CommandRecord, RecordPlan
 from greenbench.metering.command_result import Outcome, build_result, print_table
 from greenbench.metering.resident import resident_bytes
 from greenbench.power.sampler.live import LiveReader
@@ -63,6 +64,7 @@ def measure_command(
     carbon: CarbonSection | None = None,
     journal: Path | str | None = None,
     grace_s: float = GRACE_S,
+    record: RecordPlan | None = None,
 ) -> dict[str, Any]:
     """Run a command and return what it cost (the keys of ``measure --json``).
 
@@ -73,6 +75,7 @@ def measure_command(
         sampling: what is read, and how often.
         carbon: what a suite's ``[carbon]`` can state; without a grid in it there is no CO2 figure.
         journal: where to keep the raw readings; default: nowhere.
+        record: where to leave a record for ``compare`` and the like; its folder holds the readings.
 
     Raises:
         ConfigError: an empty command, an unknown region or source, names that are no GPU, a rate or TDP that cannot
@@ -84,17 +87,23 @@ def measure_command(
     sampling.check()
     grid = find_grid(settings)
     check_carbon_budget(budget, grid)
+    kept = CommandRecord(record, argv, grid) if record else None
+    if kept is not None:
+        journal = kept.journal
     with _folder() as folder:
         sampler = SamplerProcess(
             Path(journal) if journal else folder / "power.csv.gz", folder / "live.bin", **asdict(sampling)
         )
-        with sampler:
-            outcome = _run(argv, sampler, _Guard(budget, grid, grace_s))
+        with sampler, kept.listening() if kept else contextlib.nullcontext(NO_CHANNEL) as channel:
+            outcome = _run(argv, sampler, _Guard(budget, grid, grace_s), channel)
         trace = _trace(sampler)
     span_ns = (outcome.begin_ns, outcome.end_ns)
     window = trace.window(*span_ns) if trace else None
     emitted = measured_account(settings, grid, trace, sampler, span_ns, window.energy_j if window else None)
-    return build_result(argv, outcome, window, sampler, emitted, budget)
+    result = build_result(argv, outcome, window, sampler, emitted, budget)
+    if kept is not None:
+        kept.finish(outcome, window, emitted, sampler.ready, result["warnings"])
+    return result
 
 
 @contextlib.contextmanager
@@ -106,12 +115,13 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(argv: Sequence[str], sampler: SamplerProcess, guard: _Guard) -> Outcome:
+def _run(argv: Sequence[str], sampler: SamplerProcess, guard: _Guard, channel: Channel) -> Outcome:
     own_bytes = _bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     begin_ns = time.monotonic_ns()
     sampler.edge()
     try:
-        process = subprocess.Popen(list(argv), env=sampler.marked(os.environ))
+        environment = {**sampler.marked(os.environ), **channel.environment}
+        process = subprocess.Popen(list(argv), env=environment, pass_fds=channel.descriptors)
     except FileNotFoundError as error:
         raise ConfigError(f"measure: no command {argv[0]!r}: {error.strerror}") from error
     except OSError as error:

@@ -10,11 +10,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from greenbench.metering.meter_record import RecordBook
 from greenbench.metering.queued_work import finish_queued_work
 from greenbench.power.sampler.live import LiveReader
 from greenbench.power.sampler.process import MARK_VARIABLE, SamplerProcess
@@ -38,11 +39,21 @@ class Phase:
     begin_ns: int
     end_ns: int | None = None
     energy: WindowEnergy | None = None
+    begin_j: float | None = field(default=None, repr=False)
+    end_j: float | None = field(default=None, repr=False)
+    _live_j: Callable[[], float | None] = field(default=lambda: None, repr=False)
 
     @property
     def duration_s(self) -> float | None:
         """Seconds; None while the phase is open."""
         return None if self.end_ns is None else (self.end_ns - self.begin_ns) * 1e-9
+
+    def joules(self) -> float | None:
+        """Joules of the phase: live while the meter runs, the final figure after it; None where nothing can be read."""
+        if self.energy is not None:
+            return self.energy.energy_j
+        now_j = self._live_j() if self.end_ns is None else self.end_j
+        return None if now_j is None or self.begin_j is None else max(0.0, now_j - self.begin_j)
 
 
 class Meter:
@@ -56,7 +67,13 @@ class Meter:
         synchronize: called at the edges of the meter and of every phase, so that work that was only queued is
             finished inside its own phase. Default: ``torch.cuda.synchronize`` where torch is loaded and has started
             CUDA by then (see ``finish_queued_work``); ``lambda: None`` switches it off.
+        record: a folder to leave a record in, as a trial leaves one: ``greenbench compare``, ``check``, ``report`` and
+            ``export`` read it. The journal lies in it.
+        label: the record's name, by which runs are compared; default: the program's.
+        region: where the electricity comes from (``FRA``, ``USA-CA``, ``gcp:europe-west9``); without it, no grams.
         hz, sources, devices, tdp_w: see ``SamplerProcess``.
+
+    Raises ``ConfigError`` for an unknown region; trouble with ``record``'s folder is an ``OutputError`` on entering.
 
     After the block: ``energy`` (a ``WindowEnergy``), ``phases`` (a list of ``Phase``), ``trace``. As a decorator
     (``@Meter()``) every call is metered and the meter holds the last one. A meter entered again while it runs (a
@@ -67,6 +84,9 @@ class Meter:
         self,
         *,
         journal: Path | str | None = None,
+        record: Path | str | None = None,
+        label: str = "",
+        region: str | None = None,
         synchronize: Callable[[], object] | None = None,
         hz: float = 20.0,
         sources: str = "auto",
@@ -78,6 +98,7 @@ class Meter:
         self.phases: list[Phase] = []
         self.warnings: list[str] = []
         self._journal = None if journal is None else Path(journal)
+        self._book = RecordBook(record, label, region)
         self._synchronize = synchronize
         self._options: dict[str, Any] = {"hz": hz, "sources": sources, "devices": devices, "tdp_w": tdp_w}
         self._sampler: SamplerProcess | None = None
@@ -104,8 +125,9 @@ class Meter:
 
     def _start(self) -> None:
         self.energy, self.trace, self.phases, self.warnings, self._open = None, None, [], [], []
+        kept = self._book.open()
         self._folder = Path(tempfile.mkdtemp(prefix="greenbench-meter-"))
-        journal = self._journal or self._folder / "power.csv.gz"
+        journal = self._journal or kept or self._folder / "power.csv.gz"
         self._sampler = SamplerProcess(journal, self._folder / "live.bin", **self._options)
         self._sampler.start()
         self._sampler.watch(os.getpid())
@@ -135,6 +157,7 @@ class Meter:
             for phase in self._open:
                 phase.end_ns = end_ns
             self._finish(end_ns)
+            self._book.close(self, self._begin_ns, end_ns, error)
 
     def __call__(self, function: F) -> F:
         """Meter every call of ``function``."""
@@ -175,6 +198,7 @@ class Meter:
             os.environ[MARK_VARIABLE] = self._unmarked
         sampler.flush()
         sampler.stop()
+        self._book.ready = sampler.ready
         self.warnings.extend(sampler.warnings)
         if self._live is not None:
             self._live.close()
@@ -198,7 +222,8 @@ class Meter:
         """Book the enclosed code under ``name``; phases nest and may repeat."""
         self._settle()
         path = "/".join([*(p.name for p in self._open), name])
-        phase = Phase(name, path, self._edge())
+        phase = Phase(name, path, self._edge(), begin_j=self.joules(), _live_j=self.joules)
+        self._book.event("begin", path)
         self.phases.append(phase)
         self._open.append(phase)
         failed = True
@@ -207,9 +232,41 @@ class Meter:
             failed = False
         finally:
             self._settle(quiet=failed)
-            phase.end_ns = self._edge()
+            phase.end_ns, phase.end_j = self._edge(), self.joules()
+            self._book.event("end", path)
             if phase in self._open:
                 self._open.remove(phase)
+
+    def start(self) -> Meter:
+        """Begin without a block, as in a cell of a notebook; ``stop()`` ends it, and so does the end of the process."""
+        return self.__enter__()
+
+    def stop(self) -> None:
+        """End what ``start()`` began; nothing happens where no meter runs."""
+        if self._depth:
+            self.__exit__(None, None, None)
+
+    def declare(self, **directions: str) -> None:
+        """Say what is better for a metric that is logged: ``declare(accuracy="higher", loss="lower")``.
+
+        Raises:
+            ConfigError: an unknown direction, or the name of one of greenbench's own metrics.
+        """
+        self._book.declare(directions)
+
+    def log(self, step: int | None = None, **figures: float) -> None:
+        """Note figures of one's own, with the joules and seconds so far; the last of each name is the record's.
+
+        Raises:
+            ConfigError: a value that is no number, or the name of one of greenbench's own metrics.
+        """
+        elapsed_s = (time.monotonic_ns() - self._begin_ns) * 1e-9
+        self._book.log(figures, step, joules=self.joules(), seconds=elapsed_s, grams=self.co2e_g)
+
+    @property
+    def co2e_g(self) -> float | None:
+        """Grams of CO2 equivalent since the block began, live inside it; None without a region or without joules."""
+        return self._book.grams(self.joules())
 
     def joules(self) -> float | None:
         """Joules since the block began: live inside it, the final figure after it; None where nothing can be read."""

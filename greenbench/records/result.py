@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from greenbench.carbon import EmbodiedUse, Factor
 
@@ -215,12 +216,27 @@ class CostRecord:
     train_state_bytes: int | None = None
 
 
+OWN_CODE = "own code"
+"""The family of a record that a metered program of the user's own left; it has no suite."""
+
+Direction = Literal["lower", "higher", "none"]
+
+
+@dataclass(frozen=True)
+class OwnMetric:
+    """What a program of the user's own logged: which direction is better, and its unit."""
+
+    direction: Direction = "none"
+    unit: str = ""
+
+
 @dataclass(frozen=True)
 class Result:
     """A trial that has ended.
 
     ``tasks`` are the details of each downstream task by its name; ``row`` is the trial's row of ``results.csv``:
-    identity columns and metrics of the registry, absent ones missing.
+    identity columns and metrics of the registry, absent ones missing. ``own_metrics`` declares
+    those of its figures that a program of the user's own logged.
     """
 
     schema_version: int = 0
@@ -241,3 +257,4 @@ class Result:
     code: CodeRecord | None = None
     warnings: tuple[str, ...] = ()
     row: Mapping[str, object] = field(default_factory=dict)
+    own_metrics: Mapping[str, OwnMetric] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from greenbench.carbon import Factor
 from greenbench.cards import ModelSpec
 from greenbench.config import Suite
 from greenbench.errors import ConfigError, DataError
+from greenbench.metrics import declare_own
 from greenbench.records.curve import CurvePoint, learning_curve
 from greenbench.records.events import Event, PhaseSpan, phase_spans, read_events
 from greenbench.records.files import (
@@ -30,6 +31,7 @@ from greenbench.records.files import (
 from greenbench.records.journal import read_jsonl
 from greenbench.records.manifest import CarbonPlan, DataSummary, GitState, Host, Manifest
 from greenbench.records.result import (
+    OWN_CODE,
     CarbonHours,
     CarbonRecord,
     EnergySummary,
@@ -128,6 +130,11 @@ class Trial:
     def spec(self) -> ModelSpec | None:
         """The model with all options resolved."""
         return self.manifest.spec
+
+    @property
+    def own_code(self) -> bool:
+        """Whether it is the record of a user's own program, which no suite describes."""
+        return self.manifest.family == OWN_CODE
 
     @property
     def listed_models(self) -> list[str]:
@@ -347,6 +354,9 @@ def load_trial(path: Path, *, result: bool = True) -> Trial:
             f"{path / MANIFEST}: schema_version {version} is newer than {SCHEMA_VERSION}; update greenbench"
         )
     found = present_result(read_json(path / RESULT)) if result and (path / RESULT).exists() else None
+    ended = None if found is None else _read(Result, found, path / RESULT)
+    for name, own in ended.own_metrics.items() if ended else ():
+        declare_own(name, own.direction, own.unit)
     if version < 3:
         ran_on, sensors, carbon = later_facts(table)
     else:
@@ -354,7 +364,7 @@ def load_trial(path: Path, *, result: bool = True) -> Trial:
     return Trial(
         path,
         _read(Manifest, present_manifest(table), path / MANIFEST),
-        None if found is None else _read(Result, found, path / RESULT),
+        ended,
         _read(Sensors, sensors, path / SENSORS),
         _read(RanOn, ran_on, path / RESULT),
         _read(CarbonHours, carbon, path / CARBON).hours,

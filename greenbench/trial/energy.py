@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from greenbench.metering.energy_records import energy_record, total_energy
 from greenbench.power.energy import Energy
-from greenbench.power.journal.device_energy import DeviceEnergy
 from greenbench.power.journal.trace import Trace
 from greenbench.power.journal.window_energy import WindowEnergy
 from greenbench.records import PhaseSpan
-from greenbench.records.result import Charge, DeviceRecord, EnergyRecord, EnergySummary, PhaseEnergy
+from greenbench.records.result import Charge, EnergySummary, PhaseEnergy
 from greenbench.trial.timeline import Interval, Timeline
 
 
@@ -32,13 +32,13 @@ def energy_summary(timeline: Timeline, trace: Trace) -> EnergySummary:
     )
     budgeted = [trace.window(begin, end) for begin, end in paid]
     return EnergySummary(
-        total=_record(_across_holes(trace, timeline.powered)),
-        budgeted=_record(budgeted, _with_charges(_total(budgeted), timeline.charges)),
-        wasted=_record(_across_holes(trace, timeline.wasted)),
-        idle=_record([trace.window(begin, end) for begin, end in idle]),
+        total=energy_record(_across_holes(trace, timeline.powered)),
+        budgeted=energy_record(budgeted, _with_charges(total_energy(budgeted), timeline.charges)),
+        wasted=energy_record(_across_holes(trace, timeline.wasted)),
+        idle=energy_record([trace.window(begin, end) for begin, end in idle]),
         idle_s=timeline.length_s("idle"),
         charged=tuple(timeline.charges),
-        idle_context=_record([trace.window(begin, end) for begin, end in held]),
+        idle_context=energy_record([trace.window(begin, end) for begin, end in held]),
         idle_context_s=timeline.length_s("idle_context"),
     )
 
@@ -67,10 +67,6 @@ def _phase(span: PhaseSpan, trace: Trace, origin_ns: int) -> PhaseEnergy:
     )
 
 
-def _total(windows: Sequence[WindowEnergy]) -> Energy:
-    return Energy.total(window.energy for window in windows)
-
-
 def _with_charges(energy: Energy, charges: Sequence[Charge]) -> Energy:
     """Add charges to the budgeted energy; the range of the meter grows in proportion."""
     joules = [charge.energy_j for charge in charges]
@@ -81,47 +77,3 @@ def _with_charges(energy: Energy, charges: Sequence[Charge]) -> Energy:
         return Energy.unknown(*energy.problems, kind=energy.kind)
     whole_j = energy.joules + sum(known)
     return replace(energy.scaled(whole_j / energy.joules if energy.joules > 0 else 1.0), joules=whole_j)
-
-
-def _record(windows: Sequence[WindowEnergy], energy: Energy | None = None) -> EnergyRecord:
-    """Keep the sum of windows with their devices; ``energy`` is the sum where it is more than that."""
-    energy = _total(windows) if energy is None else energy
-    return EnergyRecord(
-        energy_j=energy.joules,
-        energy_low_j=energy.low_j,
-        energy_high_j=energy.high_j,
-        uncertainty_j=energy.uncertainty_j,
-        source=next((window.source for window in windows if window.source), None),
-        kind=energy.kind,
-        valid=energy.valid if windows else None,
-        problems=tuple(sorted(energy.problems)),
-        devices=tuple(_device(device) for window in windows for device in window.devices),
-        duration_s=sum(window.duration_s for window in windows),
-    )
-
-
-def _device(device: DeviceEnergy) -> DeviceRecord:
-    return DeviceRecord(
-        name=device.name,
-        kind=device.kind or "",
-        source=device.source,
-        part=device.part,
-        energy_j=device.energy_j,
-        energy_low_j=device.energy_low_j,
-        energy_high_j=device.energy_high_j,
-        counter_j=device.counter_j,
-        integral_j=device.integral_j,
-        ratio=device.ratio,
-        agree=device.agree,
-        uncertainty_j=device.uncertainty_j,
-        edge_j=device.edge_j or 0.0,
-        samples=device.samples,
-        warnings=device.warnings,
-        invalid=device.invalid,
-        mean_power_w=device.mean_power_w,
-        temperature_start_c=device.temperature_start_c,
-        temperature_end_c=device.temperature_end_c,
-        counted=device.counted,
-        shared=device.shared,
-        counts=dict(device.counts),
-    )

@@ -14,9 +14,9 @@ from greenbench.corpora.corpus import Corpus
 from greenbench.corpora.summary import summarise
 from greenbench.plan import TrialPlan
 from greenbench.records import MANIFEST, SCHEMA_VERSION, DataSummary, Manifest, Trial, load_trial
+from greenbench.records.host import describe_host, git_state, package_versions
 from greenbench.schema import build
 from greenbench.trial.emissions import carbon_plan
-from greenbench.trial.host import describe_host, git_state, package_versions
 
 
 def open_trial(

@@ -60,10 +60,12 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
-@cache
-def git_state() -> GitState:
-    """Look up commit and dirty flag of the checkout greenbench runs from; None outside one."""
-    folder = Path(greenbench.__file__).resolve().parents[1]
+def git_state(folder: Path | None = None) -> GitState:
+    """Look up commit and dirty flag of the checkout that ``folder`` is the top of; None outside one.
+
+    By default it is the checkout that greenbench runs from.
+    """
+    folder = folder or Path(greenbench.__file__).resolve().parents[1]
     if not (folder / ".git").exists():
         return GitState()
     try:
