@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greenbench.records import find_trials
-from greenbench.report.tables.csv_files import RESULT_COLUMNS, result_row
+from greenbench.report.tables.csv_files import result_columns, result_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,5 +25,5 @@ def load_runs(paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
     import pandas as pd
 
     given = [paths] if isinstance(paths, (str, Path)) else paths
-    rows = [result_row(trial) for trial in find_trials(Path(path) for path in given)]
-    return pd.DataFrame(rows, columns=list(RESULT_COLUMNS)).convert_dtypes()
+    trials = find_trials(Path(path) for path in given)
+    return pd.DataFrame(map(result_row, trials), columns=list(result_columns(trials))).convert_dtypes()

@@ -30,10 +30,11 @@ Files = dict[str, str]
 def _csv(settings: Sequence[Setting]) -> Files:
     import io
 
-    from greenbench.report.tables.csv_files import RESULT_COLUMNS, result_row, write_rows
+    from greenbench.report.tables.csv_files import result_columns, result_row, write_rows
 
     buffer = io.StringIO()
-    write_rows(buffer, RESULT_COLUMNS, (result_row(trial) for s in settings for trial in s.trials))
+    trials = [trial for setting in settings for trial in setting.trials]
+    write_rows(buffer, result_columns(trials), map(result_row, trials))
     return {"results.csv": buffer.getvalue()}
 
 

@@ -95,7 +95,7 @@ def _write_csv_files(settings: list[Setting], paths: ReportPaths) -> None:
     from greenbench.report.tables import csv_files as files
 
     trials = [trial for setting in settings for trial in setting.trials]
-    files.write_csv(paths.results_csv, files.RESULT_COLUMNS, map(files.result_row, trials))
+    files.write_csv(paths.results_csv, files.result_columns(trials), map(files.result_row, trials))
     files.write_csv(paths.phases_csv, files.PHASE_COLUMNS, (row for t in trials for row in files.phase_rows(t)))
     files.write_csv(paths.curves_csv, files.CURVE_COLUMNS, (row for t in trials for row in files.curve_rows(t)))
     transferred = [row for t in trials for row in files.transfer_rows(t)]

@@ -12,7 +12,7 @@ from greenbench.records import SCHEMA_VERSION, Trial
 from greenbench.records.files import number
 from greenbench.units import hours
 
-RESULT_COLUMNS = (*IDENTITY_COLUMNS, *METRICS)
+RESULT_COLUMNS = (*IDENTITY_COLUMNS, *(name for name, metric in METRICS.items() if not metric.own))
 _KEY = ("suite", "model", "control", "size", "seed")
 PHASE_COLUMNS = (
     *_KEY,
@@ -64,6 +64,12 @@ def cell(value: Any) -> Any:
             return ""
         return int(value) if value.is_integer() and abs(value) < 1e15 else repr(value)
     return value
+
+
+def result_columns(trials: Iterable[Trial]) -> tuple[str, ...]:
+    """The columns of ``results.csv``: the fixed ones, then what the trials' own programs logged."""
+    own = (name for trial in trials if trial.result for name in trial.result.own_metrics)
+    return (*RESULT_COLUMNS, *dict.fromkeys(own))
 
 
 def result_row(trial: Trial) -> dict[str, Any]:
