@@ -9,6 +9,7 @@ import pytest
 
 from greenbench.errors import ConfigError
 from greenbench.exports import FORMATS, export
+from greenbench.metering.meter import Meter
 from greenbench.records import load_trial
 
 
@@ -44,6 +45,41 @@ def test_boamps_reports_kilowatt_hours_and_leave_out_what_is_absent(run_folder: 
     assert "null" not in files[f"{folder.name}.json"]
     control = json.loads(files[f"{next(run_folder.glob('logmel-s0-*')).name}.json"])
     assert "parametersNumber" not in control["task"]["algorithms"][0]
+
+
+def test_boamps_files_are_valid_by_the_published_schema(run_folder: Path, own_records: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    referencing = pytest.importorskip("referencing")
+    folder = Path(__file__).parents[1] / "fixtures" / "boamps"
+    schemas = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
+    address = schemas["report_schema.json"]["id"].removesuffix("report_schema.json")
+    draft = referencing.jsonschema.DRAFT4
+    registry = referencing.Registry().with_resources(
+        (address + name, draft.create_resource(schema)) for name, schema in schemas.items()
+    )
+    validator = jsonschema.Draft4Validator(schemas["report_schema.json"], registry=registry)
+    for runs, count in ((run_folder, 25), (own_records, 2)):
+        files = export([runs], "boamps")
+        assert len(files) == count
+        for text in files.values():
+            assert [error.message for error in validator.iter_errors(json.loads(text))] == []
+    broken = {**json.loads(next(iter(files.values()))), "infrastructure": {"components": []}}
+    assert list(validator.iter_errors(broken)), "the schema must be able to refuse"
+
+
+@pytest.fixture
+def own_records(tmp_path: Path) -> Path:
+    """Records of a program of one's own, one with a region and one without."""
+    for region in ("FRA", None):
+        with Meter(record=tmp_path / "records", label="own", region=region, sources="cpu"):
+            sum(range(10**6))
+    return tmp_path / "records"
+
+
+def test_boamps_counts_parameters_in_billions(run_folder: Path) -> None:
+    folder = next(run_folder.glob("eco-s0-*"))
+    report = json.loads(export([run_folder], "boamps")[f"{folder.name}.json"])
+    assert report["task"]["algorithms"][0]["parametersNumber"] == load_trial(folder).row["params"] / 1e9
 
 
 @pytest.mark.parametrize("name", FORMATS)
