@@ -44,6 +44,19 @@ def test_they_hold_cards_suites_and_corpora_and_no_stray_packages(wheels: tuple[
     assert wheels[1].stat().st_size < 80_000_000
 
 
+@pytest.mark.parametrize("corpora", ["checkout", "index"])
+def test_an_upload_names_the_corpora_by_version_and_a_checkout_brings_its_own(tmp_path: Path, corpora: str) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, env={**os.environ, "GREENBENCH_CORPORA": corpora}
+    )
+    metadata = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).read("greenbench-0.1.0.dist-info/METADATA").decode()
+    required = [line for line in metadata.splitlines() if "greenbench-corpora" in line]
+    assert required
+    assert all((" @ file:" in line) == (corpora == "checkout") for line in required)
+    assert (" @ " in metadata) == (corpora == "checkout"), "an index accepts no address"
+
+
 def test_they_run_from_another_folder(wheels: tuple[Path, Path], tmp_path: Path) -> None:
     site = tmp_path / "site"
     for wheel in wheels:
