@@ -225,6 +225,17 @@ _ALL = (
         description="(total emissions + overhead + embodied) / R, per functional unit of the column sci_unit",
     ),
     Metric("sci_units", "R", "", "none", "declared", _amount, description="number of functional units of the SCI"),
+    Metric("energy_price_per_kwh", "price per kWh", "", "none", "declared", _amount, description="in your currency"),
+    Metric(
+        "energy_cost",
+        "electricity cost",
+        "",
+        "lower",
+        "modelled",
+        _amount,
+        0.02,
+        description="IT energy of everything the trial used x price, in the currency of the price",
+    ),
     Metric(
         "final_loss", "final loss", "", "none", "measured", _fixed(4), description="mean of the last tenth of the steps"
     ),

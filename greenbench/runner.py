@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -25,11 +26,12 @@ from greenbench.metrics import METRICS, format_value
 from greenbench.plan import TrialPlan, expand
 from greenbench.preflight import check_labels, check_trials, unscorable
 from greenbench.progress import Display
-from greenbench.records import MANIFEST, RESULT, Trial, load_trial, read_json
+from greenbench.records import MANIFEST, RESULT, SCHEMA_VERSION, Trial, load_trial, read_json
 from greenbench.schema import as_table, read_toml
 from greenbench.trial.finish import recover
 from greenbench.trial.parent import execute
 from greenbench.trial.prepare import open_trial
+from greenbench.trial.recount import recount
 from greenbench.units import format_duration, format_si
 
 SUITE_FILE = "suite.toml"
@@ -91,7 +93,7 @@ def _run(suite: Suite, out: Path, argv: Sequence[str], display: Display) -> RunS
     for warning in grid.warnings or (() if grid.known else (HINT,)):
         display.note(warning)
     summary = RunSummary(out)
-    with _lock(out):
+    with _lock(out), _resumable(out):
         for corpus in corpora:
             _prepare_audio(corpus, display)
         for plan in plans:
@@ -102,6 +104,7 @@ def _run(suite: Suite, out: Path, argv: Sequence[str], display: Display) -> RunS
             display.note(
                 f"{len(summary.skipped)} of {len(plans)} trials already have a result; nothing to train for them"
             )
+        _recount(out, plans, suite, grid, display)
         if waiting:
             _warm_up(display)
         for number, plan in enumerate(waiting, start=1):
@@ -110,6 +113,19 @@ def _run(suite: Suite, out: Path, argv: Sequence[str], display: Display) -> RunS
             if suite.protocol.cooldown_seconds and number < len(waiting):
                 time.sleep(suite.protocol.cooldown_seconds)
     return summary
+
+
+def _go_on(out: Path) -> str:
+    return f"go on with: greenbench run --resume {shlex.quote(str(out))}"
+
+
+@contextmanager
+def _resumable(out: Path) -> Iterator[None]:
+    """Say how to go on where the user stops between trials, too."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"interrupted; {_go_on(out)}") from error
 
 
 _EVERY_TRIAL_LOADS = "import greenbench.trial.worker, greenbench.evaluate"
@@ -152,13 +168,13 @@ def _run_trial(
     now = find_grid(suite.carbon) if suite.carbon.live_zone and not (folder / MANIFEST).exists() else grid
     trial = open_trial(folder, plan, suite, corpora, now, argv)
     try:
-        finished = execute(trial, suite, display.update)
+        finished = execute(trial, suite, display)
     except TrialFailed as error:
         reason = str(error).removeprefix(f"{plan.folder_name}: ")
         summary.failed[plan.folder_name] = reason
         display.done(f"FAILED: {reason}")
     except (Interrupted, KeyboardInterrupt) as error:
-        raise Interrupted(f"interrupted in {plan.folder_name}; go on with: greenbench run --resume {out}") from error
+        raise Interrupted(f"interrupted in {plan.folder_name}; {_go_on(out)}") from error
     else:
         summary.trained.append(plan.folder_name)
         display.done(closing_line(finished))
@@ -185,6 +201,32 @@ def _mend(folder: Path, display: Display) -> None:
         recover(folder)
         done = "computed again from its journals" if (folder / RESULT).exists() else "put aside; the trial goes on"
         display.note(f"{str(error).partition('; remove')[0]}: {done}")
+
+
+def _recount(out: Path, plans: Sequence[TrialPlan], suite: Suite, grid: Grid, display: Display) -> None:
+    """Hold trials that were begun with another ``[carbon]`` to the present one: emissions follow from joules.
+
+    Raises:
+        ConfigError: a budget in grams was kept with the old one.
+    """
+    begun = [load_trial(out / p.folder_name) for p in plans if (out / p.folder_name / MANIFEST).exists()]
+    changed = [
+        trial
+        for trial in begun
+        if trial.config and trial.config.carbon != suite.carbon and trial.manifest.schema_version == SCHEMA_VERSION
+    ]
+    if not changed:
+        return
+    if suite.budget.kind == "grams_co2e":
+        raise ConfigError(
+            f"{out}: [carbon] differs, but its budget in grams was kept with the old one; choose another --out"
+        )
+    if suite.carbon.live_zone:
+        display.note("emissions of earlier trials stay as they are: a live zone answers for the present hour alone")
+        return
+    for trial in changed:
+        recount(trial, suite.carbon, grid)
+    display.note(f"counted emissions of {len(changed)} trial(s) anew: [carbon] has changed since they began")
 
 
 def _finished(folder: Path) -> bool:

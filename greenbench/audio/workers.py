@@ -24,7 +24,11 @@ Result = TypeVar("Result")
 
 _STARTUP_S = 0.5
 _DECODED_PER_CORE_S = 500.0
-_ENTRY = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from greenbench.audio.workers import serve; serve()"
+# A terminal's Ctrl-C reaches every process of the group: who ends a worker is its parent, not the terminal.
+_ENTRY = (
+    "import json, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.path[:] = json.loads(sys.argv[2]); "
+    "from greenbench.audio.workers import serve; serve()"
+)
 
 
 def available_cores() -> int:

@@ -10,6 +10,7 @@ from greenbench.carbon.embodied import EmbodiedUse, devices_in_use, embodied_g, 
 from greenbench.carbon.factors import Factor, emissions_g
 from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError
+from greenbench.units import JOULES_PER_KWH
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def account(
 
     Returns:
         ``co2e_g = E x I`` with the factor's range; ``overhead_g = E x (PUE - 1) x I`` where a PUE above 1 is stated;
-        ``embodied_g = M``; ``sci_g = (E x PUE x I + M) / R``. Grams.
+        ``embodied_g = M``; ``sci_g = (E x PUE x I + M) / R``. Grams. ``energy_cost = E x price``, without PUE, in the
+        currency of the price.
     """
     figures: dict[str, Any] = {"pue": settings.pue} if factor else {}
     warnings: list[str] = []
@@ -59,6 +61,9 @@ def account(
         }
         if settings.pue > 1:
             figures["overhead_g"] = emissions_g(with_pue(energy_j, settings.pue) - energy_j, factor)[0]
+    if settings.price_per_kwh is not None and energy_j is not None:
+        cost = energy_j / JOULES_PER_KWH * settings.price_per_kwh
+        figures |= {"energy_price_per_kwh": settings.price_per_kwh, "energy_cost": cost}
     try:
         used = devices_in_use(settings, gpus)
     except ConfigError as error:

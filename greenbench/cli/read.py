@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from greenbench.cli.options import AsJson, Runs, emit
+from greenbench.cli.carbon_options import Intensity
+from greenbench.cli.options import AsJson, Region, Runs, emit
 
 Baseline = Annotated[str | None, typer.Option("--baseline", help="The model all others are held against.")]
 
@@ -21,14 +22,22 @@ def report(
     across_machines: Annotated[
         bool, typer.Option("--across-machines", help="Show different hardware side by side; claim nothing across.")
     ] = False,
+    region: Region = None,
+    intensity: Intensity = None,
+    price: Annotated[
+        float | None, typer.Option("--price", metavar="PER_KWH", help="What a kWh costs, in your currency.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write index.html, CSV, Markdown, LaTeX and figures of run folders."""
     from greenbench.extras import DRAWING, require
     from greenbench.report import write_report
+    from greenbench.report.afterwards import Afterwards
 
     require("report", DRAWING)
-    paths = write_report(runs, out, across_machines=across_machines, baseline=baseline)
+    paths = write_report(
+        runs, out, across_machines=across_machines, baseline=baseline, afterwards=Afterwards(region, intensity, price)
+    )
     if as_json:
         emit({name: str(path) for name, path in vars(paths).items()})
     else:

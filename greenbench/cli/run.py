@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -44,9 +45,12 @@ def run(
         loaded = load_suite(suite, overrides)
         folder = out or default_out(loaded)
     display = pick_display(loaded.budget.kind, loaded.budget.limit, quiet=quiet)
+    # Batch systems ask to end with SIGTERM; it is worth a checkpoint, as Ctrl-C is.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         summary = run_suite(loaded, folder, argv=["greenbench", *sys.argv[1:]], display=display)
     finally:
+        signal.signal(signal.SIGTERM, before)
         display.close()
     finished = [*summary.trained, *summary.skipped]
     html = _report(folder) if finished else None

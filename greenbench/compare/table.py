@@ -20,7 +20,7 @@ COSTS = ("energy_budgeted_j", "energy_total_j", "pretrain_s", "audio_s_per_s", "
 """Measured costs that are tested by default. Emissions are energy times a constant: a second test of the same thing
 would only cost power. Counted figures need no test."""
 COUNTED = ("params", "pretrain_flops", "flops_forward_per_audio_s", "flops_train_per_audio_s")
-_ENERGY = ("energy_", "co2e_", "overhead_g", "sci_g")
+_ENERGY = ("energy_", "co2e_", "overhead_g", "sci_g", "energy_cost")
 
 
 @dataclass(frozen=True)

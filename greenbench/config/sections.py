@@ -206,7 +206,7 @@ class CarbonSection:
     ``embodied`` is a device of ``greenbench.carbon.DEVICES``, or ``auto`` for the GPUs that train; or state
     ``embodied_kg`` (kgCO2e of one device) and ``embodied_years`` (its service life). ``embodied_count`` devices are in
     use; 0.125 is one of a server's eight users. ``sci_unit`` names R of SCI = (E x I + M) / R, ``sci_units`` says how
-    many of them there are.
+    many of them there are. ``price_per_kwh`` is what a kilowatt-hour costs, in whatever currency you reckon in.
     """
 
     region: str | None = None
@@ -220,11 +220,12 @@ class CarbonSection:
     embodied_count: float | None = None
     sci_unit: str | None = None
     sci_units: float | None = None
+    price_per_kwh: float | None = None
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.pue < math.inf:
             raise ValueError(f"pue = {self.pue} must be 1.0 or more (total facility energy / IT energy)")
-        for key in ("intensity_g_per_kwh", "embodied_kg"):
+        for key in ("intensity_g_per_kwh", "embodied_kg", "price_per_kwh"):
             value = getattr(self, key)
             if value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"{key} = {value} must not be negative")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenbench.errors import OutputError
+from greenbench.report.afterwards import Afterwards
 from greenbench.report.arms import Setting
 from greenbench.report.collect import collect
 
@@ -28,7 +29,12 @@ class ReportPaths:
 
 
 def write_report(
-    run_dirs: Sequence[Path], out: Path, *, across_machines: bool = False, baseline: str | None = None
+    run_dirs: Sequence[Path],
+    out: Path,
+    *,
+    across_machines: bool = False,
+    baseline: str | None = None,
+    afterwards: Afterwards | None = None,
 ) -> ReportPaths:
     """Write a report of run folders to ``out``.
 
@@ -37,14 +43,17 @@ def write_report(
         out: folder to write; created, existing files of an earlier report are replaced.
         across_machines: show runs of different hardware side by side; nothing is claimed across them.
         baseline: the model that all others are held against; default is the suite's.
+        afterwards: a grid or a price to count with in place of what the run folders say.
 
     Raises:
         IncomparableError: different hardware without ``across_machines``; the message names the key.
-        ConfigError: an unknown baseline.
+        ConfigError: an unknown baseline or region.
         DataError: a folder without trials, or a damaged file in it.
         OutputError: ``out`` cannot be written.
     """
-    settings = collect([Path(p) for p in run_dirs], across_machines=across_machines, baseline=baseline)
+    settings = collect(
+        [Path(p) for p in run_dirs], across_machines=across_machines, baseline=baseline, afterwards=afterwards
+    )
     paths = ReportPaths(
         out / "index.html",
         out / "results.csv",

@@ -8,20 +8,28 @@ from pathlib import Path
 from greenbench.config import EvaluateSection
 from greenbench.errors import ConfigError, IncomparableError, did_you_mean
 from greenbench.records import Trial, trial_folders
+from greenbench.report.afterwards import Afterwards
 from greenbench.report.arms import Arm, Setting
 from greenbench.report.recover import load_or_show
 
 
-def collect(run_dirs: Iterable[Path], *, across_machines: bool = False, baseline: str | None = None) -> list[Setting]:
+def collect(
+    run_dirs: Iterable[Path],
+    *,
+    across_machines: bool = False,
+    baseline: str | None = None,
+    afterwards: Afterwards | None = None,
+) -> list[Setting]:
     """Load run folders and group their trials into settings; each setting may be compared within itself only.
 
     Raises:
         IncomparableError: the folders come from different hardware and ``across_machines`` is off.
-        ConfigError: ``baseline`` is none of the models.
+        ConfigError: ``baseline`` is none of the models, or ``afterwards`` names an unknown region.
         DataError: a folder is missing or holds no trial. Damaged trials are no error: they are marked as such.
     """
     given = list(run_dirs)
-    trials = [load_or_show(folder) for folder in trial_folders(given)]
+    afterwards = afterwards or Afterwards()
+    trials = afterwards.applied([load_or_show(folder) for folder in trial_folders(given)])
     _same_machine([t for t in trials if not t.problem], across_machines=across_machines)
     groups = _grouped(trials)
     names = arm_names(trials)
@@ -29,9 +37,9 @@ def collect(run_dirs: Iterable[Path], *, across_machines: bool = False, baseline
     labels = {arm for arm, control in order if not control}
     if baseline is not None and baseline not in labels:
         raise ConfigError(f"--baseline {baseline!r} is no model of these runs{did_you_mean(baseline, labels)}")
-    twice = _given_twice(given)
+    notes = (*_given_twice(given), *([afterwards.note()] if afterwards.stated else ()))
     return [
-        _setting(group, names, order, baseline, notes=() if i else twice, prefix=f"s{i}-" if i else "")
+        _setting(group, names, order, baseline, notes=() if i else notes, prefix=f"s{i}-" if i else "")
         for i, group in enumerate(groups)
     ]
 

@@ -59,10 +59,26 @@ class Worker:
         self.outcome = Outcome()
         self.stop = False
         self.energy_lost = ""
+        self._finishing = False
 
     def request_stop(self, *_: object) -> None:
-        """Stop after the current step (signal handler)."""
+        """Stop (signal handler): at once, or in :meth:`finishing` as soon as that is done.
+
+        Raises:
+            KeyboardInterrupt: outside of :meth:`finishing`.
+        """
         self.stop = True
+        if not self._finishing:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """Let what happens inside come to its own end when a stop is requested; who calls it looks at ``stop``."""
+        self._finishing = True
+        try:
+            yield
+        finally:
+            self._finishing = False
 
     def progress(self, text: str, fraction: float | None = None) -> None:
         """Tell the parent what is going on (it tails the journal)."""

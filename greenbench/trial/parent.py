@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,29 +16,31 @@ from typing import IO
 from greenbench.config import Suite
 from greenbench.errors import Interrupted, TrialFailed
 from greenbench.power.sampler.process import SamplerProcess
-from greenbench.progress import TrialStatus
+from greenbench.progress import Display, TrialStatus
 from greenbench.records import EVENTS, LIVE, OUTCOME, POWER, RESULT, Journal, Trial, read_events
 from greenbench.trial.finish import finish
 from greenbench.trial.sensors import cards_to_read, device_name, record_idle, record_sensors, record_troubles
 from greenbench.trial.tail import Tail
 
 POLL_S = 0.25
-STOP_GRACE_S = 120.0
+STOP_GRACE_S = 7.0
+"""What a trainer gets to stop by itself; one that writes a checkpoint by then may finish it."""
+CHECKPOINT_GRACE_S = 300.0
 
 Watcher = Callable[[TrialStatus], None]
 
 
-def execute(trial: Trial, suite: Suite, watch: Watcher) -> Trial:
+def execute(trial: Trial, suite: Suite, display: Display) -> Trial:
     """Run one session of a trial to its result, and return the trial with it.
 
-    ``suite`` says how to meter and what protocol to keep; a resumed session may do so differently. ``watch`` receives
-    the trial's status several times a second, for the display.
+    ``suite`` says how to meter and what protocol to keep; a resumed session may do so differently. ``display`` receives
+    the trial's status several times a second.
 
     Raises:
-        Interrupted: the user stopped it; a checkpoint was written.
+        Interrupted: the user stopped it; the message says what becomes of its work.
         TrialFailed: it ended without a good result; the message says why.
     """
-    folder = trial.path
+    folder, idle_s = trial.path, suite.protocol.idle_seconds
     for stale in (RESULT, OUTCOME):
         (folder / stale).unlink(missing_ok=True)
     events = Journal(folder / EVENTS)
@@ -54,22 +57,32 @@ def execute(trial: Trial, suite: Suite, watch: Watcher) -> Trial:
     try:
         with sampler, (folder / "worker.log").open("ab") as log:
             trial = record_sensors(trial, sampler.ready, events)
-            _wait_until_quiet(suite, watch)
-            events.write(event="session", session=session, load=os.getloadavg()[0])
-            record_idle(suite, sampler, events, device)
-            code = _supervise(folder, sampler, log, watch)
+            try:
+                _wait_until_quiet(suite, display.update)
+                events.write(event="session", session=session, load=os.getloadavg()[0])
+                display.update(TrialStatus("idle", f"measuring the machine's idle power, {idle_s:g} s"))
+                record_idle(suite, sampler, events, device)
+            except KeyboardInterrupt:
+                display.note(f"stopping {folder.name}: it has not begun")
+                raise
+            code, stopped = _supervise(folder, sampler, log, display)
             events.write(event="exit", code=code, load=os.getloadavg()[0])
     finally:
         record_troubles(events, sampler.warnings)
     (folder / LIVE).unlink(missing_ok=True)
-    return _conclude(trial, code)
+    return _conclude(trial, code, stopped=stopped)
 
 
-def _conclude(trial: Trial, code: int) -> Trial:
-    """Write the result of a session that ended with ``code``, or say why there is none."""
+def _conclude(trial: Trial, code: int, *, stopped: bool) -> Trial:
+    """Write the result of a session that ended with ``code``, or say why there is none.
+
+    A session that was ``stopped`` has not failed, however it ended; one that came to its end nevertheless has a result.
+    """
     name = trial.path.name
-    if code == Interrupted.exit_code:
-        raise Interrupted(f"{name}: stopped; a checkpoint was written")
+    if stopped:
+        if code == 0 and (trial.path / OUTCOME).exists():
+            finish(trial)
+        raise Interrupted(f"{name}: stopped")
     if not (trial.path / OUTCOME).exists():
         raise TrialFailed(f"{name}: the trainer ended with code {code} and no result; see {trial.path / 'worker.log'}")
     finished = finish(trial)
@@ -91,7 +104,8 @@ def _wait_until_quiet(suite: Suite, watch: Watcher) -> None:
         watch(TrialStatus("waiting for a quiet machine", f"{load:.0%} busy"))
 
 
-def _supervise(folder: Path, sampler: SamplerProcess, log: IO[bytes], watch: Watcher) -> int:
+def _supervise(folder: Path, sampler: SamplerProcess, log: IO[bytes], display: Display) -> tuple[int, bool]:
+    """Run the trainer; return its exit code and whether the user asked it to stop."""
     process = subprocess.Popen(
         [sys.executable, "-m", "greenbench.trial.worker", str(folder)],
         stdin=subprocess.DEVNULL,
@@ -109,21 +123,34 @@ def _supervise(folder: Path, sampler: SamplerProcess, log: IO[bytes], watch: Wat
             try:
                 time.sleep(POLL_S)
                 sampler.keep_alive()
-                watch(status.update())
+                now = status.update()
+                display.update(now if asked_at is None else replace(now, text="stopping"))
+                if asked_at is not None and _overdue(asked_at, status):
+                    _kill(process)
             except KeyboardInterrupt:
                 if asked_at is not None:
+                    display.note(f"stopping {folder.name} hard: it goes on from its last checkpoint")
                     raise
                 asked_at = time.monotonic()
-                watch(replace(status.update(), text="stopping: writing a checkpoint"))
                 process.send_signal(signal.SIGTERM)
-            if asked_at is not None and time.monotonic() - asked_at > STOP_GRACE_S:
-                process.kill()
+                display.note(f"stopping {folder.name} in {status.phase}; Ctrl-C again stops hard")
         sampler.edge()
-        return int(process.returncode)
+        return int(process.returncode), asked_at is not None
     finally:
         if process.returncode is None:
-            process.kill()
+            _kill(process)
             process.wait()
+
+
+def _overdue(asked_at: float, status: Tail) -> bool:
+    grace_s = CHECKPOINT_GRACE_S if status.in_checkpoint else STOP_GRACE_S
+    return time.monotonic() - asked_at > grace_s
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the trainer and the workers it has started: it leads a process group of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _reap(process: subprocess.Popen[bytes], sampler: SamplerProcess) -> int | None:

@@ -145,17 +145,22 @@ class PretrainSession:
             pause = self._steps(training)
         if pause != "finished":
             return False
-        training.save("final")
-        training.adopt_average()
-        self.setup.checkpoints.save_model(dict(self.setup.model.state_dict()))
-        return True
+        with self.worker.finishing():
+            training.save("final")
+            training.adopt_average()
+            self.setup.checkpoints.save_model(dict(self.setup.model.state_dict()))
+        return not self.worker.stop
 
     def _steps(self, training: Pretraining) -> str:
-        with self.books.phase("pretrain"):
+        with self.worker.finishing(), self.books.phase("pretrain"):
             try:
-                return training.run()
+                pause = training.run()
             except Diverged as error:
                 raise DataError(f"model {self.worker.spec.label!r} diverged: {error}") from error
+            if self.worker.stop and pause != "stopped":
+                training.save("interrupted")
+                return "stopped"
+            return pause
 
     def _remake_targets(self, training: Pretraining, data: TargetData) -> None:
         """Make targets anew from the model's own hidden states, charged, and write a checkpoint that holds them.
@@ -178,9 +183,10 @@ class PretrainSession:
                 )
             self.ledger.charge(flops=model.extra_flops() - before, origin="targets made anew")
             training.begin_stage(build(worker.spec) if model.restarts else None)
-        setup.checkpoints.save_targets(model.targets_state(), stage=stage)
-        training.save("targets")
-        setup.checkpoints.drop_targets(before=stage)
+        with worker.finishing():
+            setup.checkpoints.save_targets(model.targets_state(), stage=stage)
+            training.save("targets")
+            setup.checkpoints.drop_targets(before=stage)
 
     def _note(self, training: Pretraining, loader: BatchLoader) -> None:
         outcome, device, spent = self.worker.outcome, self.setup.device, self.ledger.spent()

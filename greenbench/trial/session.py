@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 
+<<<<<<< HEAD
 from greenbench.errors import TrialFailed
+=======
+from greenbench.errors import Interrupted
+>>>>>>> 39daa9a (One Ctrl-C stops a run in any phase; a grid or a price may be named afterwards)
 from greenbench.features.extract import extract
 from greenbench.models.base import Upstream
 from greenbench.train.precision import autocast
@@ -14,8 +18,6 @@ from greenbench.trial.features import Features, features_of
 from greenbench.trial.pretrain import PretrainSession
 from greenbench.trial.setup import Setup, set_up
 from greenbench.trial.target_data import TargetData
-
-EXIT_INTERRUPTED = 130
 
 
 def run(worker: Worker) -> int:
@@ -31,7 +33,7 @@ def run(worker: Worker) -> int:
             if worker.energy_lost:
                 raise TrialFailed(worker.energy_lost)
             worker.events.write(event="interrupted")
-            return EXIT_INTERRUPTED
+            return Interrupted.exit_code
         features = session.features
     with worker.books.phase("evaluate", charged=False):
         _evaluate(worker, setup, features)

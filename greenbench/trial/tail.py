@@ -28,7 +28,13 @@ class Tail:
         self._folder = folder
         self._at_edge = at_edge
         self._live: LiveReader | None = None
+        self.in_checkpoint = False
         self._status = TrialStatus("starting")
+
+    @property
+    def phase(self) -> str:
+        """What the trial did when its journals were last read."""
+        return "checkpoint" if self.in_checkpoint else self._status.phase
 
     def update(self) -> TrialStatus:
         """Read what is new: phase, loss, budget, speed and power."""
@@ -49,6 +55,8 @@ class Tail:
         return self._status
 
     def _take(self, record: dict[str, object]) -> None:
+        if record.get("phase") == "checkpoint":
+            self.in_checkpoint = record.get("event") == "begin"
         if record.get("event") == "begin" and record["phase"] != "checkpoint":
             self._status = replace(self._status, phase=str(record["phase"]), text="")
         elif record.get("event") == "progress":

@@ -12,7 +12,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from greenbench.errors import DataError, GreenbenchError
+from greenbench.errors import DataError, GreenbenchError, Interrupted
 from greenbench.trial import session
 from greenbench.trial.booking import Worker
 from greenbench.trial.process import die_with_parent
@@ -33,6 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, worker.request_stop)
     try:
         return session.run(worker)
+    except KeyboardInterrupt:
+        # Not "interrupted": what this session did since its last checkpoint will be done again.
+        worker.events.write(event="stopped")
+        return Interrupted.exit_code
     except GreenbenchError as error:
         worker.fail(error)
         return error.exit_code

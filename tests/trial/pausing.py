@@ -37,13 +37,45 @@ def pause_at(place: str) -> None:
     os.close(writer)
 
 
+def be_deaf_at(place: str) -> None:
+    """Stop here for good, deaf to requests to stop, as a step that takes minutes is."""
+    if os.environ.get(PLACE) == place:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        Path(os.environ[PIPE]).write_text(f"{os.getpid()}\n")
+        while True:
+            signal.pause()
+
+
 class Pausing(Upstream):
-    """Places are ``step N`` (in the forward pass of the update of that number, from 1) and texts of ``progress``."""
+    """Places are ``step N`` (in the forward pass of the update of that number, from 1), ``deaf at step N``, texts of
+    ``progress``, and ``setup``, ``targets``, ``checkpoint``, ``evaluate``: somewhere in these phases.
+    """
+
+    _trained = False
+
+    def pretraining_parameters(self) -> Any:
+        pause_at("setup")
+        return super().pretraining_parameters()
 
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         if info.step > 0:  # costs are counted on a step 0 of their own
+            self._trained = True
             pause_at(f"step {info.step}")
+            be_deaf_at(f"deaf at step {info.step}")
         return super().loss(batch, info)
+
+    def make_targets(self, data: Any, **options: Any) -> None:
+        pause_at("targets")
+        super().make_targets(data, **options)
+
+    def state_dict(self, *args: Any, **options: Any) -> Any:
+        pause_at("checkpoint")
+        return super().state_dict(*args, **options)
+
+    def hidden_states(self, batch: Batch) -> Any:
+        if self._trained and not self.training:
+            pause_at("evaluate")
+        return super().hidden_states(batch)
 
     def remake_targets(self, data: Any, *, progress: Any, **options: Any) -> None:
         def watched(text: str, fraction: float | None = None) -> None:

@@ -32,6 +32,7 @@ from greenbench.records import (
 )
 from greenbench.trial.emissions import carbon_plan, present_rate
 from greenbench.trial.finish import finish
+from greenbench.trial.recount import FIGURES, recount, recounted
 
 T0_S, HALF_S = 5000, 300
 BEGIN_S = datetime(2025, 1, 1, 0, 55, tzinfo=UTC).timestamp()
@@ -195,3 +196,38 @@ def test_a_run_under_a_budget_in_grams_uses_the_hours_of_a_csv(
     page = (out / "report" / "index.html").read_text(encoding="utf-8")
     assert "hourly CSV now.csv, hours of the run weighted by energy" in page
     assert "Cloud Carbon Footprint" in page
+
+
+def test_a_grid_and_a_price_named_afterwards_give_what_they_would_have_given_at_once(tmp_path: Path) -> None:
+    stated = CarbonSection(region="FRA", pue=1.2, price_per_kwh=0.25)
+    before = trial(tmp_path / "a", CarbonSection())
+    assert not set(FIGURES) & set(before.row)
+    after = recounted(before, stated, find_grid(stated))
+    at_once = trial(tmp_path / "b", stated)
+    assert {name: after.row.get(name) for name in FIGURES} == {name: at_once.row.get(name) for name in FIGURES}
+    assert after.figure("energy_cost") == pytest.approx(after.figure("energy_total_j") / 3.6e6 * 0.25)
+    kept = {name: value for name, value in after.row.items() if name not in FIGURES}
+    assert kept == dict(before.row)
+
+
+def test_recounting_writes_the_new_grid_and_leaves_joules_and_journals(tmp_path: Path, grid_csv: Path) -> None:
+    before = trial(tmp_path / "a", CarbonSection(hourly_csv=str(grid_csv)))
+    journals = {name: (tmp_path / "a" / name).read_bytes() for name in (EVENTS, POWER, OUTCOME)}
+    stated = CarbonSection(region="POL")
+    recount(before, stated, find_grid(stated))
+    after = load_trial(tmp_path / "a")
+    assert after.config is not None
+    assert after.config.carbon == stated
+    assert after.hours == ()
+    assert after.figure("co2e_g") != before.figure("co2e_g")
+    assert after.figure("energy_total_j") == before.figure("energy_total_j")
+    assert {name: (tmp_path / "a" / name).read_bytes() for name in journals} == journals
+    assert finish(after).row == after.row, "computed again from the journals it is the same"
+
+
+def test_a_price_alone_keeps_the_hours_of_the_grid(tmp_path: Path, grid_csv: Path) -> None:
+    stated = CarbonSection(hourly_csv=str(grid_csv))
+    before = trial(tmp_path / "a", stated)
+    after = recounted(before, CarbonSection(hourly_csv=str(grid_csv), price_per_kwh=0.5), None)
+    assert after.figure("co2e_g") == pytest.approx(before.figure("co2e_g"))
+    assert after.figure("energy_price_per_kwh") == 0.5

@@ -60,6 +60,7 @@ def model_card(setting: Setting, arm: Arm) -> str:
         "overhead_g",
         "embodied_g",
         "sci_g",
+        "energy_cost",
         "pretrain_flops",
         "params",
         "audio_h",

@@ -21,6 +21,7 @@ COSTS = (
     "overhead_g",
     "embodied_g",
     "sci_g",
+    "energy_cost",
     "pretrain_flops",
     "peak_memory_bytes",
     "params",

@@ -11,7 +11,7 @@ from greenbench.report.text.amounts import range_words
 from greenbench.report.text.terms import label
 from greenbench.units import format_si
 
-_SHOWN = (ENERGY, TOTAL_ENERGY, "co2e_g", "pretrain_flops", MEMORY)
+_SHOWN = (ENERGY, TOTAL_ENERGY, "co2e_g", "energy_cost", "pretrain_flops", MEMORY)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def _steps(setting: Setting, claims: Claims) -> list[Step]:
         )
     if setting.contestants and not any(arm.values("co2e_g") for arm in setting.contestants):
         steps.append(
-            Step("Emissions: name the grid's region.", f"greenbench run {_suite(setting)} -o carbon.region=FRA")
+            Step("Emissions: name the grid's region.", f"greenbench report {folder} --region FRA --out REPORT")
         )
     return steps
 
