@@ -128,9 +128,15 @@ def load_card(name: str) -> Card:
     path = known.get(name)
     if path is None and name.endswith(".toml"):
         path = Path(name)
+    if path is None and (share("models") / "suites" / f"{name}.toml").exists():
+        raise ConfigError(f"model {name!r} is unknown; it is a suite: greenbench plan {name}")
+    if path is None and ":" in name:
+        raise ConfigError(
+            f"{name!r} is a class and has no card; greenbench cost {name} and models --check {name} take it"
+        )
     if path is None:
         raise ConfigError(
-            f"model {name!r} is unknown{did_you_mean(name, known)}, or package.module:Class, file.py:Class"
+            f"model {name!r} is unknown{did_you_mean(name, known)} (or package.module:Class, file.py:Class)"
         )
     return card_from_table(read_toml(path), str(path))
 

@@ -12,7 +12,10 @@ from rich.table import Table
 from greenbench.progress import Display, TrialStatus
 from greenbench.units import format_duration, format_si
 
-PLAIN_EVERY_S = 5.0
+PLAIN_EVERY_S, PLAIN_MOST_S = 5.0, 300.0
+PLAIN_GROWTH = 0.1
+"""How long the next line waits, as a part of the time that the phase has lasted: a log of hours stays short."""
+_OUTSIDE_BUDGET = ("starting", "idle", "setup", "evaluate", "waiting for a quiet machine")
 _CURRENCY_UNITS = {
     "seconds": "s",
     "joules": "J",
@@ -24,13 +27,16 @@ _CURRENCY_UNITS = {
 
 
 def describe(status: TrialStatus, kind: str, limit: float) -> list[str]:
-    """The columns of a status: phase, budget spent and left, loss, speed, power with its mark."""
-    unit, spent, power_w = _CURRENCY_UNITS[kind], status.spent, status.power_w
+    """The columns of a status: phase and its progress, power with its mark; in training budget, loss and speed."""
+    unit, power_w = _CURRENCY_UNITS[kind], status.power_w
+    trains = status.phase not in _OUTSIDE_BUDGET
+    spent, loss, speed = (status.spent, status.loss, status.audio_s_per_s) if trains else (None, None, None)
+    done = "" if status.fraction is None else f"{status.fraction:.0%}"
     return [
-        " ".join(filter(None, [status.phase, status.text])),
+        " ".join(filter(None, [status.phase, status.text, done])),
         "" if spent is None else f"{_amount(spent, unit)} spent, {_amount(max(0.0, limit - spent), unit)} left",
-        "" if status.loss is None else f"loss {status.loss:.3f}",
-        "" if status.audio_s_per_s is None else f"{status.audio_s_per_s:.0f} audio s/s",
+        "" if loss is None else f"loss {loss:.3f}",
+        "" if speed is None else f"{speed:.0f} audio s/s",
         "" if power_w is None else f"{power_w:.1f} W {status.power_kind}".strip(),
         "" if status.energy_j is None else format_si(status.energy_j, "J"),
     ]
@@ -45,21 +51,23 @@ def _amount(value: float, unit: str) -> str:
 
 
 class PlainDisplay:
-    """One line every few seconds; fit for logs."""
+    """One line when the phase changes, and in between ever more seldom; fit for logs."""
 
     def __init__(self, kind: str, limit: float) -> None:
         self.kind, self.limit = kind, limit
-        self._name, self._last, self._phase = "", 0.0, ""
+        self._name, self._last, self._phase, self._began = "", 0.0, "", 0.0
 
     def trial(self, name: str, number: int, total: int) -> None:
         """Begin a trial."""
-        self._name, self._last, self._phase = f"[{number}/{total}] {name}", 0.0, ""
+        self._name, self._last, self._phase, self._began = f"[{number}/{total}] {name}", 0.0, "", 0.0
         self.note(self._name)
 
     def update(self, status: TrialStatus) -> None:
         """Print a line when the phase changes or enough time has passed."""
         now, phase = time.monotonic(), status.phase
-        if phase == self._phase and now - self._last < PLAIN_EVERY_S:
+        if phase != self._phase:
+            self._began = now
+        elif now - self._last < min(PLAIN_MOST_S, max(PLAIN_EVERY_S, PLAIN_GROWTH * (now - self._began))):
             return
         self._last, self._phase = now, phase
         self.note(f"{self._name}: " + " · ".join(filter(None, describe(status, self.kind, self.limit))))

@@ -57,9 +57,14 @@ class Interrupted(GreenbenchError):
     exit_code = 130
 
 
+_LONG_LIST = 20
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'? Allowed: ..."`` for an unknown name, nearest first."""
+    """``"; did you mean 'x'? Allowed: ..."`` for an unknown name; a long list is left out where one of it is near."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
+    if not names or (close and len(names) > _LONG_LIST):
+        return hint.rstrip(";")
     return f"{hint} allowed: {', '.join(names)}"

@@ -34,19 +34,20 @@ def check_trials(suite: Suite, plans: Sequence[TrialPlan]) -> None:
     for device in {plan.train.device for plan in plans}:
         pick_device(device)
     check_settings(suite.evaluate)
-    for batch_s in {plan.train.batch_seconds for plan in plans}:
-        _check_batch(batch_s)
+    for key in ("batch_seconds", "crop_seconds"):
+        for seconds in {getattr(plan.train, key) for plan in plans}:
+            _check_length(key, seconds)
     for spec in {plan.label: plan.spec for plan in plans if plan.spec}.values():
         check_options(spec)
 
 
-def _check_batch(batch_s: float) -> None:
-    """Refuse a batch whose mere samples exceed the machine's memory; activations need many times as much."""
-    needed, there = batch_s * SAMPLE_RATE * _FLOAT_BYTES, psutil.virtual_memory().total
+def _check_length(key: str, seconds: float) -> None:
+    """Refuse a batch or a crop whose mere samples exceed the machine's memory; activations need many times as much."""
+    needed, there = seconds * SAMPLE_RATE * _FLOAT_BYTES, psutil.virtual_memory().total
     if needed > there:
         raise ConfigError(
-            f"[train] batch_seconds = {batch_s:g}: samples alone take {format_bytes(int(needed))}, this machine has "
-            f"{format_bytes(there)}; tens to hundreds of seconds are usual"
+            f"[train] {key} = {seconds:g}: samples alone take {format_bytes(int(needed))}, this machine has "
+            f"{format_bytes(there)}; seconds to hundreds of seconds are usual"
         )
 
 

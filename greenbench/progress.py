@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,10 +13,14 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """What a running trial does now; None is unknown. ``spent`` is in the budget's currency."""
+    """What a running trial does now; None is unknown.
+
+    ``spent`` is in the budget's currency, ``fraction`` (0 to 1) is how much of what ``text`` names is done.
+    """
 
     phase: str = ""
     text: str = ""
+    fraction: float | None = None
     spent: float | None = None
     loss: float | None = None
     audio_s_per_s: float | None = None
@@ -41,3 +46,37 @@ class Display(Protocol):
 
     def close(self) -> None:
         """Leave the terminal as it was."""
+
+
+class SuiteClock:
+    """When a suite will end: by what its trials have taken so far, each kind for itself, and before by a guess.
+
+    ``kinds`` are those of the trials to run, in their order; ``guess_s`` are seconds a trial of each kind.
+    """
+
+    def __init__(self, kinds: Sequence[str], guess_s: dict[str, float | None]) -> None:
+        self._left, self._guess_s = list(kinds), guess_s
+        self._took_s: dict[str, list[float]] = {}
+
+    def ended(self, duration_s: float) -> None:
+        """Note that the next trial took so long."""
+        self._took_s.setdefault(self._left.pop(0), []).append(duration_s)
+
+    def left_s(self) -> float | None:
+        """The seconds that the remaining trials will take; None where nothing is known of one of them."""
+        each = [self._expected_s(kind) for kind in self._left]
+        known = [seconds for seconds in each if seconds is not None]
+        return sum(known) if len(known) == len(each) else None
+
+    def end_words(self) -> str:
+        """Say when the suite will end by the clock on the wall; empty where nothing is known or nothing is left."""
+        left_s = self.left_s()
+        if not left_s:
+            return ""
+        end_s = time.time() + left_s
+        days = time.localtime(end_s)[:3] != time.localtime()[:3]
+        return f"the suite ends about {time.strftime('%a %H:%M' if days else '%H:%M', time.localtime(end_s))}"
+
+    def _expected_s(self, kind: str) -> float | None:
+        took = self._took_s.get(kind)
+        return sum(took) / len(took) if took else self._guess_s.get(kind)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from greenbench.carbon import HINT, Grid, find_grid
-from greenbench.config import Suite, load_suite, suite_from_table
+from greenbench.config import SUITE_FILE, Suite, load_suite, suite_from_table
 from greenbench.corpora.apart import load_both
 from greenbench.corpora.corpus import Corpus
 from greenbench.corpora.describe import as_note
@@ -23,9 +23,9 @@ from greenbench.display import QuietDisplay
 from greenbench.errors import ConfigError, DataError, Interrupted, OutputError, TrialFailed
 from greenbench.features.waveforms import prepare_waveforms
 from greenbench.metrics import METRICS, format_value
-from greenbench.plan import TrialPlan, expand
+from greenbench.plan import AROUND_TRAINING_S, TrialPlan, expand
 from greenbench.preflight import check_labels, check_trials, unscorable
-from greenbench.progress import Display
+from greenbench.progress import Display, SuiteClock
 from greenbench.records import MANIFEST, RESULT, SCHEMA_VERSION, Trial, load_trial, read_json
 from greenbench.schema import as_table, read_toml
 from greenbench.trial.finish import recover
@@ -34,7 +34,6 @@ from greenbench.trial.prepare import open_trial
 from greenbench.trial.recount import recount
 from greenbench.units import format_duration, format_si
 
-SUITE_FILE = "suite.toml"
 _GROWING = ("models", "controls", "seeds", "baseline")
 
 
@@ -107,12 +106,26 @@ def _run(suite: Suite, out: Path, argv: Sequence[str], display: Display) -> RunS
         _recount(out, plans, suite, grid, display)
         if waiting:
             _warm_up(display)
+        clock = _clock(waiting, suite)
         for number, plan in enumerate(waiting, start=1):
+            if words := clock.end_words():
+                display.note(words)
+            began = time.monotonic()
             display.trial(plan.folder_name, number, len(waiting))
             _run_trial(out, plan, suite, corpora, grid, argv, display, summary)
+            clock.ended(time.monotonic() - began)
             if suite.protocol.cooldown_seconds and number < len(waiting):
                 time.sleep(suite.protocol.cooldown_seconds)
     return summary
+
+
+def _clock(waiting: Sequence[TrialPlan], suite: Suite) -> SuiteClock:
+    """Foresee the suite's end from the first trial on where the budget is seconds, else from the second."""
+    around_s = suite.protocol.idle_seconds + suite.protocol.cooldown_seconds + AROUND_TRAINING_S
+    trained_s = suite.budget.limit + around_s if suite.budget.kind == "seconds" else None
+    kinds = [plan.control.partition(":")[0] or plan.label for plan in waiting]
+    guess_s = {kind: around_s if plan.control else trained_s for kind, plan in zip(kinds, waiting, strict=True)}
+    return SuiteClock(kinds, guess_s)
 
 
 def _go_on(out: Path) -> str:
@@ -136,10 +149,8 @@ def _warm_up(display: Display) -> None:
 
     Measured on two cores: a setup of 103 J in the first trial against 24 to 30 J in those after it.
     """
-    started = time.monotonic()
+    display.note("warming up: loading once, outside every trial, what each of them loads")
     subprocess.run([sys.executable, "-c", _EVERY_TRIAL_LOADS], check=False, stderr=subprocess.DEVNULL)
-    if (elapsed := time.monotonic() - started) > 5:
-        display.note(f"warmed up in {elapsed:.0f} s (outside every trial)")
 
 
 def _find_grid(suite: Suite) -> Grid:

@@ -56,7 +56,7 @@ def build(kind: type[T], table: Mapping[str, Any], where: str, *, lenient: bool 
     field's default. What people write is read strictly, so that no typing error passes silently.
 
     Raises:
-        ConfigError: an unknown key, a wrong type or a value that the dataclass refuses.
+        ConfigError: an unknown or missing key, a wrong type or a value that the dataclass refuses.
     """
     return cast(T, _build(kind, table, where, lenient=lenient))
 
@@ -75,6 +75,9 @@ def _build(kind: type[Any], table: object, where: str, *, lenient: bool) -> Any:
         if value is None and lenient and has_default:
             continue
         values[key] = coerce(value, hint, f"{where} {key}", lenient=lenient)
+    absent = [name for name, (_, has_default) in fields.items() if not has_default and name not in values]
+    if absent:
+        raise ConfigError(f"{where}: {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} missing")
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from greenbench import __version__
 from greenbench.cli import catalogue, meter, read, run, storage
-from greenbench.errors import ConfigError, GreenbenchError, Interrupted, OutputError
+from greenbench.errors import ConfigError, GreenbenchError, Interrupted, OutputError, TrialFailed
 from greenbench.extras import missing_library
 
 app = typer.Typer(
@@ -50,8 +51,20 @@ app.command()(catalogue.suites)
 app.command()(storage.cache)
 
 
+def _print_usage_error(error: Any) -> None:
+    """Print one line: what is wrong, and where help is; a command without anything prints its help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "greenbench"
+    text = " ".join(error.format_message().split())
+    print(f"{command}: {text.rstrip('.')} ({command} --help)", file=sys.stderr)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; every foreseen error is one line on stderr and an exit code."""
+    # Threads of OpenMP that wait by spinning cost more than some verbs' work; torch reads this when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = app(args=argv, standalone_mode=False)
     except GreenbenchError as error:
@@ -64,8 +77,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"greenbench: {missing}", file=sys.stderr)
         sys.exit(ConfigError.exit_code)
     except ClickException as error:
-        usage_error: Any = error
-        usage_error.show()
+        _print_usage_error(error)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         print("greenbench: interrupted", file=sys.stderr)
@@ -74,6 +86,12 @@ def main(argv: list[str] | None = None) -> None:
         # The reader of our output (head, less) went away: nothing is wrong here.
         sys.stderr.close()
         sys.exit(0)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+            raise
+        text = "out of memory; shorter crops, smaller batches or a smaller model need less"
+        print(f"greenbench: {text}", file=sys.stderr)
+        sys.exit(TrialFailed.exit_code)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"greenbench: {where}{error.strerror or error}; check the path and its permissions", file=sys.stderr)

@@ -166,7 +166,7 @@ def cost(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A card, package.module:Class or file.py:Class.")],
     *,
     size: Annotated[str, typer.Option("--size", help="Size of the card.")] = "base",
-    seconds: Annotated[float, typer.Option("--seconds", min=0.5, help="Length of the audio counted.")] = 10.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.5, max=3600, help="Length of the audio counted.")] = 10.0,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Crops a batch, for the memory of training.")] = 1,
     others: Annotated[
         list[str] | None,
@@ -209,9 +209,20 @@ def data(
             raise ConfigError(f"data --download: name a corpus; there are: {', '.join(ARCHIVES)}")
         from greenbench.corpora.download import download as fetch
 
-        print(fetch(name, root, yes=yes, ask=typer.confirm, say=partial(print, file=sys.stderr)))
+        print(fetch(name, root, yes=yes, ask=_confirm, say=partial(print, file=sys.stderr)))
         return
     _describe(name, content=content, as_json=as_json)
+
+
+def _confirm(question: str) -> bool:
+    from greenbench.errors import ConfigError
+
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise ConfigError("data --download: nobody is there to answer; give --yes") from None
 
 
 def _describe(name: str | None, *, content: bool, as_json: bool) -> None:

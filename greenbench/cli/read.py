@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -167,9 +168,12 @@ def export(
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Format; an unknown one lists those there are.")],
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write; default stdout.")] = None,
 ) -> None:
-    """Write runs in other people's formats."""
+    """Write runs in other people's formats; several JSON files go to stdout as one document, by name."""
     from greenbench.exports import export as export_runs
 
     files = export_runs(runs, to, out)
+    if out is None and len(files) > 1 and all(name.endswith(".json") for name in files):
+        emit({name: json.loads(text) for name, text in files.items()})
+        return
     for name, text in files.items():
         print(out / name if out else text)

@@ -26,28 +26,33 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Train and evaluate a suite under one budget, then report. The same command resumes what was interrupted."""
-    from greenbench.config import load_suite
+    from greenbench.config import SUITE_FILE, load_suite
     from greenbench.display import pick_display
     from greenbench.errors import ConfigError
     from greenbench.extras import DRAWING, TRAINING, require
 
     require("run", (*TRAINING, *DRAWING))
-    from greenbench.runner import SUITE_FILE, default_out, run_suite
 
+    if resume is not None and out is not None:
+        raise ConfigError(f"--resume {resume} and --out {out}: a resumed run goes on in its folder; leave --out away")
     overrides = list(override or ())
     if seeds is not None:
         overrides.append(f"suite.seeds=[{', '.join(map(str, range(seeds)))}]")
     if resume is not None:
         if not (resume / SUITE_FILE).exists():
             raise ConfigError(f"--resume {resume}: holds no {SUITE_FILE}; give a folder written by greenbench run")
-        loaded, folder = load_suite(str(resume / SUITE_FILE), overrides), resume
+        loaded = load_suite(str(resume / SUITE_FILE), overrides)
     else:
         loaded = load_suite(suite, overrides)
-        folder = out or default_out(loaded)
     display = pick_display(loaded.budget.kind, loaded.budget.limit, quiet=quiet)
     # Batch systems ask to end with SIGTERM; it is worth a checkpoint, as Ctrl-C is.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        # Said before torch is loaded, which takes seconds.
+        display.note(f"{loaded.suite.name}: loading, then looking at data and models")
+        from greenbench.runner import default_out, run_suite
+
+        folder = resume or out or default_out(loaded)
         summary = run_suite(loaded, folder, argv=["greenbench", *sys.argv[1:]], display=display)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -109,11 +114,16 @@ def plan(
     if problem:
         print(f"greenbench: warning: {problem}", file=sys.stderr)
     audio_s = sum(u.duration_s for u in corpus.split("pretrain"))
+    scored_s = {
+        side: sum(u.duration_s for u in scored.split(split))
+        for side, split in (("train", "train"), ("test", loaded.evaluate.split))
+    }
     prediction = predict(
         loaded,
         plans,
         history=find_trials(history or []),
         grams_per_joule=factor.g_per_kwh / JOULES_PER_KWH if factor else None,
         pretrain_audio_s=audio_s,
+        scored_audio_s=scored_s,
     )
     emit(prediction) if as_json else print_plan(prediction)

@@ -132,8 +132,14 @@ def _table(title: str, rows: list[Mapping[str, Any]]) -> Table:
 
 
 def _difference(c: Mapping[str, Any]) -> str:
-    name = c["metric"]
-    text = ("+" if c["difference"] > 0 else "") + format_value(name, c["difference"])
+    text = _signed(c["metric"], c["difference"])
     if c["low"] is None or c["test"] == "counted":
         return text
-    return f"{text} [{format_value(name, c['low'])}, {format_value(name, c['high'])}]"
+    return f"{text} [{_signed(c['metric'], c['low'])}, {_signed(c['metric'], c['high'])}]"
+
+
+def _signed(name: str, value: float) -> str:
+    """Format a difference with its sign; percentages differ by points."""
+    if METRICS[name].unit == "%":
+        return f"{value:+.1f} points"
+    return ("+" if value > 0 else "") + format_value(name, value)

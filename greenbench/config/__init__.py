@@ -11,11 +11,20 @@ from greenbench.config.sections import (
     SuiteSection,
     TrainSection,
 )
-from greenbench.config.suite import Suite, builtin_suites, digest, load_suite, model_options, suite_from_table
+from greenbench.config.suite import (
+    SUITE_FILE,
+    Suite,
+    builtin_suites,
+    digest,
+    load_suite,
+    model_options,
+    suite_from_table,
+)
 
 __all__ = [
     "CURRENCIES",
     "GENERATED",
+    "SUITE_FILE",
     "Augmentation",
     "BudgetSection",
     "CarbonSection",

@@ -24,6 +24,9 @@ from greenbench.errors import ConfigError, did_you_mean
 from greenbench.resources import share
 from greenbench.schema import as_table, build, format_toml, parse_value, read_toml
 
+SUITE_FILE = "suite.toml"
+"""The resolved suite in a run folder."""
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -78,11 +81,15 @@ def load_suite(name_or_path: str, overrides: Sequence[str] = ()) -> Suite:
     path = known.get(name_or_path)
     if path is None:
         path = Path(name_or_path)
+        if path.suffix != ".toml" and (share("models") / f"{name_or_path}.toml").exists():
+            raise ConfigError(f"suite {name_or_path!r} is unknown; it is a model: -o suite.models={name_or_path}")
         if path.suffix != ".toml" and not path.exists():
             raise ConfigError(
                 f"suite {name_or_path!r} is neither built in nor a TOML file{did_you_mean(name_or_path, known)}"
             )
     table = read_toml(path)
+    if name_or_path not in known:
+        _find_beside(path, table)
     arms = set(table.get("models", {}))
     _refuse_two_budgets(overrides)
     for text in overrides:
@@ -90,6 +97,27 @@ def load_suite(name_or_path: str, overrides: Sequence[str] = ()) -> Suite:
     if any(text.partition("=")[0].strip() == "suite.models" for text in overrides):
         _drop_arms(table, arms - {text.split(".")[1] for text in overrides if text.startswith("models.")})
     return suite_from_table(table, str(path) if name_or_path not in known else name_or_path)
+
+
+def _find_beside(path: Path, table: Mapping[str, Any]) -> None:
+    """Read the paths of own models as relative to the suite's file; those found from the shell alone stay as they are.
+
+    A path that means the same from both stays relative, so that a suite beside its models can be moved with them.
+    """
+    suite = table.get("suite")
+    listed = suite.get("models") if isinstance(suite, dict) else None
+    if not isinstance(suite, dict) or not isinstance(listed, list):
+        return
+
+    def found(entry: Any) -> Any:
+        label, separator, target = entry.rpartition("=") if isinstance(entry, str) else ("", "", "")
+        file, colon, name = target.rpartition(":")
+        beside = path.parent / file
+        if not file.endswith(".py") or not beside.is_file() or beside.resolve() == Path(file).resolve():
+            return entry
+        return f"{label}{separator}{beside.resolve()}{colon}{name}"
+
+    suite["models"] = [found(entry) for entry in listed]
 
 
 def _refuse_two_budgets(overrides: Sequence[str]) -> None:

@@ -38,7 +38,8 @@ def locate(code: str) -> type[Upstream]:
         classes = [
             n for n, v in vars(module).items() if inspect.isclass(v) and issubclass(v, Upstream) and v is not Upstream
         ]
-        raise ConfigError(f"model code {code!r}: no class {class_name!r} there{did_you_mean(class_name, classes)}")
+        hint = did_you_mean(class_name, classes) or ", nor any other subclass of greenbench.models.base.Upstream"
+        raise ConfigError(f"model code {code!r}: no class {class_name!r} there{hint}")
     if not (inspect.isclass(found) and issubclass(found, Upstream)):
         raise ConfigError(f"model code {code!r}: {class_name} must be a subclass of greenbench.models.base.Upstream")
     return found
@@ -75,6 +76,8 @@ def _load_module(name: str, code: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise ConfigError(f"model code {code!r}: module {error.name!r} is not installed") from error
+    except Exception as error:  # a relative name, or whatever a user's module does when it is imported
+        raise ConfigError(f"model code {code!r}: {type(error).__name__}: {error}") from error
 
 
 def _load_file(path: Path) -> Any:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from greenbench.cards import card_names, resolve
 from greenbench.config import Suite
 from greenbench.plan.matrix import TrialPlan, expand
+from greenbench.plan.step import LONGEST_STEP_S, step_rate
 from greenbench.records import Trial
-from greenbench.units import SECONDS_PER_HOUR, joules_to_kwh
+from greenbench.units import SAMPLE_RATE, SECONDS_PER_HOUR, joules_to_kwh
 
 if TYPE_CHECKING:
     from greenbench.cards import ModelSpec
@@ -24,12 +25,22 @@ UTILISATION = 0.4
 GPU_LOAD = 0.6
 """Guess: mean power of a training on a GPU, as a part of its power limit."""
 
+SETUP_S, TARGETS_S, PROBES_S = 6.0, 1.0, 10.0
+"""Guesses, seconds a trial on two cores: loading and counting; k-means of a small model; probes of the default tasks.
+
+Measured over the 15 trials of reports/cpu-2core/quickstart: setup 0.1 to 4 s and 2 s of starting processes; targets 0.9
+to 1.1 s; evaluation of log-mel, which is almost all probes, 6.5 s, of models 16 to 22 s with their forward passes.
+"""
+AROUND_TRAINING_S = SETUP_S + TARGETS_S + 2 * PROBES_S
+"""What a small trial takes beside its training and its idle interval."""
+
 
 @dataclass(frozen=True)
 class Throughput:
     """How fast the machine trains: ``flops_per_s`` for any model, ``audio_s_per_s`` by (card, size) where known.
 
-    ``power_w`` is the mean power of a training, None where nothing says. ``source`` says where all this is from.
+    ``around_s`` is what a trial took beside its training, by (card or control, size). ``power_w`` is the mean power of
+    a training, None where nothing says. ``source`` says where all this is from.
     """
 
     flops_per_s: float
@@ -37,6 +48,7 @@ class Throughput:
     audio_s_per_s: Mapping[tuple[str, str], float] | None = None
     power_w: float | None = None
     power_source: str = ""
+    around_s: Mapping[tuple[str, str], float] | None = None
 
 
 def measure_matmul(device: str = "cpu", *, dtype: str = "float32", seconds: float = 0.4, size: int = 1024) -> float:
@@ -65,8 +77,12 @@ def throughput_from(trials: Sequence[Trial]) -> Throughput | None:
     speeds: dict[tuple[str, str], list[float]] = {}
     throughputs: list[float] = []
     watts: list[float] = []
+    around: dict[tuple[str, str], list[float]] = {}
     for trial in trials:
         seconds, flops = trial.figure("pretrain_s"), trial.figure("pretrain_flops")
+        if (wall_s := trial.figure("wall_s")) and trial.usable:
+            key = (trial.control.partition(":")[0] or trial.card, trial.size)
+            around.setdefault(key, []).append(wall_s - (seconds or 0.0))
         if not (seconds and flops):
             continue
         throughputs.append(flops / seconds)
@@ -82,6 +98,7 @@ def throughput_from(trials: Sequence[Trial]) -> Throughput | None:
         audio_s_per_s={key: median(values) for key, values in speeds.items()},
         power_w=median(watts) if watts else None,
         power_source="earlier runs" if watts else "",
+        around_s={key: median(values) for key, values in around.items()},
     )
 
 
@@ -93,45 +110,86 @@ def predict(
     history: Sequence[Trial] = (),
     grams_per_joule: float | None = None,
     pretrain_audio_s: float | None = None,
+    scored_audio_s: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """What each trial and the whole suite are foreseen to take; nothing is trained.
 
     FLOPs per second of audio and memory are counted on the model's graph. Seconds and energy follow from
     ``throughput``: given, or that of ``history``, or a short matrix product on this machine. None stands where nothing
-    is known (energy without a power figure). ``pretrain_audio_s`` is the length of the corpus, for feature passes.
+    is known (energy without a power figure). ``pretrain_audio_s`` is the length of the corpus, for feature passes,
+    ``scored_audio_s`` that of the splits ``train`` and ``test`` that evaluation reads.
 
-    Evaluation is outside the budget and predicted only as the passes over its audio; probes come on top.
+    Without history a model's speed on the CPU is that of a few of its steps on noise, where a step takes seconds at
+    most, else a guess from a matrix product. ``wall_seconds`` are those of the whole trial: idle interval, setup,
+    training and evaluation. Memory is that of the process.
     """
     plans = expand(suite) if plans is None else plans
-    speed = throughput or throughput_from(history) or _measured(suite)
+    known = throughput or throughput_from(history)
+    speed = known or _measured(suite)
     costs: dict[str, Cost | None] = {}
+    base_bytes = _process_bytes(pretrain_audio_s or 0.0)
     trials = []
     for plan in plans:
         own = replace(suite, train=plan.train)
         if plan.label not in costs:
             spec = _spec(plan, suite)
             costs[plan.label] = _cost(spec, own) if spec else None
-        trials.append(_trial(plan, own, costs[plan.label], speed, grams_per_joule, pretrain_audio_s))
-    summed = ("seconds", "flops", "evaluate_seconds", "energy_kwh", "co2e_g")
+            if known is None:
+                speed = _with_step(speed, plan, own, costs[plan.label])
+        surroundings = _Surroundings(grams_per_joule, pretrain_audio_s, scored_audio_s or {}, base_bytes)
+        trials.append(_trial(plan, own, costs[plan.label], speed, surroundings))
+    summed = ("seconds", "flops", "evaluate_seconds", "wall_seconds", "energy_kwh", "co2e_g")
     total = {key: _sum([t[key] for t in trials if t[key] is not None or not t["control"]]) for key in summed}
     return {
         "suite": suite.suite.name,
         "budget": {"kind": suite.budget.kind, "limit": suite.budget.limit},
         "trials": trials,
-        "total": {**total, "trials": len(trials), "peak_memory_bytes": _largest(trials)},
-        "throughput": {k: v for k, v in asdict(speed).items() if k != "audio_s_per_s"},
+        "total": {**total, "trials": len(trials), **_largest(trials)},
+        "throughput": {k: v for k, v in asdict(speed).items() if k not in ("audio_s_per_s", "around_s")},
         "guessed": _guesses(speed),
     }
 
 
+@dataclass(frozen=True)
+class _Surroundings:
+    """What all trials of a suite share: the grid, the audio to train on and to score with, the bare process."""
+
+    grams_per_joule: float | None
+    pretrain_audio_s: float | None
+    scored_audio_s: Mapping[str, float]
+    process_bytes: int
+
+
+def _with_step(speed: Throughput, plan: TrialPlan, suite: Suite, cost: Cost | None) -> Throughput:
+    """Add the measured speed of a model's step, where it trains on the CPU and its step is not too long to try."""
+    per_audio_s = (cost.flops_train_per_audio_s or 0.0) if cost else 0.0
+    guess_s = per_audio_s * max(suite.train.batch_seconds, suite.train.crop_seconds) / speed.flops_per_s
+    if not (plan.trains and plan.spec and _on_cpu(suite) and 0 < guess_s < LONGEST_STEP_S):
+        return speed
+    rates = {**(speed.audio_s_per_s or {}), (plan.spec.card, plan.spec.size): step_rate(plan.spec, suite.train)}
+    return replace(speed, audio_s_per_s=rates)
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _process_bytes(audio_s: float) -> int:
+    """Memory of a trainer beside its model: what this process holds with torch loaded, and 16-bit audio that is mapped.
+
+    Planning loads the same libraries as training does.
+    """
+    import psutil
+
+    return int(psutil.Process().memory_info().rss + 2 * SAMPLE_RATE * audio_s)
+
+
 def _trial(
-    plan: TrialPlan,
-    suite: Suite,
-    cost: Cost | None,
-    speed: Throughput,
-    grams_per_joule: float | None,
-    pretrain_audio_s: float | None,
+    plan: TrialPlan, suite: Suite, cost: Cost | None, speed: Throughput, shared: _Surroundings
 ) -> dict[str, Any]:
+    grams_per_joule, pretrain_audio_s = shared.grams_per_joule, shared.pretrain_audio_s
     per_audio_s = (cost.flops_train_per_audio_s or 0.0) if cost and plan.trains else 0.0
     trained = bool(per_audio_s)
     known = (speed.audio_s_per_s or {}).get((plan.spec.card, plan.spec.size)) if plan.spec else None
@@ -140,10 +198,12 @@ def _trial(
     flops = None if audio_s is None else audio_s * per_audio_s
     if cost and trained and flops is not None and pretrain_audio_s:
         flops += (cost.flops_features_per_audio_s or 0.0) * pretrain_audio_s
-    evaluate_s = _evaluate_seconds(suite, cost, speed)
+    evaluate_s = _evaluate_seconds(suite, cost, speed, shared.scored_audio_s)
+    wall_s = _wall_seconds(plan, suite, speed, seconds, evaluate_s)
     energy_j = None
     if speed.power_w is not None and seconds is not None and evaluate_s is not None:
         energy_j = (seconds + evaluate_s) * speed.power_w
+    memory = cost.peak_train_memory_bytes if cost and trained else None
     return {
         "folder": plan.folder_name,
         "label": plan.label,
@@ -155,12 +215,34 @@ def _trial(
         "steps": None if audio_s is None else round(audio_s / _step_audio_s(suite)),
         "flops": flops,
         "flops_train_per_audio_s": cost.flops_train_per_audio_s if cost and plan.trains else None,
-        "peak_memory_bytes": cost.peak_train_memory_bytes if cost and trained else None,
+        "peak_memory_bytes": memory,
+        "process_memory_bytes": None if memory is None else memory + (shared.process_bytes if _on_cpu(suite) else 0),
         "evaluate_seconds": evaluate_s,
+        "wall_seconds": wall_s,
         "energy_kwh": None if energy_j is None else joules_to_kwh(energy_j),
         "co2e_g": None if energy_j is None or grams_per_joule is None else energy_j * grams_per_joule,
-        "speed_source": "earlier runs of this model" if known else speed.source,
+        "speed_source": _speed_source(speed, measured=known is not None),
     }
+
+
+def _speed_source(speed: Throughput, *, measured: bool) -> str:
+    if not measured:
+        return speed.source
+    return "earlier runs of this model" if speed.around_s is not None else "a few of its steps on noise, measured here"
+
+
+def _wall_seconds(
+    plan: TrialPlan, suite: Suite, speed: Throughput, seconds: float | None, evaluate_s: float | None
+) -> float | None:
+    """The seconds of a whole trial: those of earlier runs around the training, else guesses."""
+    if seconds is None or evaluate_s is None:
+        return None
+    key = (plan.control.partition(":")[0] or (plan.spec.card if plan.spec else ""), plan.size)
+    around_s = (speed.around_s or {}).get(key)
+    if around_s is None:
+        preparing_s = TARGETS_S if plan.trains and suite.budget.kind != "seconds" else 0.0
+        around_s = suite.protocol.idle_seconds + SETUP_S + preparing_s + evaluate_s
+    return seconds + around_s + suite.protocol.cooldown_seconds
 
 
 def _extent(
@@ -191,14 +273,21 @@ def _spec(plan: TrialPlan, suite: Suite) -> ModelSpec | None:
     return resolve(plan.control, suite.suite.size)
 
 
-def _evaluate_seconds(suite: Suite, cost: Cost | None, speed: Throughput) -> float | None:
+def _evaluate_seconds(suite: Suite, cost: Cost | None, speed: Throughput, there_s: Mapping[str, float]) -> float | None:
+    """Passes over the audio of every task, as far as there is so much, and a guess for the probes."""
     settings = suite.evaluate
-    audio_s = len(settings.tasks) * (settings.max_train_seconds + settings.max_test_seconds)
-    return (
-        audio_s * cost.flops_forward_per_audio_s / speed.flops_per_s
-        if cost and audio_s and cost.flops_forward_per_audio_s
-        else None
-    )
+    if not settings.tasks:
+        return 0.0
+    if cost is None:
+        return PROBES_S
+    limits = {"train": settings.max_train_seconds, "test": settings.max_test_seconds}
+    each_s = sum(min(limit, there_s.get(split, limit)) for split, limit in limits.items())
+    passes_s = len(settings.tasks) * each_s * (cost.flops_forward_per_audio_s or 0.0) / speed.flops_per_s
+    return passes_s + PROBES_S
+
+
+def _on_cpu(suite: Suite) -> bool:
+    return suite.train.device == "cpu" or (suite.train.device == "auto" and not _has_gpu())
 
 
 def _step_audio_s(suite: Suite) -> float:
@@ -251,14 +340,17 @@ def _busy_power(suite: Suite, device: str) -> tuple[float | None, str]:
 
 
 def _guesses(speed: Throughput) -> list[str]:
-    guesses = [f"seconds, audio and steps: speed from {speed.source}"]
+    source = speed.source if speed.around_s is not None else f"a few steps on noise, else {speed.source}"
+    guesses = [f"seconds, audio and steps: speed from {source}"]
     if speed.power_w is None:
         guesses.append("energy: no power figure, left empty; give earlier runs of this machine")
     else:
         guesses.append(f"energy: {speed.power_w:.3g} W, {speed.power_source}")
     guesses += [
-        "targets (k-means), checkpoints and downstream training are not in the prediction",
-        "memory: simulated peak of weights, optimizer and activations in float32, without Python and libraries",
+        f"in all: {SETUP_S:g} s to set up, {PROBES_S:g} s for probes are guesses of small models on two cores"
+        if speed.around_s is None
+        else "in all: what earlier runs took around their training",
+        "memory: simulated peak of weights, optimizer and activations in float32, with the bare process on a CPU",
     ]
     return guesses
 
@@ -268,5 +360,6 @@ def _sum(values: Sequence[float | None]) -> float | None:
     return sum(known) if len(known) == len(values) else None
 
 
-def _largest(trials: Sequence[Mapping[str, Any]]) -> int | None:
-    return max((t["peak_memory_bytes"] for t in trials if t["peak_memory_bytes"]), default=None)
+def _largest(trials: Sequence[Mapping[str, Any]]) -> dict[str, int | None]:
+    names = ("peak_memory_bytes", "process_memory_bytes")
+    return {name: max((t[name] for t in trials if t[name]), default=None) for name in names}

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import torch
 
-<<<<<<< HEAD
-from greenbench.errors import TrialFailed
-=======
-from greenbench.errors import Interrupted
->>>>>>> 39daa9a (One Ctrl-C stops a run in any phase; a grid or a price may be named afterwards)
+from greenbench.errors import Interrupted, TrialFailed
 from greenbench.features.extract import extract
 from greenbench.models.base import Upstream
 from greenbench.train.precision import autocast

@@ -58,9 +58,9 @@ class Tail:
         if record.get("phase") == "checkpoint":
             self.in_checkpoint = record.get("event") == "begin"
         if record.get("event") == "begin" and record["phase"] != "checkpoint":
-            self._status = replace(self._status, phase=str(record["phase"]), text="")
+            self._status = replace(self._status, phase=str(record["phase"]), text="", fraction=None)
         elif record.get("event") == "progress":
-            self._status = replace(self._status, text=str(record["text"]))
+            self._status = replace(self._status, text=str(record["text"]), fraction=number(record.get("fraction")))
         elif "step" in record and "loss" in record:
             loss, spent, speed = (number(record.get(key)) for key in ("loss", "spent", "audio_s_per_s"))
             self._status = replace(self._status, loss=loss, spent=spent, audio_s_per_s=speed)

@@ -21,12 +21,14 @@ from greenbench.models.hubert import Hubert
 from greenbench.models.melhubert import MelHubert
 
 PLACE, PIPE = "GREENBENCH_TEST_PAUSE", "GREENBENCH_TEST_PAUSE_PIPE"
+_BEEN_AT: set[str] = set()
 
 
 def pause_at(place: str) -> None:
-    """Stop here if this is the place: announce it, then wait for a signal whose handler has run."""
-    if os.environ.get(PLACE) != place:
+    """Stop here, the first time, if this is the place: announce it, then wait for a signal whose handler has run."""
+    if os.environ.get(PLACE) != place or place in _BEEN_AT:
         return
+    _BEEN_AT.add(place)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = signal.set_wakeup_fd(writer)  # a signal that comes before the read below is not missed

@@ -7,12 +7,14 @@ import re
 from collections.abc import Sequence
 
 from greenbench.metrics import METRICS, format_value
-from greenbench.records import Trial
+from greenbench.records import Trial, read_json
 from greenbench.report.arms import Arm, Setting
+from greenbench.report.learning import learning_of
 from greenbench.report.ranking import quality_metrics
 from greenbench.report.render.markdown import escape_markdown
-from greenbench.report.text.amounts import budget_words
+from greenbench.report.text.amounts import budget_words, plural
 from greenbench.report.text.provenance import provenance
+from greenbench.resources import share
 
 
 def model_cards(settings: Sequence[Setting]) -> dict[str, str]:
@@ -28,9 +30,49 @@ def model_cards(settings: Sequence[Setting]) -> dict[str, str]:
     return cards
 
 
+_FIGURES = (
+    "energy_budgeted_j",
+    "energy_total_j",
+    "co2e_g",
+    "overhead_g",
+    "embodied_g",
+    "sci_g",
+    "energy_cost",
+    "pretrain_flops",
+    "params",
+    "audio_h",
+    "peak_memory_bytes",
+)
+
+
 def model_card(setting: Setting, arm: Arm) -> str:
     """One model's card: YAML front matter and a short text; ``co2_eq_emissions`` is in grams."""
+    seeds, budget = plural(len(arm.counted), "seed"), budget_words(setting)
+    facts = [f"- {name}: {escape_markdown(text)}" for name, text in provenance(setting)]
+    lines = [
+        *_front_matter(setting, arm),
+        f"# {escape_markdown(arm.label)}",
+        "",
+        f"Pretrained and measured by greenbench over {seeds}{f' under a budget of {budget} each' if budget else ''}.",
+        "",
+        *_unlearnt(setting, arm),
+        *_figures(setting, arm),
+        "",
+        "## Where it comes from",
+        "",
+        *facts,
+        f"- Licence: {_licence(arm.counted[0].data.spec)}",
+        "",
+        *_how_to_load(arm),
+    ]
+    return "\n".join(lines)
+
+
+def _front_matter(setting: Setting, arm: Arm) -> list[str]:
     head = ["---", "tags:", "- speech", "- self-supervised-learning", "- greenbench"]
+    data = arm.counted[0].data.spec
+    if data and "/" not in data:
+        head += ["datasets:", f"- {json.dumps(data)}"]
     grams = arm.mean("co2e_g")
     if grams is not None:
         region = _region(arm.counted[0])
@@ -43,35 +85,58 @@ def model_card(setting: Setting, arm: Arm) -> str:
         ]
         head += [f"  geographical_location: {json.dumps(region)}"] if region else []
         head += [f"  hardware_used: {json.dumps(hardware)}"] if hardware else []
-    head += ["---", ""]
-    body = [
-        f"# {escape_markdown(arm.label)}",
-        "",
-        f"Pretrained and measured by greenbench over {len(arm.counted)} seeds"
-        + (f" under a budget of {budget_words(setting)} each." if budget_words(setting) else "."),
-        "",
-    ]
-    body += ["| figure | mean | kind |", "|:--|--:|:--|"]
-    for name in (
-        *quality_metrics(setting),
-        "energy_budgeted_j",
-        "energy_total_j",
-        "co2e_g",
-        "overhead_g",
-        "embodied_g",
-        "sci_g",
-        "energy_cost",
-        "pretrain_flops",
-        "params",
-        "audio_h",
-        "peak_memory_bytes",
-    ):
+    return [*head, "---", ""]
+
+
+def _figures(setting: Setting, arm: Arm) -> list[str]:
+    rows = ["| figure | mean | kind |", "|:--|--:|:--|"]
+    for name in (*quality_metrics(setting), *_FIGURES):
         value = arm.mean(name)
         if value is not None:
             kind = arm.energy_kind if METRICS[name].unit == "J" else METRICS[name].kind
-            body.append(f"| {METRICS[name].label} | {format_value(name, value)} | {kind} |")
-    facts = [f"- {name}: {escape_markdown(text)}" for name, text in provenance(setting)]
-    return "\n".join([*head, *body, "", *facts, ""])
+            rows.append(f"| {METRICS[name].label} | {format_value(name, value)} | {kind} |")
+    return rows
+
+
+def _unlearnt(setting: Setting, arm: Arm) -> list[str]:
+    """Warn who is about to use a model that has learnt nothing."""
+    found = learning_of(setting).get(arm)
+    return (
+        [f"**It is {found.verdict}**: in this pretraining it has learnt nothing that shows.", ""]
+        if (found and found.nothing)
+        else []
+    )
+
+
+def _licence(spec: str) -> str:
+    """Say what is known of licences: that of the data, where the corpus' card states it."""
+    own = "the weights' licence is for their owner to state"
+    card = share("data") / spec / "card.json"
+    known = read_json(card).get("license") if "/" not in spec and card.is_file() else None
+    return f"the data's is {known}; {own}" if known else f"the data's is not known to greenbench; {own}"
+
+
+def _how_to_load(arm: Arm) -> list[str]:
+    folder = arm.counted[0].path
+    return [
+        "## How to load it",
+        "",
+        "From the run folder, with greenbench installed:",
+        "",
+        "```python",
+        "from pathlib import Path",
+        "",
+        "from safetensors.torch import load_file",
+        "",
+        "from greenbench.models.registry import build",
+        "from greenbench.records import load_trial",
+        "",
+        f"trial = load_trial(Path({json.dumps(folder.parent.name + '/' + folder.name)}))",
+        "model = build(trial.spec).eval()",
+        'model.load_state_dict(load_file(trial.path / "checkpoints" / "model.safetensors"))',
+        "```",
+        "",
+    ]
 
 
 def _region(trial: Trial) -> str:

@@ -1,4 +1,4 @@
-"""The comparison as a LaTeX table (``booktabs``), with the verdict as its caption."""
+"""The comparison as a LaTeX table (``booktabs``) with the verdict as its caption and its legend below."""
 
 from __future__ import annotations
 
@@ -51,29 +51,53 @@ def escape_latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 
+_LEGEND = r"$^{\ast}$ better, $^{\dagger}$ worse, $^{\approx}$ no difference shown, $^{?}$ not enough runs"
+_FITTED = r"\resizebox{\ifdim\width>\columnwidth\columnwidth\else\width\fi}{!}{%"
+"""A table that is wider than the column shrinks to it; a narrower one stays as it is."""
+_LONG_HEAD = 14
+
+
 def latex(settings: Sequence[Setting], claims: Sequence[Claims]) -> str:
-    """A ``booktabs`` table per setting; needs ``\\usepackage{booktabs,amssymb}``."""
-    parts = ["% needs \\usepackage{booktabs,amssymb}"]
+    """A ``booktabs`` table per setting, no wider than a column, with its legend inside."""
+    parts = [r"% needs \usepackage{booktabs,amssymb,graphicx}"]
     for setting, claim in zip(settings, claims, strict=True):
-        table = comparison(setting, claim)
+        table, note = comparison(setting, claim, printed=True), escape_latex(comparison_note(setting))
+        heads = (f"{escape_latex(h.text)} {escape_latex(h.arrow)}".strip() for h in table.columns)
         parts += [
-            "\\begin{table}",
-            "\\centering\\small",
-            f"\\caption{{{escape_latex(verdict_sentence(setting, claim))}}}",
+            r"\begin{table}",
+            r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+            rf"\caption{{{escape_latex(verdict_sentence(setting, claim))}}}",
+            _FITTED,
+            rf"\begin{{tabular}}{{@{{}}l{'r' * (len(table.columns) - 1)}@{{}}}}",
+            r"\toprule",
+            " & ".join(map(_head, heads)) + r" \\",
+            r"\midrule",
+            *(" & ".join(_latex_cell(cell) for cell in row.cells) + r" \\" for row in table.rows),
+            r"\bottomrule",
+            r"\end{tabular}}",
+            rf"\par\smallskip\parbox{{\columnwidth}}{{\scriptsize {note} {_LEGEND}.}}",
+            r"\end{table}",
+            "",
         ]
-        parts += [f"\\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}", "\\toprule"]
-        parts += [
-            " & ".join(f"{escape_latex(h.text)} {escape_latex(h.arrow)}".strip() for h in table.columns) + r" \\",
-            "\\midrule",
-        ]
-        for row in table.rows:
-            parts.append(" & ".join(_latex_cell(cell) for cell in row.cells) + r" \\")
-        parts += ["\\bottomrule", "\\end{tabular}", "\\end{table}", ""]
-        parts.append(f"% {escape_latex(comparison_note(setting))} * better, \\dagger worse, ? not enough runs")
     return "\n".join(parts) + "\n"
 
 
+def _head(text: str) -> str:
+    """A column's head; one of several words takes two lines."""
+    words = text.split()
+    half = (len(words) + 1) // 2
+    return _stacked(" ".join(words[:half]), " ".join(words[half:])) if len(text) > _LONG_HEAD and half else text
+
+
+def _stacked(*lines: str, align: str = "r") -> str:
+    """Put lines below each other in one cell."""
+    return rf"\begin{{tabular}}[t]{{@{{}}{align}@{{}}}}" + r"\\[-2pt] ".join(lines) + r"\end{tabular}"
+
+
 def _latex_cell(cell: Cell) -> str:
-    spread = next((note for note in cell.notes if note.startswith("±")), "")
-    text = f"{escape_latex(cell.text)} {{\\scriptsize {escape_latex(spread)}}}" if spread else escape_latex(cell.text)
-    return (f"\\textbf{{{text}}}" if cell.verdict == "better" else text) + _LATEX_MARKS.get(cell.verdict, "")
+    """A figure with its mark; small below it what must be known beside it: its spread, the range of joules, a flag."""
+    notes = [note for note in cell.notes if note.startswith("±") or (" to " in note and not note.startswith("95 %"))]
+    small = [rf"{{\scriptsize {escape_latex(note)}}}" for note in ([cell.flag] if cell.flag else notes)]
+    text = escape_latex(cell.text)
+    text = (rf"\textbf{{{text}}}" if cell.verdict == "better" else text) + _LATEX_MARKS.get(cell.verdict, "")
+    return _stacked(text, *small, align="l" if cell.look else "r") if small else text

@@ -15,7 +15,8 @@ from greenbench.report.text.notes import comparison_note
 from greenbench.report.text.verdict import verdict_sentence
 from greenbench.report.text.warnings import warnings_of
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|<>~!])")
+# Parentheses mean something only behind a bracket, and brackets are escaped.
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#|<>~!])")
 
 
 def escape_markdown(text: str) -> str:

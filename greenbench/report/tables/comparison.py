@@ -32,13 +32,19 @@ COSTS = (
 )
 
 
-def comparison(setting: Setting, claims: Claims) -> TableView:
+PRINTED_COSTS = (ENERGY, TOTAL_ENERGY, "co2e_g", "energy_cost", "pretrain_flops")
+PRINTED_QUALITY = 3
+"""What a column of a paper has room for."""
+
+
+def comparison(setting: Setting, claims: Claims, *, printed: bool = False) -> TableView:
     """Build the comparison: one row per contestant, best headline first, with ratios, spreads and marks.
 
     A control stands below its model, or below all of them, with its quality only: it was given no budget, so its costs
     compare with nothing. The headline error and its energy come first, so that both are seen on a narrow screen.
+    A ``printed`` table has what a column of a paper has room for.
     """
-    columns = _columns(setting, claims)
+    columns = _columns(setting, claims, printed=printed)
     rows = []
     for arm in with_controls(setting):
         cells = tuple(cell(arm) for _, cell in columns)
@@ -50,9 +56,10 @@ def comparison(setting: Setting, claims: Claims) -> TableView:
 Column = tuple[Head, Callable[[Arm], Cell]]
 
 
-def _columns(setting: Setting, claims: Claims) -> list[Column]:
-    costs = [name for name in COSTS if any(arm.values(name) for arm in setting.contestants)]
-    quality = quality_metrics(setting)
+def _columns(setting: Setting, claims: Claims, *, printed: bool) -> list[Column]:
+    wanted = PRINTED_COSTS if printed else COSTS
+    costs = [name for name in wanted if any(arm.values(name) for arm in setting.contestants)]
+    quality = quality_metrics(setting)[: PRINTED_QUALITY if printed else None]
     columns = [_metric_column(setting, claims, name) for name in (*quality[:1], *costs, *quality[1:])]
     place = len(quality[:1]) + sum(name in (ENERGY, TOTAL_ENERGY) for name in costs)
     asked = [_points_column(setting)] if _points(setting) else []
