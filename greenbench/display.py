@@ -57,6 +57,9 @@ class PlainDisplay:
         self.kind, self.limit = kind, limit
         self._name, self._last, self._phase, self._began = "", 0.0, "", 0.0
 
+    def busy(self, text: str) -> None:
+        """Print nothing: what is refused before the first trial is one line."""
+
     def trial(self, name: str, number: int, total: int) -> None:
         """Begin a trial."""
         self._name, self._last, self._phase, self._began = f"[{number}/{total}] {name}", 0.0, "", 0.0
@@ -93,6 +96,10 @@ class RichDisplay:
         self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
         self._live.start()
 
+    def busy(self, text: str) -> None:
+        """Show a text until the first trial's row takes its place."""
+        self._live.update(text)
+
     def trial(self, name: str, number: int, total: int) -> None:
         """Begin a trial."""
         self._name = f"[{number}/{total}] {name}"
@@ -119,6 +126,9 @@ class RichDisplay:
 
 class QuietDisplay:
     """Says nothing."""
+
+    def busy(self, text: str) -> None:
+        """Show nothing."""
 
     def trial(self, name: str, number: int, total: int) -> None:
         """Begin a trial."""

@@ -32,6 +32,9 @@ class TrialStatus:
 class Display(Protocol):
     """What the runner tells about its work."""
 
+    def busy(self, text: str) -> None:
+        """Show on a terminal what is going on before the first trial; in a log it is no line of its own."""
+
     def trial(self, name: str, number: int, total: int) -> None:
         """Begin a trial."""
 

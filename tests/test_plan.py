@@ -21,8 +21,9 @@ from greenbench.config import (
     load_suite,
 )
 from greenbench.errors import ConfigError
-from greenbench.plan import Throughput, expand, measure_matmul, predict, print_plan
+from greenbench.plan import Throughput, expand, measure_matmul, predict, print_plan, throughput_from
 from greenbench.plan.matrix import arms
+from greenbench.records import find_trials
 
 SPEED = Throughput(flops_per_s=1e11, source="a test", power_w=50.0, power_source="a test")
 
@@ -247,3 +248,36 @@ def test_every_model_can_stand_beside_its_own_random_weights() -> None:
     assert list(controls) == ["logmel", "random-eco", "random-big", "random-hubert"]
     for arm in rows[:3]:
         assert controls[f"random-{arm.label}"].spec == arm.spec
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_a_plan_is_readable_at_every_width(width: int) -> None:
+    suite = make(suite={"seeds": (0,)})
+    result = predict(suite, throughput=SPEED, grams_per_joule=1e-5)
+    console = Console(width=width)
+    with console.capture() as captured:
+        print_plan(result, console)
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= width
+    row = next(line for line in lines if line.strip().startswith("melhubert"))
+    assert "…" not in row
+    for head in ("in all", "steps", "memory", "kWh", "gCO2e"):
+        assert any(head in line for line in lines), head
+
+
+def test_a_whole_trial_takes_more_than_its_training() -> None:
+    found = _trained({"seconds": 45.0})
+    assert found["wall_seconds"] > 45.0 + found["evaluate_seconds"]
+    assert found["process_memory_bytes"] > found["peak_memory_bytes"]
+
+
+def test_history_tells_what_a_trial_takes_around_its_training(tmp_path: Path) -> None:
+    from tests.report.folders import ECO, write_run
+
+    run = write_run(tmp_path / "run", arms=(ECO,), seeds=2, hz=4, budget_s=20, power=False)
+    trials = find_trials([run])
+    known = throughput_from(trials)
+    assert known is not None
+    assert known.around_s is not None
+    around_s = [(t.figure("wall_s") or 0) - (t.figure("pretrain_s") or 0) for t in trials]
+    assert known.around_s["eco", "tiny"] == pytest.approx(sum(around_s) / 2)

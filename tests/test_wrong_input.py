@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 from pathlib import Path
@@ -169,7 +170,7 @@ def test_an_own_model_lies_where_its_suite_says_wherever_the_shell_stands(
 def test_a_download_that_nobody_confirms_says_what_to_give(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.stdin", (tmp_path / "nothing").open("w+"))
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(SystemExit) as ended:
         main(["data", "dev-clean", "--download", "--root", str(tmp_path)])
     printed = capfd.readouterr()

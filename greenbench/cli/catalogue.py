@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from greenbench.cli.options import AsJson, Override, emit
+
+if TYPE_CHECKING:
+    from greenbench.cards import Card
 
 
 def models(
@@ -73,16 +77,26 @@ def _list(*, as_json: bool) -> None:
     if as_json:
         emit([{**asdict(card.card), "sizes": list(card.sizes)} for card in cards])
         return
+    _print_cards("trained and counted here", [card for card in cards if card.card.code])
+    print()
+    _print_cards("published figures only", [card for card in cards if not card.card.code])
+    print("\ngreenbench models NAME shows a card with its sources, greenbench cost NAME counts one")
+
+
+def _print_cards(title: str, cards: Sequence[Card]) -> None:
+    """Print one line a card, whatever the width; sizes only where there are some."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("card", "family", "year", "trains here", "sizes", "what"):
-        table.add_column(column)
+    table = Table(box=None, pad_edge=False, title=f"{title} ({len(cards)})", title_justify="left", title_style="bold")
+    sized = any(card.sizes for card in cards)
+    for column in ("card", "family", "year", *(["sizes"] if sized else [])):
+        table.add_column(column, no_wrap=True)
+    table.add_column("what", no_wrap=True, overflow="ellipsis")
     for card in cards:
         head = card.card
-        sizes = ", ".join(card.sizes)
-        table.add_row(head.name, head.family, str(head.year or ""), "yes" if head.trains else "no", sizes, head.summary)
+        sizes = [", ".join(card.sizes)] if sized else []
+        table.add_row(head.name, head.family, str(head.year or ""), *sizes, head.summary)
     Console().print(table)
 
 

@@ -48,8 +48,8 @@ def run(
     # Batch systems ask to end with SIGTERM; it is worth a checkpoint, as Ctrl-C is.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        # Said before torch is loaded, which takes seconds.
-        display.note(f"{loaded.suite.name}: loading, then looking at data and models")
+        # Shown before torch is loaded, which takes seconds.
+        display.busy(f"{loaded.suite.name}: loading, then looking at data and models")
         from greenbench.runner import default_out, run_suite
 
         folder = resume or out or default_out(loaded)

@@ -103,4 +103,5 @@ def _load_file(path: Path) -> Any:
 def _line_in(path: Path, error: BaseException) -> int | None:
     """Find the last line of the user's own file that an error came through."""
     frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
+    own = path.resolve()
+    return next((frame.lineno for frame in reversed(frames) if Path(frame.filename).resolve() == own), None)

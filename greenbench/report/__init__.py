@@ -78,6 +78,7 @@ def write_report(
 
 def _write_all(settings: list[Setting], paths: ReportPaths) -> None:
     from greenbench.report.claims import claims_of
+    from greenbench.report.figures.budgets import over_budgets
     from greenbench.report.figures.canvas import standalone
     from greenbench.report.figures.drawn import draw
     from greenbench.report.landscape import build_landscape
@@ -89,11 +90,11 @@ def _write_all(settings: list[Setting], paths: ReportPaths) -> None:
     _write_csv_files(settings, paths)
     claims = [claims_of(setting) for setting in settings]
     drawn = [draw(setting) for setting in settings]
-    landscape = build_landscape(settings)
-    _write(paths.html, render(settings, claims, drawn, landscape))
+    landscape, budgets = build_landscape(settings), over_budgets(settings)
+    _write(paths.html, render(settings, claims, drawn, landscape, budgets))
     _write(paths.markdown, markdown(settings, claims))
     _write(paths.latex, latex(settings, claims))
-    for figure in [figure for d in drawn for figure in d.all] + landscape.figures:
+    for figure in [figure for d in drawn for figure in d.all] + budgets + landscape.figures:
         _write(paths.figures / f"{figure.name}.svg", standalone(figure))
         (paths.figures / f"{figure.name}.pdf").write_bytes(figure.pdf)
     for name, text in model_cards(settings).items():

@@ -100,6 +100,8 @@ class Setting:
     """Put before element ids and figure names, so that several settings share one page."""
     notes: tuple[str, ...] = ()
     """What a reader must know of how these trials were put together."""
+    remarks: tuple[str, ...] = ()
+    """What a reader should know, too, though it spoils no figure."""
 
     @cached_property
     def contestants(self) -> list[Arm]:

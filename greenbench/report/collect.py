@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from greenbench.config import EvaluateSection
@@ -37,11 +38,12 @@ def collect(
     labels = {arm for arm, control in order if not control}
     if baseline is not None and baseline not in labels:
         raise ConfigError(f"--baseline {baseline!r} is no model of these runs{did_you_mean(baseline, labels)}")
-    notes = (*_given_twice(given), *([afterwards.note()] if afterwards.stated else ()))
-    return [
-        _setting(group, names, order, baseline, notes=() if i else notes, prefix=f"s{i}-" if i else "")
+    twice, remarks = _given_twice(given), (afterwards.note(),) if afterwards.stated else ()
+    settings = [
+        _setting(group, names, order, baseline, notes=() if i else twice, prefix=f"s{i}-" if i else "")
         for i, group in enumerate(groups)
     ]
+    return [replace(setting, remarks=remarks) for setting in settings]
 
 
 def _given_twice(given: Sequence[Path]) -> tuple[str, ...]:

@@ -131,3 +131,18 @@ def test_it_can_be_read_without_javascript_and_printed(browser: Any, report: Rep
     assert not page.locator(".bar").is_visible()
     assert page.pdf().startswith(b"%PDF")
     context.close()
+
+
+def test_on_a_telephone_the_energy_stands_beside_the_error_without_scrolling(browser: Any, report: ReportPaths) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(report.html.resolve().as_uri())
+    right_px = page.evaluate(
+        """() => {
+          const head = [...document.querySelectorAll('#comparison ~ .scroll thead th')]
+            .find(cell => cell.textContent.includes('Training energy'));
+          const column = head.cellIndex, table = head.closest('table');
+          return Math.max(...[...table.rows].map(row => row.cells[column].getBoundingClientRect().right));
+        }"""
+    )
+    page.close()
+    assert right_px <= 390

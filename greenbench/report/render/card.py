@@ -101,11 +101,9 @@ def _figures(setting: Setting, arm: Arm) -> list[str]:
 def _unlearnt(setting: Setting, arm: Arm) -> list[str]:
     """Warn who is about to use a model that has learnt nothing."""
     found = learning_of(setting).get(arm)
-    return (
-        [f"**It is {found.verdict}**: in this pretraining it has learnt nothing that shows.", ""]
-        if (found and found.nothing)
-        else []
-    )
+    if found is None or not found.nothing:
+        return []
+    return [f"**It is {found.verdict}**: in this pretraining it has learnt nothing that shows.", ""]
 
 
 def _licence(spec: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenbench.report.arms import Setting
 from greenbench.report.claims import Claims
+from greenbench.report.figures.canvas import Figure
 from greenbench.report.figures.drawn import Drawn
 from greenbench.report.figures.palette import css_variables
 from greenbench.report.figures.power import MAX_TIMELINES
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 NAVIGATION = (
+    ("budgets", "Budgets"),
     ("comparison", "Comparison"),
     ("tradeoff", "Error and energy"),
     ("curves", "Curves"),
@@ -57,8 +59,14 @@ _ABSENT = {
 }
 
 
-def render(settings: Sequence[Setting], claims: Sequence[Claims], drawn: Sequence[Drawn], landscape: Landscape) -> str:
-    """Write the page; all data pass through the template's escaping."""
+def render(
+    settings: Sequence[Setting],
+    claims: Sequence[Claims],
+    drawn: Sequence[Drawn],
+    landscape: Landscape,
+    budgets: Sequence[Figure] = (),
+) -> str:
+    """Write the page; all data pass through the template's escaping. ``budgets`` are figures over several settings."""
     folder = Path(__file__).with_name("templates")
     several = len(settings) > 1
     views = [
@@ -72,7 +80,8 @@ def render(settings: Sequence[Setting], claims: Sequence[Claims], drawn: Sequenc
         "js": (folder / "page.js").read_text(encoding="utf-8"),
         "light": css_variables(dark=False),
         "dark": css_variables(dark=True),
-        "sections": [(key, name) for key, name in NAVIGATION if key not in absent],
+        "sections": [(key, name) for key, name in NAVIGATION if key not in absent and (budgets or key != "budgets")],
+        "budgets": budgets,
         "absent": [text for key, text in _ABSENT.items() if key in absent],
         "marks": [(mark, word) for word, mark in MARKS.items()],
         "settings": views,

@@ -23,7 +23,7 @@ def warnings_of(settings: Iterable[Setting]) -> list[Warn]:
     found: dict[tuple[str, bool], list[Trial]] = {}
     settings = list(settings)
     for setting in settings:
-        found |= {(note, True): [] for note in setting.notes}
+        found |= {(note, True): [] for note in setting.notes} | {(note, False): [] for note in setting.remarks}
         for trial in setting.trials:
             for text, fault in _trial_warnings(trial):
                 found.setdefault((text, fault), []).append(trial)
