@@ -58,7 +58,7 @@ def _step_s(model: Upstream, batch: Batch, fraction: float) -> float:
     for number in range(_WARM_UP + _STEPS):
         began = time.perf_counter()
         loss, _ = model.loss(batch, step_info(fraction))
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         model.after_step(step_info(fraction))

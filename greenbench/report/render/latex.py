@@ -54,7 +54,6 @@ def escape_latex(text: str) -> str:
 _LEGEND = r"$^{\ast}$ better, $^{\dagger}$ worse, $^{\approx}$ no difference shown, $^{?}$ not enough runs"
 _FITTED = r"\resizebox{\ifdim\width>\columnwidth\columnwidth\else\width\fi}{!}{%"
 """A table that is wider than the column shrinks to it; a narrower one stays as it is."""
-_LONG_HEAD = 14
 
 
 def latex(settings: Sequence[Setting], claims: Sequence[Claims]) -> str:
@@ -84,9 +83,9 @@ def latex(settings: Sequence[Setting], claims: Sequence[Claims]) -> str:
 
 def _head(text: str) -> str:
     """A column's head; one of several words takes two lines."""
-    words = text.split()
+    words = text.replace(" $", "~$").split()
     half = (len(words) + 1) // 2
-    return _stacked(" ".join(words[:half]), " ".join(words[half:])) if len(text) > _LONG_HEAD and half else text
+    return _stacked(" ".join(words[:half]), " ".join(words[half:])) if len(words) > 1 else " ".join(words)
 
 
 def _stacked(*lines: str, align: str = "r") -> str:

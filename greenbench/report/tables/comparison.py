@@ -33,7 +33,7 @@ COSTS = (
 
 
 PRINTED_COSTS = (ENERGY, TOTAL_ENERGY, "co2e_g", "energy_cost", "pretrain_flops")
-PRINTED_QUALITY = 3
+PRINTED_QUALITY = 2
 """What a column of a paper has room for."""
 
 
@@ -62,6 +62,8 @@ def _columns(setting: Setting, claims: Claims, *, printed: bool) -> list[Column]
     quality = quality_metrics(setting)[: PRINTED_QUALITY if printed else None]
     columns = [_metric_column(setting, claims, name) for name in (*quality[:1], *costs, *quality[1:])]
     place = len(quality[:1]) + sum(name in (ENERGY, TOTAL_ENERGY) for name in costs)
+    if printed:
+        return columns
     asked = [_points_column(setting)] if _points(setting) else []
     return [*columns[:place], *asked, (Head("Runs"), _runs), *columns[place:]]
 
