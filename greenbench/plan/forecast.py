@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from greenbench.cards import card_names, resolve
 from greenbench.config import Suite
 from greenbench.plan.matrix import TrialPlan, expand
-from greenbench.plan.step import LONGEST_STEP_S, step_rate
+from greenbench.plan.step import LONGEST_STEP_S, try_step
 from greenbench.records import Trial
 from greenbench.units import SAMPLE_RATE, SECONDS_PER_HOUR, joules_to_kwh
 
@@ -39,7 +39,8 @@ AROUND_TRAINING_S = SETUP_S + TARGETS_S + 2 * PROBES_S
 class Throughput:
     """How fast the machine trains: ``flops_per_s`` for any model, ``audio_s_per_s`` by (card, size) where known.
 
-    ``around_s`` is what a trial took beside its training, by (card or control, size). ``power_w`` is the mean power of
+    ``around_s`` is what a trial took beside its training, by (card or control, size), ``grown_bytes`` by how much a
+    process grew with a tried step. ``power_w`` is the mean power of
     a training, None where nothing says. ``source`` says where all this is from.
     """
 
@@ -49,6 +50,7 @@ class Throughput:
     power_w: float | None = None
     power_source: str = ""
     around_s: Mapping[tuple[str, str], float] | None = None
+    grown_bytes: Mapping[tuple[str, str], int] | None = None
 
 
 def measure_matmul(device: str = "cpu", *, dtype: str = "float32", seconds: float = 0.4, size: int = 1024) -> float:
@@ -145,7 +147,7 @@ def predict(
         "budget": {"kind": suite.budget.kind, "limit": suite.budget.limit},
         "trials": trials,
         "total": {**total, "trials": len(trials), **_largest(trials)},
-        "throughput": {k: v for k, v in asdict(speed).items() if k not in ("audio_s_per_s", "around_s")},
+        "throughput": {k: v for k, v in asdict(speed).items() if k not in ("audio_s_per_s", "around_s", "grown_bytes")},
         "guessed": _guesses(speed),
     }
 
@@ -166,8 +168,12 @@ def _with_step(speed: Throughput, plan: TrialPlan, suite: Suite, cost: Cost | No
     guess_s = per_audio_s * max(suite.train.batch_seconds, suite.train.crop_seconds) / speed.flops_per_s
     if not (plan.trains and plan.spec and _on_cpu(suite) and 0 < guess_s < LONGEST_STEP_S):
         return speed
-    rates = {**(speed.audio_s_per_s or {}), (plan.spec.card, plan.spec.size): step_rate(plan.spec, suite.train)}
-    return replace(speed, audio_s_per_s=rates)
+    key, tried = (plan.spec.card, plan.spec.size), try_step(plan.spec, suite.train)
+    return replace(
+        speed,
+        audio_s_per_s={**(speed.audio_s_per_s or {}), key: tried.audio_s_per_s},
+        grown_bytes={**(speed.grown_bytes or {}), key: tried.grown_bytes},
+    )
 
 
 def _has_gpu() -> bool:
@@ -216,13 +222,25 @@ def _trial(
         "flops": flops,
         "flops_train_per_audio_s": cost.flops_train_per_audio_s if cost and plan.trains else None,
         "peak_memory_bytes": memory,
-        "process_memory_bytes": None if memory is None else memory + (shared.process_bytes if _on_cpu(suite) else 0),
+        "process_memory_bytes": _process_memory(plan, suite, memory, speed, shared.process_bytes),
         "evaluate_seconds": evaluate_s,
         "wall_seconds": wall_s,
         "energy_kwh": None if energy_j is None else joules_to_kwh(energy_j),
         "co2e_g": None if energy_j is None or grams_per_joule is None else energy_j * grams_per_joule,
         "speed_source": _speed_source(speed, measured=known is not None),
     }
+
+
+def _process_memory(
+    plan: TrialPlan, suite: Suite, counted: int | None, speed: Throughput, bare_bytes: int
+) -> int | None:
+    """Memory of the whole trainer: on a CPU the bare process and the greater of what was counted and what was tried."""
+    if counted is None or plan.spec is None:
+        return None
+    if not _on_cpu(suite):
+        return counted
+    tried = (speed.grown_bytes or {}).get((plan.spec.card, plan.spec.size), 0)
+    return bare_bytes + max(counted, tried)
 
 
 def _speed_source(speed: Throughput, *, measured: bool) -> str:
@@ -342,6 +360,9 @@ def _busy_power(suite: Suite, device: str) -> tuple[float | None, str]:
 def _guesses(speed: Throughput) -> list[str]:
     source = speed.source if speed.around_s is not None else f"a few steps on noise, else {speed.source}"
     guesses = [f"seconds, audio and steps: speed from {source}"]
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if speed.around_s is None and load > cores:
+        guesses.append(f"this machine is busy (load {load:.1f} on {cores} cores): on a quiet one all is faster")
     if speed.power_w is None:
         guesses.append("energy: no power figure, left empty; give earlier runs of this machine")
     else:
@@ -350,7 +371,7 @@ def _guesses(speed: Throughput) -> list[str]:
         f"in all: {SETUP_S:g} s to set up, {PROBES_S:g} s for probes are guesses of small models on two cores"
         if speed.around_s is None
         else "in all: what earlier runs took around their training",
-        "memory: simulated peak of weights, optimizer and activations in float32, with the bare process on a CPU",
+        "memory: of the process, from a few steps or from a simulated peak of weights, optimizer and activations",
     ]
     return guesses
 

@@ -1,9 +1,10 @@
-"""The speed of a model's training step, measured on noise for a moment on this machine's CPU."""
+"""A model's training step, tried on noise for a moment on this machine's CPU: its speed, and the memory it takes."""
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,20 @@ LONGEST_STEP_S = 4.0
 _WARM_UP, _STEPS, _ENOUGH_S = 1, 5, 1.5
 
 
-def step_rate(spec: ModelSpec, train: TrainSection) -> float:
-    """The seconds of audio that a step trains on per second: forward, backward and AdamW on a batch of noise.
+@dataclass(frozen=True)
+class TriedStep:
+    """Seconds of audio trained on per second, and by how much the process grew: model, activations, scratch memory."""
+
+    audio_s_per_s: float
+    grown_bytes: int
+
+
+def try_step(spec: ModelSpec, train: TrainSection) -> TriedStep:
+    """Try forward, backward and AdamW on a batch of noise.
 
     Where training has stages, their steps count by their share of the budget. Reading and cropping audio is left out.
     """
+    import psutil
     import torch
 
     from greenbench.cost.subject import give_targets, make_batch, stage_fractions, untouched_randomness
@@ -31,7 +41,8 @@ def step_rate(spec: ModelSpec, train: TrainSection) -> float:
 
     crops = max(1, round(train.batch_seconds / train.crop_seconds))
     samples = round(train.crop_seconds * SAMPLE_RATE)
-    threads = torch.get_num_threads()
+    process = psutil.Process()
+    before_bytes, threads = process.memory_info().rss, torch.get_num_threads()
     torch.set_num_threads(train.threads or len(os.sched_getaffinity(0)))
     try:
         with untouched_randomness():
@@ -45,7 +56,9 @@ def step_rate(spec: ModelSpec, train: TrainSection) -> float:
             step_s = sum(share * _step_s(model, batch, begin) for begin, share in zip(begins, shares, strict=True))
     finally:
         torch.set_num_threads(threads)
-    return crops * train.crop_seconds / step_s
+    # What the allocator keeps after the last step is about what the step took: it gives little back.
+    grown_bytes = max(0, process.memory_info().rss - before_bytes)
+    return TriedStep(crops * train.crop_seconds / step_s, grown_bytes)
 
 
 def _step_s(model: Upstream, batch: Batch, fraction: float) -> float:
