@@ -215,11 +215,7 @@ def _mend(folder: Path, display: Display) -> None:
 
 
 def _recount(out: Path, plans: Sequence[TrialPlan], suite: Suite, grid: Grid, display: Display) -> None:
-    """Hold trials that were begun with another ``[carbon]`` to the present one: emissions follow from joules.
-
-    Raises:
-        ConfigError: a budget in grams was kept with the old one.
-    """
+    """Hold trials that were begun with another ``[carbon]`` to the present one: emissions follow from joules."""
     begun = [load_trial(out / p.folder_name) for p in plans if (out / p.folder_name / MANIFEST).exists()]
     changed = [
         trial
@@ -228,10 +224,6 @@ def _recount(out: Path, plans: Sequence[TrialPlan], suite: Suite, grid: Grid, di
     ]
     if not changed:
         return
-    if suite.budget.kind == "grams_co2e":
-        raise ConfigError(
-            f"{out}: [carbon] differs, but its budget in grams was kept with the old one; choose another --out"
-        )
     if suite.carbon.live_zone:
         display.note("emissions of earlier trials stay as they are: a live zone answers for the present hour alone")
         return
@@ -270,9 +262,13 @@ def _open_folder(out: Path, suite: Suite) -> None:
 
 
 def _refuse_other_suite(path: Path, suite: Suite) -> None:
-    """A folder may grow by models and seeds; anything else that changes a result needs a folder of its own."""
+    """A folder may grow by models and seeds; anything else that changes a result needs a folder of its own.
+
+    ``[carbon]`` changes none, unless the budget is in grams.
+    """
     old, new = as_table(suite_from_table(read_toml(path), str(path))), as_table(suite)
-    for section in ("suite", "budget", "train", "evaluate"):
+    in_grams = ("carbon",) if suite.budget.kind == "grams_co2e" else ()
+    for section in ("suite", "budget", "train", "evaluate", *in_grams):
         for key in sorted({*old[section], *new[section]}):
             before, after = old[section].get(key), new[section].get(key)
             if before != after and not (section == "suite" and key in _GROWING):
