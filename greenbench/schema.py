@@ -21,7 +21,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error}); give an existing TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits and 1,000 brackets are no TOMLDecodeError
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     return table
 
@@ -30,7 +30,7 @@ def parse_value(text: str) -> Any:
     """Parse the right-hand side of ``section.key=value`` as TOML, else as a plain string or comma list."""
     try:
         return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -141,7 +141,10 @@ def _coerce_items(value: Any, kind: type[Any], args: tuple[Any, ...], where: str
 
 def _scalar(value: Any, hint: type[Any], where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ConfigError(f"{where}: found a whole number too large for any figure") from error
     if hint is float and isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where}: found {value!r}, which is no finite number")
     if hint is str and not isinstance(value, str) and isinstance(value, (int, float)):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from operator import attrgetter
 from typing import Any
+
+from greenbench.schema import build
 
 MEASURED = "measured"
 MODELLED = "modelled"
@@ -109,9 +111,12 @@ class DeviceInfo:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> DeviceInfo:
-        """Build from a dictionary and ignore keys of newer versions."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{key: value for key, value in values.items() if key in known})
+        """Build from a dictionary and ignore keys of newer versions.
+
+        Raises:
+            ConfigError: a value of another type than its field's.
+        """
+        return build(cls, values, "device", lenient=True)
 
 
 _values = attrgetter(*COLUMNS)

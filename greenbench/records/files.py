@@ -22,6 +22,7 @@ MANIFEST, EVENTS, METRICS, RESULT, POWER = (
     "power.csv.gz",
 )
 SENSORS, CARBON, OUTCOME = "sensors.json", "carbon.json", "outcome.json"
+_MOST_BYTES = 256 * 2**20
 LIVE, CHECKPOINTS = "live.bin", "checkpoints"
 
 
@@ -55,10 +56,12 @@ def read_json(path: Path) -> dict[str, Any]:
         DataError: the file is missing, damaged or holds something else.
     """
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise DataError(f"{path}: has {path.stat().st_size} bytes, which no file of a trial has; is it one?")
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON ({error}); remove the trial's folder to run it again") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: expected a JSON object")
@@ -82,6 +85,9 @@ def clean(value: Any) -> Any:
 
 def number(value: object) -> float | None:
     """Read a finite number; None for anything else: what is absent never becomes a figure."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value)
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number of 400 digits
+        return None

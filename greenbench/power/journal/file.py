@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from greenbench.errors import GreenbenchError
 from greenbench.power.samples import COLUMNS, DeviceInfo, Sample, from_row, to_row
 
 _MAGIC = b"\x1f\x8b\x08"
 _PIECE_BYTES = 4096
+_MOST_RATIO, _SMALL_BYTES = 200, 16 * 2**20  # of text to compressed bytes: readings have 5 to 10, zeros alone 1,000
 _MAX_PENDING_BYTES = 16 * 2**20  # what is kept in memory while the disk is full
 
 
@@ -123,12 +125,15 @@ def _one_member(data: bytes, start: int) -> tuple[bytes, int | None]:
     # Small pieces: what is left over after a member is copied, and a day's journal has 86,400 members.
     decompressor = zlib.decompressobj(31)
     parts: list[bytes] = []
-    position = start
+    position, length = start, 0
     try:
         while position < len(data) and not decompressor.eof:
             piece = data[position : position + _PIECE_BYTES]
             parts.append(decompressor.decompress(piece))
             position += len(piece)
+            length += len(parts[-1])
+            if length > _SMALL_BYTES and length > _MOST_RATIO * (position - start):
+                return b"", None  # zeros made to fill the memory, not readings
     except zlib.error:
         return b"".join(parts), None
     return b"".join(parts), position - len(decompressor.unused_data) if decompressor.eof else None
@@ -201,16 +206,29 @@ def read_segments(path: Path) -> JournalContents:
 def _comment(contents: JournalContents, line: str) -> bool:
     try:
         values = json.loads(line[1:])
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
-    header = values.get("segment")
-    if header is not None:
-        segment = Segment(boot_id=str(header.get("boot_id", "")), header=header)
-        infos = [DeviceInfo.from_dict(device) for device in header.get("devices", [])]
-        segment.devices = {info.device: info for info in infos}
-        contents.segments.append(segment)
-    elif contents.segments:
+    if not isinstance(values, dict):
+        return False
+    if "segment" in values:
+        return _header(contents, values["segment"])
+    if contents.segments:
         contents.segments[-1].comments.append(values)
+    return True
+
+
+def _header(contents: JournalContents, header: object) -> bool:
+    """Begin a session; of one whose header is damaged the readings are kept, and what they say of their devices."""
+    segment = Segment()
+    contents.segments.append(segment)
+    if not isinstance(header, dict):
+        return False
+    segment.boot_id, segment.header = str(header.get("boot_id", "")), header
+    try:
+        infos = [DeviceInfo.from_dict(device) for device in header.get("devices", [])]
+    except (GreenbenchError, TypeError, AttributeError):
+        return False
+    segment.devices = {info.device: info for info in infos}
     return True
 
 

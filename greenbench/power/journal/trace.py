@@ -86,7 +86,9 @@ class Trace:
         self.torn_members = contents.torn_members
         self.bad_lines = contents.bad_lines
         self.comments = [comment for segment in contents.segments for comment in segment.comments]
-        self.warnings = [warning for comment in self.comments for warning in comment.get("end", {}).get("warnings", [])]
+        ends = [end for comment in self.comments if isinstance(end := comment.get("end"), dict)]
+        told = [warnings for end in ends if isinstance(warnings := end.get("warnings"), list)]
+        self.warnings = [text for warnings in told for text in warnings if isinstance(text, str)]
         self._sessions = [_session(segment) for segment in contents.segments if segment.samples]
 
     @property
