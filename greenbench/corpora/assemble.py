@@ -20,6 +20,7 @@ from greenbench.progress import Progress
 MIN_UTTERANCE_S = 0.1
 MAX_UTTERANCE_S = 45.0
 PIECE_S = 20.0
+_LONGEST_S = 1e8  # three years: what says more is no time
 _ROUNDING_S = 0.05
 _CLAIM_SLACK_S, _CLAIM_SLACK = 0.5, 0.05
 
@@ -114,6 +115,8 @@ def _length_problem(entry: Entry, info: AudioInfo) -> str | None:
 
 def _stretch(entry: Entry, info: AudioInfo) -> tuple[int, int] | LeftOut:
     """The first sample and the number of samples that an entry asks for, at the file's rate."""
+    if max(entry.offset_s, entry.duration_s or 0.0) > _LONGEST_S:
+        return LeftOut(entry.path, f"{entry.id} asks for {max(entry.offset_s, entry.duration_s or 0.0):g} s of audio")
     offset = round(entry.offset_s * info.sample_rate)
     rest = info.num_samples - offset
     slack = _ROUNDING_S * info.sample_rate

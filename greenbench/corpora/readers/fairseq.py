@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 from greenbench.corpora.readers.entry import Entry, Listing, path_id, with_ids
@@ -11,6 +12,8 @@ from greenbench.corpora.readers.names import Names, NotFoundError
 from greenbench.corpora.readers.split_names import SPLIT_NAMES
 from greenbench.corpora.utterance import LeftOut
 from greenbench.errors import DataError
+
+_COUNT = re.compile(r"[0-9]{1,15}")
 
 
 def matches_file(path: Path) -> bool:
@@ -53,7 +56,7 @@ def _read_file(path: Path, names: Names, left_out: list[LeftOut]) -> list[Entry]
     entries = []
     for (number, line), text in zip(lines, texts, strict=True):
         name, _, samples = (line or "").partition("\t")
-        if not samples.strip().isdigit():
+        if not _COUNT.fullmatch(samples.strip()):
             found = "not UTF-8" if line is None else repr(line[:60])
             left_out.append(LeftOut(f"{path} line {number}", f"expected 'path<TAB>samples', found {found}"))
             continue

@@ -75,7 +75,7 @@ def _utterance(value: Mapping[str, Any], path: Path, number: int) -> Utterance:
         )
     except KeyError as error:
         raise DataError(f"{path} line {number}: key {error} is missing; id, path, num_samples are needed") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path} line {number}: {error}") from error
 
 
@@ -113,7 +113,7 @@ def seconds(value: Any, key: str) -> float:
     """A time of a manifest; raises :class:`ValueError` where it is no finite number or negative."""
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{key} must be a number, found {str(value)[:40]!r}") from error
     if not (math.isfinite(number) and number >= 0) or isinstance(value, bool):
         raise ValueError(f"{key} must be a finite number from 0 on, found {value!r}")
@@ -140,7 +140,7 @@ def read_entries(path: Path, left_out: list[LeftOut]) -> list[Entry]:
     for number, value in read_objects(path, left_out):
         try:
             entries.append(_entry(value, names, path))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             left_out.append(LeftOut(f"{path} line {number}", str(error)))
         except NotFoundError as error:
             left_out.append(LeftOut(str(path.parent / value["path"]), f"{error} (line {number} of {path.name})"))

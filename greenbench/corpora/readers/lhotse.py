@@ -36,7 +36,7 @@ class _Reader:
                 self.left_out.append(LeftOut(name, f"its audio {error}"))
             except KeyError as error:
                 self.left_out.append(LeftOut(name, f"not a lhotse recording or cut ({error} is missing)"))
-            except (TypeError, ValueError, AttributeError) as error:
+            except (TypeError, ValueError, AttributeError, OverflowError) as error:
                 self.left_out.append(LeftOut(name, str(error)))
 
     def _entry(self, value: Mapping[str, Any], span: Mapping[str, Any]) -> Entry:

@@ -36,7 +36,7 @@ def _read_file(path: Path, names: Names, left_out: list[LeftOut]) -> list[Entry]
             left_out.append(
                 LeftOut(str(path.parent / value["audio_filepath"]), f"{error} (line {number} of {path.name})")
             )
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             left_out.append(LeftOut(f"{path} line {number}", str(error)))
     return entries
 

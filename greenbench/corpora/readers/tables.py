@@ -92,7 +92,7 @@ def read_table(path: Path, left_out: list[LeftOut]) -> list[Row]:
         try:
             check_unchanged(lowered)
             rows.append(Row(audio, _labels(lowered), _span(lowered)))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             left_out.append(LeftOut(str(path.parent / audio), f"is named in {path.name}, but {error}"))
     return _from_channel_0(rows, path, left_out)
 
