@@ -147,6 +147,7 @@ def card_from_table(table: Mapping[str, Any], where: str) -> Card:
     for key in table:
         if key not in allowed:
             raise ConfigError(f"{where}: unknown table [{key}]{did_you_mean(key, allowed)}")
+    sizes = _table(table, "sizes", where)
     figures = tuple(
         build(PublishedFigure, row, f"{where} [[published]] #{i + 1}")
         for i, row in enumerate(table.get("published", []))
@@ -159,14 +160,24 @@ def card_from_table(table: Mapping[str, Any], where: str) -> Card:
     return Card(
         card=build(CardHead, table.get("card", {}), f"{where} [card]"),
         recipe=build(Recipe, table.get("recipe", {}), f"{where} [recipe]"),
-        architecture=dict(table.get("architecture", {})),
-        sizes={k: dict(v) for k, v in table.get("sizes", {}).items()},
+        architecture=_table(table, "architecture", where),
+        sizes={k: _table(sizes, k, f"{where} [sizes]") for k in sizes},
         published=figures,
         pretraining=build(Pretraining, table["pretraining"], f"{where} [pretraining]")
         if "pretraining" in table
         else None,
         path=where,
     )
+
+
+def _table(table: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    """A table of a card whose keys are the code's business; a recipe inside of it must be one, too."""
+    value = table.get(name, {})
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}: [{name}] must be a table, found {value!r}")
+    if not isinstance(value.get("recipe", {}), Mapping):
+        raise ConfigError(f"{where}: [{name}.recipe] must be a table, found {value['recipe']!r}")
+    return dict(value)
 
 
 def resolve(entry: str, size: str, options: Mapping[str, Any] | None = None) -> ModelSpec:

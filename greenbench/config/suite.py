@@ -129,6 +129,8 @@ def _refuse_two_budgets(overrides: Sequence[str]) -> None:
 def _drop_arms(table: dict[str, Any], arms: set[str]) -> None:
     """Take out the options of arms that a choice of models on the command line left out."""
     chosen = table["suite"]["models"]
+    if not isinstance(chosen, (str, list, tuple)):
+        return  # the section's own check says what it must be
     entries = chosen.split(",") if isinstance(chosen, str) else [str(entry) for entry in chosen]
     for label in arms - {entry.partition("=")[0].strip() for entry in entries}:
         del table["models"][label]

@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from greenbench.cost.counter import LiveMemory, OperationCounter, counting
 from greenbench.cost.subject import drop_layerdrop, give_targets, make_batch, step_info, twin, untouched_randomness
+from greenbench.errors import ConfigError, GreenbenchError
+from greenbench.models.registry import own_line
 
 if TYPE_CHECKING:
     from greenbench.models.base import Batch, Upstream
-
-# A loss that looks at values (``.item()``, an unpredictable shape) cannot run on shapes: torch raises one of these.
-SHAPES_ONLY_FAILED = (NotImplementedError, RuntimeError, TypeError)
 
 MAX_REAL_PARAMS = 500_000_000
 """A larger model is counted on shapes or not at all."""
@@ -46,7 +45,7 @@ class TrainCount:
 def count_forward(model: Upstream, batch: int, num_samples: int) -> ForwardCount:
     """Count ``hidden_states`` on shapes; a model that cannot run on shapes runs on the CPU on noise.
 
-    Raises what the model raises when neither works.
+    Raises :class:`ConfigError` when neither works.
     """
     return _virtual_or_real(model, lambda subject, device: _forward(subject, batch, num_samples, device))
 
@@ -77,10 +76,27 @@ def _virtual_or_real(model: Upstream, run: Callable[[Upstream, str], Any]) -> An
     with untouched_randomness():
         try:
             return run(twin(model, "meta"), "meta")
-        except SHAPES_ONLY_FAILED:
+        except GreenbenchError:
+            raise
+        except Exception as error:  # whatever a model of somebody's own does on shapes: some kernels refuse them
             if sum(p.numel() for p in model.parameters()) > MAX_REAL_PARAMS:
-                raise
-        return run(twin(model, "cpu"), "cpu")
+                raise _cannot_be_counted(
+                    model, "cannot be counted on shapes, and is too large to run here", error
+                ) from error
+        try:
+            return run(twin(model, "cpu"), "cpu")
+        except GreenbenchError:
+            raise
+        except Exception as error:
+            raise _cannot_be_counted(model, "can be counted neither on shapes nor on the CPU", error) from error
+
+
+def _cannot_be_counted(model: Upstream, where: str, error: Exception) -> ConfigError:
+    text = (str(error).strip() or "no message").splitlines()[0]
+    return ConfigError(
+        f"model {type(model).__name__} {where}: {type(error).__name__} in {own_line(error)}: {text}; "
+        "greenbench models --check says more"
+    )
 
 
 def _forward(model: Upstream, batch: int, num_samples: int, device: str) -> ForwardCount:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from greenbench.cost.figures import Cost
-from greenbench.cost.measure import SHAPES_ONLY_FAILED, count_forward, count_training
+from greenbench.cost.measure import count_forward, count_training
 from greenbench.cost.subject import at_stage, make_batch, stage_fractions, trains, twin
 from greenbench.units import FLOPS_PER_MAC, SAMPLE_RATE
 
@@ -34,8 +34,8 @@ def count(
     """Count a contestant (built on the meta device, so size does not matter) or a module that exists.
 
     ``layer_drop`` is the probability that training skips a layer, for a contestant; it is counted in expectation.
-    Raises :class:`~greenbench.errors.ConfigError` for options the model does not take, and what the model raises
-    where neither shapes nor a CPU run get through its code.
+    Raises :class:`~greenbench.errors.ConfigError` for options the model does not take, and where neither shapes
+    nor a CPU run get through its code.
     """
     subject, optimizer = _resolve(model)
     if layer_drop and trains(subject):
@@ -142,5 +142,5 @@ def _fvcore(model: Upstream, samples: int) -> tuple[float | None, dict[str, int]
             analysis = FlopCountAnalysis(_Inference(subject, samples), values)
             analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             return FLOPS_PER_MAC * float(analysis.total()), dict(analysis.unsupported_ops())
-        except SHAPES_ONLY_FAILED:
+        except Exception:  # its tracer knows fewer operators than torch: the cross-check is absent then
             return None, {}

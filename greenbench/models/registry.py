@@ -100,6 +100,15 @@ def _load_file(path: Path) -> Any:
     return module
 
 
+def own_line(error: BaseException) -> str:
+    """``FILE:LINE`` of the last frame of an error that is neither torch's nor greenbench's: the model's own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = str(Path(__file__).resolve().parents[1] / "cost")
+    own = [f for f in frames if "site-packages" not in f.filename and not f.filename.startswith((ours, "<frozen"))]
+    frame = (own or list(frames))[-1]
+    return f"{frame.filename}:{frame.lineno}"
+
+
 def _line_in(path: Path, error: BaseException) -> int | None:
     """Find the last line of the user's own file that an error came through."""
     frames = traceback.extract_tb(error.__traceback__)
