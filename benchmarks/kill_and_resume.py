@@ -27,6 +27,7 @@ import psutil
 MODEL = [
     "suite.models=eco,melhubert",
     "suite.data=mini",
+    "evaluate.labels=all",
     "suite.controls=",
     "train.checkpoint_seconds=0.5",
     "train.log_seconds=0.05",

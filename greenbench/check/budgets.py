@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -59,6 +60,8 @@ class Budget:
             raise ValueError(f"{self.metric}: alpha = {self.alpha:g} must lie between 0 and 0.5, for example 0.05")
         if self.min_runs < 1:
             raise ValueError(f"{self.metric}: min_runs = {self.min_runs} must be 1 or more")
+        if not math.isfinite(self.limit):
+            raise ValueError(f"{self.metric}: {self.kind} must be a finite number")
         if self.relative and self.limit < 0:
             raise ValueError(f"{self.metric}: {self.kind} must not be negative, found {self.limit:g}")
 

@@ -167,6 +167,8 @@ def suite_from_table(table: Mapping[str, Any], where: str) -> Suite:
     }
     parts = {name: build(kind, table.get(name, {}), f"{where} [{name}]") for name, kind in kinds.items()}
     options = table.get("models", {})
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"{where}: [models] must be a table of tables, found {options!r}; [suite] models lists them")
     labels = parts["suite"].labels
     for label, value in options.items():
         if label not in labels:

@@ -153,6 +153,8 @@ def from_row(columns: list[str], cells: list[str]) -> Sample:
         if name not in COLUMNS or cell == "":
             continue
         values[name] = cell if name in _TEXT else int(cell) if name in _INTEGER else float(cell)
+        if name in _INTEGER and abs(values[name]) >= 2**63:
+            raise ValueError(f"{name} is no number that a clock can show")
     try:
         return Sample(**values)
     except TypeError as error:

@@ -67,7 +67,13 @@ class PhaseSpan:
 
 def read_events(path: Path) -> list[Event]:
     """Read a journal of events; damaged lines are left out, a missing file is empty."""
-    return [event_of(line, str(path)) for line in read_jsonl(path) if "event" in line and "t_mono_ns" in line]
+    return [event_of(line, str(path)) for line in read_jsonl(path) if "event" in line and _has_moment(line)]
+
+
+def _has_moment(line: Mapping[str, object]) -> bool:
+    """Whether a line says when it was written, in nanoseconds that a clock can show."""
+    moment = line.get("t_mono_ns")
+    return moment is not None and not (isinstance(moment, int) and abs(moment) >= 2**63)
 
 
 def event_of(line: Mapping[str, object], where: str = "events.jsonl") -> Event:
@@ -83,7 +89,8 @@ def phase_spans(events: Iterable[Event]) -> list[PhaseSpan]:
 
     def ended(begin: Event, end_ns: int, *, complete: bool) -> PhaseSpan:
         charged = begin.charged and begin.phase in BUDGETED_PHASES
-        return PhaseSpan(begin.phase, begin.t_mono_ns, end_ns, session, complete, charged)
+        # A damaged journal may say that a phase ended before it began: nothing is known of its length then.
+        return PhaseSpan(begin.phase, begin.t_mono_ns, max(end_ns, begin.t_mono_ns), session, complete, charged)
 
     for event in events:
         if event.kind == "warning":

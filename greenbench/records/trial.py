@@ -348,7 +348,9 @@ def load_trial(path: Path, *, result: bool = True) -> Trial:
         DataError: the manifest is missing, damaged or of a newer schema; or another file is damaged.
     """
     table = read_json(path / MANIFEST)
-    version = int(table.get("schema_version") or 0)
+    version = table.get("schema_version") or 0
+    if not isinstance(version, int):
+        raise DataError(f"{path / MANIFEST}: schema_version must be a whole number, found {str(version)[:40]!r}")
     if version > SCHEMA_VERSION:
         raise DataError(
             f"{path / MANIFEST}: schema_version {version} is newer than {SCHEMA_VERSION}; update greenbench"

@@ -15,7 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from greenbench.config import load_suite
 from greenbench.errors import GreenbenchError
+from greenbench.plan import expand
+from greenbench.preflight import check_trials
 from tests.fuzzing.targets import TARGETS, Place
 
 HANG_S = 10
@@ -55,6 +58,8 @@ class Campaign:
 def fuzz(seed: int, numbers: Sequence[int], targets: Sequence[str] = tuple(TARGETS)) -> Campaign:
     """Try the inputs of these numbers; each target's share by turns."""
     campaign = Campaign()
+    suite = load_suite("quickstart")
+    check_trials(suite, expand(suite))  # loads torch and all models: seconds that no input is to be charged with
     with _apart() as root:
         for number in numbers:
             target = targets[number % len(targets)]

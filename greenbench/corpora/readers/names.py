@@ -82,8 +82,11 @@ class Names:
 
     def _folder(self, folder: str, key: Callable[[str], str]) -> str | None:
         """A folder by its path or, level by level, by names of the same key."""
-        if Path(folder).is_dir():
-            return folder
+        try:
+            if Path(folder).is_dir():
+                return folder
+        except OSError:  # a name longer than any file system takes
+            return None
         above, name = os.path.split(folder)
         parent = self._folder(above, key) if name else None
         if parent is None:

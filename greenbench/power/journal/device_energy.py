@@ -16,9 +16,10 @@ from greenbench.power.journal.findings import Findings
 from greenbench.power.journal.hold import hold_error_j
 from greenbench.power.journal.integrate import Integral, integrate
 from greenbench.power.journal.readings import DeviceReadings
-from greenbench.power.plausible import still_s
+from greenbench.power.plausible import limit_w, still_s
 from greenbench.power.samples import MODELLED
 
+_MODEL_MARGIN = 10.0  # above the limit of one device of a kind: a model may stand for several, and learn late
 AGREE_WITHIN = 0.05
 _DRIFT_C = 10.0
 _GAP_SHARE = 0.01
@@ -177,6 +178,12 @@ def _modelled(found: Findings) -> None:
         found.invalid.append("too few readings")
         return
     found.joules = cut(readings.energy)
+    if not 0.0 <= found.joules <= _MODEL_MARGIN * limit_w(readings.info) * (found.duration_s + 1.0):
+        found.invalid.append(
+            f"{found.joules:.4g} J of a model, which no such device can draw: its recording is damaged"
+        )
+        found.joules = None
+        return
     found.low_j = cut(readings.low) if readings.low else None
     found.high_j = cut(readings.high) if readings.high else None
 
