@@ -52,7 +52,8 @@ def present_result(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _version(table: Mapping[str, Any]) -> int:
-    return int(table.get("schema_version") or 0)
+    version = table.get("schema_version")
+    return version if isinstance(version, int) else 0
 
 
 def _nested_extra(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -178,14 +178,16 @@ def _modelled(found: Findings) -> None:
         found.invalid.append("too few readings")
         return
     found.joules = cut(readings.energy)
-    if not 0.0 <= found.joules <= _MODEL_MARGIN * limit_w(readings.info) * (found.duration_s + 1.0):
-        found.invalid.append(
-            f"{found.joules:.4g} J of a model, which no such device can draw: its recording is damaged"
-        )
+    most_possible_j = _MODEL_MARGIN * limit_w(readings.info) * (found.duration_s + 1.0)
+    if not 0.0 <= found.joules <= most_possible_j:
+        found.invalid.append(f"{found.joules:.4g} J of a model, more or less than a device can draw: damaged readings")
         found.joules = None
         return
     found.low_j = cut(readings.low) if readings.low else None
     found.high_j = cut(readings.high) if readings.high else None
+    if any(side_j is not None and not 0.0 <= side_j <= most_possible_j for side_j in (found.low_j, found.high_j)):
+        found.invalid.append("the range of a model is more or less than a device can draw: damaged readings")
+        found.low_j = found.high_j = None
 
 
 def _measured(found: Findings) -> None:
