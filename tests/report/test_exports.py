@@ -76,6 +76,19 @@ def own_records(tmp_path: Path) -> Path:
     return tmp_path / "records"
 
 
+def test_model_cards_are_read_by_the_hubs_own_library(run_folder: Path, own_records: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    card = hub.ModelCard(export([run_folder], "hf-card")["eco.md"], ignore_metadata_errors=False)
+    assert card.data.library_name == "greenbench"
+    assert card.data.co2_eq_emissions["emissions"] > 0
+    scores = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    trials = [load_trial(folder) for folder in run_folder.glob("eco-s*")]
+    figures = [trial.row["phones_per_pct"] for trial in trials if trial.usable]
+    assert scores["phones_per_pct"] == pytest.approx(sum(figures) / len(figures), rel=1e-5)
+    own = hub.ModelCard(export([own_records], "hf-card")["own.md"], ignore_metadata_errors=False)
+    assert own.data.tags == ["greenbench"]
+
+
 def test_boamps_counts_parameters_in_billions(run_folder: Path) -> None:
     folder = next(run_folder.glob("eco-s0-*"))
     report = json.loads(export([run_folder], "boamps")[f"{folder.name}.json"])

@@ -47,13 +47,15 @@ _FIGURES = (
 
 def model_card(setting: Setting, arm: Arm) -> str:
     """One model's card: YAML front matter and a short text; ``co2_eq_emissions`` is in grams."""
-    seeds, budget = plural(len(arm.counted), "seed"), budget_words(setting)
+    own = arm.counted[0].own_code
+    seeds, budget = plural(len(arm.counted), "run" if own else "seed"), budget_words(setting)
+    done = "Metered" if own else "Pretrained and measured"
     facts = [f"- {name}: {escape_markdown(text)}" for name, text in provenance(setting)]
     lines = [
         *_front_matter(setting, arm),
         f"# {escape_markdown(arm.label)}",
         "",
-        f"Pretrained and measured by greenbench over {seeds}{f' under a budget of {budget} each' if budget else ''}.",
+        f"{done} by greenbench over {seeds}{f' under a budget of {budget} each' if budget else ''}.",
         "",
         *_unlearnt(setting, arm),
         *_figures(setting, arm),
@@ -61,15 +63,15 @@ def model_card(setting: Setting, arm: Arm) -> str:
         "## Where it comes from",
         "",
         *facts,
-        f"- Licence: {_licence(arm.counted[0].data.spec)}",
-        "",
-        *_how_to_load(arm),
+        *([] if own else [f"- Licence: {_licence(arm.counted[0].data.spec)}", "", *_how_to_load(arm)]),
     ]
     return "\n".join(lines)
 
 
 def _front_matter(setting: Setting, arm: Arm) -> list[str]:
-    head = ["---", "tags:", "- speech", "- self-supervised-learning", "- greenbench"]
+    own = arm.counted[0].own_code
+    head = ["---", *([] if own else ["library_name: greenbench"]), "tags:", "- greenbench"]
+    head += [] if own else ["- speech", "- self-supervised-learning"]
     data = arm.counted[0].data.spec
     if data and "/" not in data:
         head += ["datasets:", f"- {json.dumps(data)}"]
@@ -81,11 +83,26 @@ def _front_matter(setting: Setting, arm: Arm) -> list[str]:
             "co2_eq_emissions:",
             f"  emissions: {grams:.6g}",
             f"  source: {json.dumps(_source(arm))}",
-            '  training_type: "pre-training"',
+            *([] if own else ['  training_type: "pre-training"']),
         ]
         head += [f"  geographical_location: {json.dumps(region)}"] if region else []
         head += [f"  hardware_used: {json.dumps(hardware)}"] if hardware else []
-    return [*head, "---", ""]
+    return [*head, *_model_index(setting, arm), "---", ""]
+
+
+def _model_index(setting: Setting, arm: Arm) -> list[str]:
+    """The scores as the Hub's ``model-index``: means over seeds; nothing where none was taken."""
+    means = {name: arm.mean(name) for name in quality_metrics(setting)}
+    scores = [(name, value) for name, value in means.items() if value is not None]
+    data = arm.counted[0].scored_data.spec
+    if not scores or not data:
+        return []
+    lines = ["model-index:", f"- name: {json.dumps(arm.label)}", "  results:", "  - task:"]
+    lines += ["      type: feature-extraction", "    dataset:", f"      type: {json.dumps(data)}"]
+    lines += [f"      name: {json.dumps(data)}", "    metrics:"]
+    for name, value in scores:
+        lines += [f"    - type: {name}", f"      value: {value:.6g}", f"      name: {json.dumps(METRICS[name].label)}"]
+    return lines
 
 
 def _figures(setting: Setting, arm: Arm) -> list[str]:
@@ -109,7 +126,10 @@ def _unlearnt(setting: Setting, arm: Arm) -> list[str]:
 def _licence(spec: str) -> str:
     """Say what is known of licences: that of the data, where the corpus' card states it."""
     own = "the weights' licence is for their owner to state"
-    card = share("data") / spec / "card.json"
+    try:
+        card = share("data") / spec / "card.json"
+    except FileNotFoundError:  # the light core has no audio, so no card of it
+        return f"the data's is not known to greenbench; {own}"
     known = read_json(card).get("license") if "/" not in spec and card.is_file() else None
     return f"the data's is {known}; {own}" if known else f"the data's is not known to greenbench; {own}"
 
