@@ -16,7 +16,8 @@ class Batch:
 
     Shapes: ``waveform`` (B, S) float32 in [-1, 1] at 16 kHz, ``features`` (B, T, F) float32 normalised with the
     corpus' mean and standard deviation; each is None unless the model asked for it. ``utterances`` (B,) are indices
-    into the pretraining split, ``starts`` (B,) the crops' first samples (a multiple of 320).
+    into the pretraining split, ``starts`` (B,) the crops' first samples (a multiple of 320). ``origins`` (B, 2) int64
+    holds both on the device of the rest, where a loader has put them there.
     """
 
     waveform: Tensor | None
@@ -24,6 +25,7 @@ class Batch:
     num_samples: int
     utterances: np.ndarray
     starts: np.ndarray
+    origins: Tensor | None = None
 
     @property
     def size(self) -> int:

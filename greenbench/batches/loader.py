@@ -117,7 +117,7 @@ class BatchLoader:
         if self._stream is not None:
             current = torch.cuda.current_stream(self.device)
             current.wait_stream(self._stream)
-            for tensor in (batch.waveform, batch.features):
+            for tensor in (batch.waveform, batch.features, batch.origins):
                 if tensor is not None:
                     # The memory was taken on the copying stream and must not be reused while this one reads it.
                     tensor.record_stream(current)
@@ -130,7 +130,9 @@ class BatchLoader:
             if waveform is not None and self.augment is not None:
                 waveform = self.augment(waveform, epoch, index)
             features = self._features(plan, waveform) if self.features is not None else None
-        return Batch(waveform if self.waveform else None, features, plan.num_samples, plan.utterances, plan.starts)
+            origins = self._copy(np.stack([plan.utterances, plan.starts], axis=1).astype(np.int64))
+        waveform = waveform if self.waveform else None
+        return Batch(waveform, features, plan.num_samples, plan.utterances, plan.starts, origins)
 
     def _waveforms(self, plan: BatchPlan) -> torch.Tensor:
         samples = np.empty((len(plan.utterances), plan.num_samples), np.int16)

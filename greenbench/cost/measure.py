@@ -134,7 +134,8 @@ def _training(model: Upstream, batch: int, num_samples: int, device: str, fracti
     model.train()
     give_targets(model)
     layerdrop = drop_layerdrop(model)
-    crop, info = make_batch(model, batch, num_samples, device), step_info(fraction)
+    crop, info = make_batch(model, batch, num_samples, device), step_info(fraction, device=device)
+    model.place_targets(torch.device(device))
     memory = LiveMemory(model)
     with counting(virtual=device == "meta", memory=memory) as counter:
         with counter.watch(model):

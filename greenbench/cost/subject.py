@@ -62,11 +62,13 @@ def make_batch(model: Upstream, batch: int, num_samples: int, device: str) -> Ba
     )
 
 
-def step_info(fraction: float = 0.0) -> StepInfo:
-    """A step with a generator of its own."""
+def step_info(fraction: float = 0.0, *, step: int = 0, seed: int = 0, device: str = "cpu") -> StepInfo:
+    """A step with draws and a generator of its own."""
     from greenbench.models.base import StepInfo
+    from greenbench.models.draws import Draws
 
-    return StepInfo(step=0, fraction=fraction, generator=torch.Generator().manual_seed(0))
+    draws = Draws(seed, step=step, device=device)
+    return StepInfo(step=step, fraction=fraction, generator=torch.Generator().manual_seed(seed), draws=draws)
 
 
 class NoiseData:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from greenbench.batches.batch import Batch
+from greenbench.models.draws import Draws
 from greenbench.progress import Progress
 
 if TYPE_CHECKING:
@@ -25,11 +26,16 @@ __all__ = ["Batch", "PretrainData", "StepInfo", "Upstream"]
 
 @dataclass(frozen=True)
 class StepInfo:
-    """Where training stands: ``fraction`` of the budget spent (0..1), the update's number, and its own generator."""
+    """Where training stands: ``fraction`` of the budget spent (0..1), the update's number, and what it draws.
+
+    ``draws`` are numbers of this update on the model's device: no graph break, no copy. ``generator`` is the training's
+    own on the CPU, for what they do not offer.
+    """
 
     step: int
     fraction: float
     generator: torch.Generator
+    draws: Draws
 
 
 class PretrainData(Protocol):
@@ -105,6 +111,9 @@ class Upstream(nn.Module):
         ``data`` is a few seconds of noise. By default they are made as those of training.
         """
         self.make_targets(data, seed=0, device=torch.device("cpu"), progress=lambda *_: None)
+
+    def place_targets(self, device: torch.device) -> None:
+        """Move what the loss looks targets up in to ``device``, once: no step shall copy it. The default has none."""
 
     def remake_targets(
         self,
@@ -188,3 +197,11 @@ class Upstream(nn.Module):
         if batch.features is None:
             raise ValueError(f"{type(self).__name__} needs features")
         return batch.features
+
+    def origins_of(self, batch: Batch) -> Tensor:
+        """Utterance and first sample of each crop, (B, 2) int64, on the device of the samples or features."""
+        if batch.origins is not None:
+            return batch.origins
+        origins = torch.from_numpy(np.stack([batch.utterances, batch.starts], axis=1).astype(np.int64))
+        values = batch.waveform if batch.features is None else batch.features
+        return origins if values is None else origins.to(values.device)

@@ -161,12 +161,11 @@ class BestRq(Upstream):
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy of the labels of masked frames; masked input is replaced by noise of deviation 0.1."""
         features = self._whole(batch)
-        mask = self.masking.draw(len(features), features.shape[1] // STACK, info.generator)
-        noise = 0.1 * torch.randn(features.shape, generator=info.generator)
-        hide = mask.repeat_interleave(STACK, dim=1).unsqueeze(-1).to(features.device)
+        mask = self.masking.draw(len(features), features.shape[1] // STACK, info.draws)
+        noise = 0.1 * torch.randn_like(features)
+        hide = mask.repeat_interleave(STACK, dim=1).unsqueeze(-1)
         targets = self.quantizer(stack_frames(features, STACK))
-        hidden = self.encoder(self._subsample(torch.where(hide, noise.to(features), features)))[0]
-        mask = mask.to(hidden.device)
+        hidden = self.encoder(self._subsample(torch.where(hide, noise, features)))[0]
         found = [
             masked_cross_entropy(head, hidden, targets[..., k], mask, unmasked_weight=self.masking.unmasked_weight)
             for k, head in enumerate(self.heads)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.models.draws import Purpose
 from greenbench.models.macs import conv_length
 from greenbench.models.waveform import full_precision, normalise
 
@@ -100,7 +101,7 @@ class Cpc(Upstream):
             raise ValueError(f"a crop of {frames} frames is too short to predict {len(self.steps)} ahead")
         causal = nn.Transformer.generate_square_subsequent_mask(frames, device=latent.device, dtype=context.dtype)
         future = self.predictor(context, src_mask=causal, is_causal=True)
-        chosen = torch.randint(frames, (rows, self.negatives), generator=info.generator).to(latent.device)
+        chosen = info.draws.below(Purpose.NEGATIVES, rows, self.negatives, frames)
         distractors = latent.gather(1, chosen.unsqueeze(-1).expand(-1, -1, latent.shape[-1]))
         losses, won = [], []
         for number, step in enumerate(self.steps, start=1):

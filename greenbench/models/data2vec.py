@@ -86,13 +86,17 @@ class Data2Vec(Upstream):
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Mean squared error between prediction and teacher at masked frames."""
         frames, masks = self._frames(self.waveform_of(batch)), self.masking.per_clip
-        mask = self.masking.draw(batch.size * masks, frames.shape[1], info.generator).to(frames.device)
-        targets = self._targets(frames.detach()).repeat(masks, 1, 1)[mask]
+        mask = self.masking.draw(batch.size * masks, frames.shape[1], info.draws)
+        targets = self._targets(frames.detach()).repeat(masks, 1, 1)
         visible = frames.repeat(masks, 1, 1)
         masked = torch.where(mask.unsqueeze(-1), self.model.masked_spec_embed.to(visible.dtype), visible)
-        predicted = self.head(self.model.encoder(masked)[0][mask])
-        loss = F.mse_loss(predicted.float(), targets)
-        return loss, {"target_deviation": targets.std(dim=0).mean()}
+        predicted = self.head(self.model.encoder(masked)[0])
+        # Weighted, not picked: see masked_cross_entropy.
+        weight = mask.unsqueeze(-1) / mask.sum()
+        loss = ((predicted.float() - targets).square() * weight).sum() / targets.shape[-1]
+        centre = (targets * weight).sum((0, 1))
+        deviation = ((targets - centre).square() * weight).sum((0, 1)).sqrt()
+        return loss, {"target_deviation": deviation.mean()}
 
     @torch.no_grad()
     def _targets(self, frames: Tensor) -> Tensor:

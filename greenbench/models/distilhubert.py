@@ -103,6 +103,11 @@ class DistilHubert(Upstream):
         if self.trained_teacher is not None:
             self.trained_teacher.make_stand_in_targets(data)
 
+    def place_targets(self, device: torch.device) -> None:
+        """Keep the labels of a teacher trained here where it is trained."""
+        if self.trained_teacher is not None:
+            self.trained_teacher.place_targets(device)
+
     def targets_state(self) -> dict[str, np.ndarray]:
         """Give the unit labels."""
         return self.trained_teacher.targets_state() if self.trained_teacher is not None else {}

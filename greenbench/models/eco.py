@@ -179,7 +179,7 @@ class Eco(UnitModel):
     def units_of(self, batch: Batch, read: Tensor) -> Tensor:
         """Find the unit of each 20 ms frame of a batch, (B, T // 2) int64; ``read`` is what :meth:`read` gave."""
         if self.labels is not None:
-            return self.labels.crop(batch.utterances, batch.starts, read.shape[1] // 2).to(read.device)
+            return self.labels.crop(self.origins_of(batch), read.shape[1] // 2)
         if self.context is None:
             raise ValueError("Eco needs targets")
         return self.context.assign(read if self.normalises_tract else self.context.normalise_tract(read))
@@ -206,18 +206,14 @@ class Eco(UnitModel):
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy of the units of masked frames, plus that of the visible ones with ``unmasked_weight``."""
         read = self.read(self.features_of(batch))
-        distorted = warp_bands(read, self.inputs.warp, info.generator) if self.inputs.warp else read
+        distorted = warp_bands(read, self.inputs.warp, info.draws) if self.inputs.warp else read
         features = self.prepare(distorted)
-        mask = self.masking.draw(batch.size, features.shape[1] // 2, info.generator)
-        hidden_input = features.masked_fill(mask.repeat_interleave(2, dim=1).unsqueeze(-1).to(features.device), 0.0)
+        mask = self.masking.draw(batch.size, features.shape[1] // 2, info.draws)
+        hidden_input = features.masked_fill(mask.repeat_interleave(2, dim=1).unsqueeze(-1), 0.0)
         predict = self.predict_later[self.stage - 1] if self.stage else self.predict
         hidden = self.encode(hidden_input)[-1]
         loss, accuracy = masked_cross_entropy(
-            predict,
-            hidden,
-            self.units_of(batch, read),
-            mask.to(hidden.device),
-            unmasked_weight=self.masking.unmasked_weight,
+            predict, hidden, self.units_of(batch, read), mask, unmasked_weight=self.masking.unmasked_weight
         )
         return loss, {"masked_accuracy": accuracy}
 

@@ -24,6 +24,7 @@ from greenbench.features.spec import FeatureSpec
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.capture import layer_outputs
 from greenbench.models.contrastive import Contrast, contrastive_loss, sample_negatives
+from greenbench.models.draws import Draws, Purpose
 from greenbench.models.ema import cosine_decay, follow, make_teacher
 from greenbench.models.encoders import TransformerShape
 from greenbench.models.macs import attention_macs, feed_forward_macs, positions_macs
@@ -154,23 +155,26 @@ class Essl(Upstream):
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """InfoNCE between the student's prediction and the teacher's projection of the same frame."""
         waveform = self.waveform_of(batch)
-        noisy = add_noise(waveform, info.generator, prob=self.noise.probability, snr_db=self.noise.snr_db)
-        heard = spec_augment(self._features(noisy), info.generator)
+        noisy = add_noise(waveform, info.draws, prob=self.noise.probability, snr_db=self.noise.snr_db)
+        heard = spec_augment(self._features(noisy), info.draws)
         predicted = self.predict(self.project(self.encoder(heard)))
-        targets = self._teach(self._features(waveform), info.generator)[:, : predicted.shape[1]]
-        valid = torch.ones(predicted.shape[:2], dtype=torch.bool, device="cpu")
-        negatives = sample_negatives(valid, self.contrast.negatives, info.generator)
+        targets = self._teach(self._features(waveform), info.draws)[:, : predicted.shape[1]]
+        valid = torch.ones(predicted.shape[:2], dtype=torch.bool, device=predicted.device)
+        negatives = sample_negatives(valid, self.contrast.negatives, info.draws)
         loss, won = contrastive_loss(predicted, targets, negatives, valid, temperature=self.contrast.temperature)
         return loss, {"accuracy": won}
 
     @torch.no_grad()
-    def _teach(self, features: Tensor, generator: torch.Generator) -> Tensor:
+    def _teach(self, features: Tensor, draws: Draws) -> Tensor:
         """Compute the teacher's frames; it hears the crop later by a random number of whole frames of silence."""
         self.teacher.eval()  # no dropout, whatever mode the student is in
         steps = self.teaching.max_shift // REDUCTION
-        before = int(torch.randint(steps + 1, (1,), generator=generator))
-        shifted = F.pad(features, (0, 0, before * REDUCTION, (steps - before) * REDUCTION))
-        return self.teacher(shifted)[:, before:]
+        before = draws.below(Purpose.SHIFT, 1, 1, steps + 1)[0]
+        silent = F.pad(features, (0, 0, steps * REDUCTION, steps * REDUCTION))
+        first = (steps - before) * REDUCTION
+        length = features.shape[1] + steps * REDUCTION
+        heard = self.teacher(silent.index_select(1, first + torch.arange(length, device=features.device)))
+        return heard.index_select(1, before + torch.arange(heard.shape[1] - steps, device=features.device))
 
     def after_step(self, info: StepInfo) -> None:
         """Let the teacher follow."""
@@ -212,38 +216,38 @@ class Essl(Upstream):
         return total + spectrum * LOGMEL_128.num_frames(num_samples)
 
 
-def add_noise(waveform: Tensor, generator: torch.Generator, *, prob: float, snr_db: Sequence[float]) -> Tensor:
+def add_noise(waveform: Tensor, draws: Draws, *, prob: float, snr_db: Sequence[float]) -> Tensor:
     """Add coloured noise or another crop of the batch at a random ratio with probability ``prob``, (B, S) -> (B, S).
 
     Colours lie between white and brown: power falls with frequency to the power 0 to 2.
     """
     rows, samples = waveform.shape
-    draw = torch.rand(4, rows, 1, generator=generator)
-    spectrum = torch.fft.rfft(torch.randn(rows, samples, generator=generator))
-    frequency = torch.arange(1, spectrum.shape[-1] + 1)
-    noise = torch.fft.irfft(spectrum * frequency ** -draw[0], n=samples).to(waveform.device)
-    babble = (draw[1] < 0.5).to(waveform.device) & torch.tensor(rows > 1, device=waveform.device)
-    noise = torch.where(babble, waveform.roll(1, 0), noise)
+    draw = draws.uniform(Purpose.MIXTURE, rows, 4).t().unsqueeze(2)
+    spectrum = torch.fft.rfft(torch.randn_like(waveform))
+    frequency = torch.arange(1, spectrum.shape[-1] + 1, device=waveform.device)
+    noise = torch.fft.irfft(spectrum * frequency ** -draw[0], n=samples)
+    if rows > 1:
+        noise = torch.where(draw[1] < 0.5, waveform.roll(1, 0), noise)
     ratio = 10 ** (-(snr_db[0] + (snr_db[1] - snr_db[0]) * draw[2]) / 20)
-    level = (ratio * (draw[3] < prob)).to(waveform.device)
+    level = ratio * (draw[3] < prob)
     energy = waveform.square().mean(-1, keepdim=True).sqrt() / (noise.square().mean(-1, keepdim=True).sqrt() + 1e-7)
     return waveform + level * energy * noise
 
 
-def spec_augment(features: Tensor, generator: torch.Generator, *, width: int = 20) -> Tensor:
+def spec_augment(features: Tensor, draws: Draws, *, width: int = 20) -> Tensor:
     """Fill random bands and stretches of time with noise: 2 % as many bands, 2.5 % as many stretches as there are."""
     rows, frames, bins = features.shape
-    hidden = torch.zeros(rows, frames, bins, dtype=torch.bool, device="cpu")
-    hidden |= _stripes(rows, bins, max(1, int(0.020 * bins)), width, generator).unsqueeze(1)
-    hidden |= _stripes(rows, frames, max(1, int(0.025 * frames)), width, generator).unsqueeze(2)
-    noise = torch.randn(features.shape, generator=generator)
-    return torch.where(hidden.to(features.device), noise.to(features), features)
+    in_frequency, in_time = max(1, int(0.020 * bins)), max(1, int(0.025 * frames))
+    words = draws.words(Purpose.STRIPES, rows, 2 * (in_frequency + in_time))
+    of_bands, of_frames = words.split([2 * in_frequency, 2 * in_time], dim=1)
+    hidden = _stripes(of_bands, bins, width).unsqueeze(1) | _stripes(of_frames, frames, width).unsqueeze(2)
+    return torch.where(hidden, torch.randn_like(features), features)
 
 
-def _stripes(rows: int, length: int, count: int, width: int, generator: torch.Generator) -> Tensor:
-    """Draw (B, L) with ``count`` stripes of up to ``width`` places marked."""
-    size = torch.rand(2, rows, count, 1, generator=generator)
-    extent = (size[0] * (min(width, length) + 1)).long()
-    begin = (size[1] * (length - extent + 1)).long()
-    place = torch.arange(length)
+def _stripes(words: Tensor, length: int, width: int) -> Tensor:
+    """Mark (B, L) in stripes of up to ``width`` places; two of ``words`` (B, 2 C) say how long one is and where."""
+    sizes, places = words.unsqueeze(2).chunk(2, dim=1)
+    extent = (sizes * (min(width, length) + 1)) >> 32
+    begin = (places * (length - extent + 1)) >> 32
+    place = torch.arange(length, device=words.device)
     return ((place >= begin) & (place < begin + extent)).any(dim=1)

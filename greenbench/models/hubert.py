@@ -26,7 +26,7 @@ from greenbench.models.masking import WeightedMasking, masked_cross_entropy
 from greenbench.models.relabel import FreshRelabelling
 from greenbench.models.transformers_macs import front_end_frames, waveform_model_macs
 from greenbench.models.unit_model import UnitModel, UnitTargets
-from greenbench.models.waveform import normalise
+from greenbench.models.waveform import encode_masked, normalise
 
 MFCC_13 = FeatureSpec(kind="mfcc", n_mels=23, n_mfcc=13)
 
@@ -90,9 +90,9 @@ class Hubert(UnitModel):
         if self.labels is None:
             raise ValueError(f"{type(self).__name__} needs targets")
         frames = self.frames(batch.num_samples)
-        mask = self.masking.draw(batch.size, frames, info.generator).to(waveform.device)
-        hidden = self.model(normalise(waveform), mask_time_indices=mask).last_hidden_state
-        targets = self.labels.crop(batch.utterances, batch.starts, frames).to(mask.device)
+        mask = self.masking.draw(batch.size, frames, info.draws)
+        hidden, _ = encode_masked(self.model, normalise(waveform), mask)
+        targets = self.labels.crop(self.origins_of(batch), frames)
         loss, accuracy = masked_cross_entropy(
             self._logits, hidden, targets, mask, unmasked_weight=self.masking.unmasked_weight
         )

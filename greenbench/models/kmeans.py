@@ -63,16 +63,17 @@ def fit_units(frames: np.ndarray, k: int, *, seed: int, passes: int = 8, batch: 
 
 
 class UnitLabels:
-    """Unit labels of all utterances, flat, cut to a batch's crops by frame offset. Copies of a model share them."""
+    """Unit labels of all utterances, flat, cut to a batch's crops by frame offset. Copies share the arrays."""
 
     def __init__(self, labels: np.ndarray, offsets: np.ndarray, hop_samples: int) -> None:
-        self.labels = labels.astype(np.int16)
-        self.offsets = offsets
+        self.labels = labels.astype(np.int16, copy=False)
+        self.offsets = offsets.astype(np.int64, copy=False)
         self.hop_samples = hop_samples
+        self._placed: tuple[Tensor, Tensor] | None = None
 
     def __deepcopy__(self, memo: dict[int, object]) -> UnitLabels:
-        memo[id(self)] = self
-        return self
+        memo[id(self)] = shared = UnitLabels(self.labels, self.offsets, self.hop_samples)
+        return shared
 
     @classmethod
     def build(cls, parts: Iterable[np.ndarray], hop_samples: int) -> UnitLabels:
@@ -81,12 +82,24 @@ class UnitLabels:
         lengths = np.array([0, *(len(part) for part in collected)])
         return cls(np.concatenate(collected), lengths.cumsum(), hop_samples)
 
-    def crop(self, utterances: np.ndarray, starts: np.ndarray, frames: int) -> Tensor:
-        """Labels (B, T) int64 for crops that start at the given samples; the last label fills a short tail."""
-        first = self.offsets[utterances] + starts // self.hop_samples
-        index = first[:, None] + np.arange(frames)[None, :]
-        index = np.minimum(index, self.offsets[utterances + 1][:, None] - 1)
-        return torch.from_numpy(self.labels[index].astype(np.int64))
+    def place(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Keep a copy on ``device``, so that :meth:`crop` copies nothing (on the CPU: the same memory)."""
+        self._placed = (torch.from_numpy(self.labels).to(device), torch.from_numpy(self.offsets).to(device))
+        return self._placed
+
+    def crop(self, origins: Tensor, frames: int) -> Tensor:
+        """Labels (B, T) int64 of crops; the last label fills a short tail.
+
+        ``origins`` (B, 2) int64 are utterances and first samples, best on the device that :meth:`place` named.
+        """
+        placed = self._placed
+        if placed is None or placed[0].device != origins.device:
+            placed = self.place(origins.device)
+        labels, offsets = placed
+        utterances, starts = origins.unbind(1)
+        index = (offsets[utterances] + starts // self.hop_samples).unsqueeze(1)
+        index = index + torch.arange(frames, device=origins.device)
+        return labels[torch.minimum(index, (offsets[utterances + 1] - 1).unsqueeze(1))].long()
 
     def state(self) -> dict[str, np.ndarray]:
         """The arrays that restore these labels."""

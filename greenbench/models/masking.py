@@ -1,4 +1,4 @@
-"""Span masks over frames, drawn from a given generator so that a resumed run draws the same ones; the loss on them."""
+"""Span masks over frames, drawn by the step's number so that a resumed run draws the same ones; the loss on them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from greenbench.models.draws import Draws, Purpose, widen
+
 
 @dataclass(frozen=True)
 class Masking:
@@ -17,9 +19,14 @@ class Masking:
     probability: float = 0.65
     span: int = 10
 
-    def draw(self, batch: int, frames: int, generator: torch.Generator) -> Tensor:
-        """Draw a boolean mask (B, T) on the CPU."""
-        return span_mask(batch, frames, prob=self.probability, span=self.span, generator=generator)
+    def draw(self, batch: int, frames: int, draws: Draws) -> Tensor:
+        """Draw a boolean mask (B, T) on the device of ``draws``."""
+        return span_mask(batch, frames, prob=self.probability, span=self.span, draws=draws)
+
+    def most(self, frames: int) -> int:
+        """Count the frames of a crop that are masked if no spans overlap: the same in every step."""
+        span, count = _spans(frames, self.probability, self.span)
+        return min(frames, span * count)
 
 
 @dataclass(frozen=True)
@@ -29,18 +36,20 @@ class WeightedMasking(Masking):
     unmasked_weight: float = 0.0
 
 
-def span_mask(batch: int, frames: int, *, prob: float, span: int, generator: torch.Generator) -> Tensor:
+def span_mask(batch: int, frames: int, *, prob: float, span: int, draws: Draws) -> Tensor:
     """A boolean mask (B, T) of spans of ``span`` frames whose starts are drawn without replacement.
 
     ``prob * frames / span`` spans are drawn per row (at least one), as in wav2vec 2.0 (arXiv 2006.11477, section 3.1);
-    spans may overlap, so the share of masked frames is at most ``prob``. Drawn on the CPU: the same on every device.
+    spans may overlap, so the share of masked frames is at most ``prob``. The same on every device.
     """
+    span, count = _spans(frames, prob, span)
+    return widen(draws.subset(Purpose.MASK, batch, frames - span + 1, count), span, frames)
+
+
+def _spans(frames: int, prob: float, span: int) -> tuple[int, int]:
+    """The length of a span that fits, and how many are drawn."""
     span = max(1, min(span, frames))
-    positions = frames - span + 1
-    count = max(1, min(positions, round(prob * frames / span)))
-    starts = torch.rand(batch, positions, generator=generator).argsort(dim=1)[:, :count]
-    indices = (starts.unsqueeze(-1) + torch.arange(span)).reshape(batch, -1)
-    return torch.zeros(batch, frames, dtype=torch.bool).scatter_(1, indices, value=True)
+    return span, max(1, min(frames - span + 1, round(prob * frames / span)))
 
 
 def masked_cross_entropy(
@@ -59,11 +68,11 @@ def masked_cross_entropy(
         targets: (B, T) int64.
         mask: (B, T), true where the input was hidden.
         unmasked_weight: what a visible frame counts against a masked one (``pred_nomask_weight`` in fairseq). At 0,
-            as published, visible frames cost nothing. In a few hundred updates masked frames alone teach little.
+            as published, visible frames teach nothing. In a few hundred updates masked frames alone teach little.
+
+    Frames are weighted, never picked: how many are masked differs from step to step, and a device that had to tell the
+    host would stand still.
     """
-    if not unmasked_weight:
-        logits, wanted = logits_of(hidden[mask]).float(), targets[mask]
-        return F.cross_entropy(logits, wanted), (logits.argmax(-1) == wanted).float().mean().detach()
     logits, wanted, masked = logits_of(hidden.flatten(0, 1)).float(), targets.flatten(), mask.flatten()
     weight = torch.where(masked, 1.0, unmasked_weight)
     loss = (F.cross_entropy(logits, wanted, reduction="none") * weight).sum() / weight.sum()

@@ -104,12 +104,14 @@ class MelHubert(UnitModel):
         frames = self._read(batch)
         if self.labels is None:
             raise ValueError("MelHubert needs targets")
-        mask = self.masking.draw(len(frames), frames.shape[1], info.generator)
+        mask = self.masking.draw(len(frames), frames.shape[1], info.draws)
         if self.visible is not None:
-            mask = equal_counts(mask, info.generator)
+            # How many frames the layers see is read from the mask: on the host, where reading it stops nothing.
+            draws = info.draws.on_host()
+            mask = equal_counts(self.masking.draw(len(frames), frames.shape[1], draws), draws)
         hidden = self._encode(frames, mask)
         mask = mask.to(frames.device)
-        targets = self.labels.crop(batch.utterances, batch.starts, frames.shape[1]).to(frames.device)
+        targets = self.labels.crop(self.origins_of(batch), frames.shape[1])
         predict = self.predict_later[self.stage - 1] if self.stage else self.predict
         loss, accuracy = masked_cross_entropy(
             predict, hidden, targets, mask, unmasked_weight=self.masking.unmasked_weight

@@ -66,7 +66,7 @@ class Topline(Eco):
         read = self.read(self.features_of(batch))
         if self.labels is None:
             raise ValueError("Topline needs labels")
-        distorted = warp_bands(read, self.inputs.warp, info.generator) if self.inputs.warp else read
+        distorted = warp_bands(read, self.inputs.warp, info.draws) if self.inputs.warp else read
         logits = self.predict(self.encode(self.prepare(distorted))[-1]).float().flatten(0, 1)
         wanted = self.units_of(batch, read).flatten()
         known = wanted != NO_LABEL

@@ -79,6 +79,11 @@ class UnitModel(Upstream):
         if self.labels is None:
             self.labels = UnitLabels(np.zeros(8), np.array([0, 8]), HOP_SAMPLES)
 
+    def place_targets(self, device: torch.device) -> None:
+        """Keep the labels where the model is trained."""
+        if self.labels is not None:
+            self.labels.place(device)
+
     def remake_targets(
         self,
         data: PretrainData,

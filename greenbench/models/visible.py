@@ -11,17 +11,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from greenbench.models.draws import Draws, Purpose
 from greenbench.models.layers import build_trunk
 
 DECODER_KERNEL = 15
 """Frames a decoder block sees: 300 ms at 50 Hz, longer than most masked stretches."""
 
 
-def equal_counts(mask: Tensor, generator: torch.Generator) -> Tensor:
+def equal_counts(mask: Tensor, draws: Draws) -> Tensor:
     """Mask further frames at random until every row of (B, T) hides as many as the fullest; one at least is left."""
     frames = mask.shape[1]
     most = min(int(mask.sum(dim=1).max()), frames - 1)
-    order = (mask + torch.rand(mask.shape, generator=generator)).argsort(dim=1, descending=True)[:, :most]
+    order = (mask + draws.uniform(Purpose.MORE_MASK, *mask.shape)).argsort(dim=1, descending=True)[:, :most]
     return torch.zeros_like(mask).scatter_(1, order, value=True)
 
 

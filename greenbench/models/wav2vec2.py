@@ -20,7 +20,7 @@ from greenbench.models.contrastive import Contrast, contrastive_loss, masked_pos
 from greenbench.models.encoders import WaveformShape
 from greenbench.models.masking import Masking
 from greenbench.models.transformers_macs import front_end_frames, waveform_model_macs
-from greenbench.models.waveform import full_precision, normalise
+from greenbench.models.waveform import encode_masked, full_precision, normalise
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ class Wav2Vec2(Upstream):
         """InfoNCE at masked frames plus the codebooks' diversity penalty."""
         waveform = self.waveform_of(batch)
         frames = front_end_frames(self.model.config, batch.num_samples)
-        mask = self.masking.draw(batch.size, frames, info.generator)
-        index, valid = masked_positions(mask)
-        negatives = sample_negatives(valid, self.contrast.negatives, info.generator)
-        output = self.model.wav2vec2(normalise(waveform), mask_time_indices=mask.to(waveform.device))
-        predicted = self.model.project_hid(pick(output.last_hidden_state, index))
-        targets, perplexity = pick(output.extract_features, index), None
+        mask = self.masking.draw(batch.size, frames, info.draws)
+        index, valid = masked_positions(mask, self.masking.most(frames))
+        negatives = sample_negatives(valid, self.contrast.negatives, info.draws)
+        hidden, latent = encode_masked(self.model.wav2vec2, normalise(waveform), mask)
+        predicted = self.model.project_hid(pick(hidden, index))
+        targets, perplexity = pick(latent, index), None
         if self.quantizer.enabled:
             targets, perplexity = self._quantize(targets, valid, info.fraction)
         else:
@@ -108,7 +108,7 @@ class Wav2Vec2(Upstream):
         start, end = self.quantizer.gumbel_start, self.quantizer.gumbel_end
         quantizer.temperature = start * (end / start) ** fraction
         with full_precision(frames):
-            codewords, perplexity = quantizer(frames.float(), mask_time_indices=valid.to(frames.device))
+            codewords, perplexity = quantizer(frames.float(), mask_time_indices=valid)
             return self.model.project_q(codewords), perplexity
 
     def hidden_states(self, batch: Batch) -> list[Tensor]:

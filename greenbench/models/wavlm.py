@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import WavLMConfig, WavLMModel
 
 from greenbench.models.base import Batch, StepInfo
+from greenbench.models.draws import Draws, Purpose
 from greenbench.models.encoders import WaveformShape
 from greenbench.models.hubert import HEAD, MASKING, TARGETS, CosineHead, Hubert
 from greenbench.models.masking import WeightedMasking
@@ -65,31 +66,31 @@ class WavLm(Hubert):
     def loss(self, batch: Batch, info: StepInfo) -> tuple[Tensor, dict[str, float | Tensor]]:
         """Cross-entropy over units at masked frames of the mixed waveforms."""
         options = self.mixed
-        mixed = mix(self.waveform_of(batch), info.generator, prob=options.probability, noise_share=options.noise_share)
+        mixed = mix(self.waveform_of(batch), info.draws, prob=options.probability, noise_share=options.noise_share)
         return super().loss(dataclasses.replace(batch, waveform=mixed), info)
 
 
-def mix(waveform: Tensor, generator: torch.Generator, *, prob: float, noise_share: float) -> Tensor:
+def mix(waveform: Tensor, draws: Draws, *, prob: float, noise_share: float) -> Tensor:
     """Add interference to a random stretch of each crop with probability ``prob``, (B, S) -> (B, S).
 
     The stretch covers up to half the crop. Interference is another crop at -5 to 5 dB of the crop's energy, or, with
     probability ``noise_share``, white noise at -5 to 20 dB below it (the published ranges of mixing ratios).
     """
     rows, samples = waveform.shape
-    draw = torch.rand(6, rows, 1, generator=generator)
+    device = waveform.device
+    draw = draws.uniform(Purpose.MIXTURE, rows, 6).to(device).t().unsqueeze(2)
     length = (draw[1] * samples / 2).long()
     begin = (draw[2] * (samples - length + 1)).long()
-    time = torch.arange(samples)
+    time = torch.arange(samples, device=device)
     inside = (time >= begin) & (time < begin + length) & (draw[0] < prob)
     is_noise = draw[3] < noise_share
     ratio_db = torch.where(is_noise, -5 + 25 * draw[4], -5 + 10 * draw[4])
     # Another crop, never the same one: shifted by 1 .. rows - 1 places.
-    other = (torch.arange(rows) + 1 + (draw[5, :, 0] * max(rows - 1, 1)).long().clamp(max=max(rows - 2, 0))) % rows
-    noise = torch.randn(rows, samples, generator=generator)
-    device = waveform.device
-    interference = torch.where(is_noise.to(device), noise.to(device), waveform[other.to(device)])
-    level = _rms(waveform) / _rms(interference) * (10 ** (-ratio_db / 20)).to(device)
-    return torch.where(inside.to(device), waveform + level * interference, waveform)
+    away = 1 + (draw[5, :, 0] * max(rows - 1, 1)).long().clamp(max=max(rows - 2, 0))
+    other = (torch.arange(rows, device=device) + away) % rows
+    interference = torch.where(is_noise, torch.randn_like(waveform), waveform[other])
+    level = _rms(waveform) / _rms(interference) * 10 ** (-ratio_db / 20)
+    return torch.where(inside, waveform + level * interference, waveform)
 
 
 def _rms(waveform: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from greenbench.errors import DeviceError
-from greenbench.models.base import StepInfo
 from greenbench.train.loop import Pretraining
 from greenbench.train.precision import attention_backend
 
@@ -26,7 +25,7 @@ def compile_ahead(training: Pretraining, *, charged: bool = True) -> None:
     try:
         with _untouched(training), attention_backend(training.settings.sdpa):
             batch = next(training.loader)
-            info = StepInfo(training.state.step, training.ledger.fraction, training.generator)
+            info = training.step_info()
             training.model.train()
             loss, _ = training.loss_of(batch, info)
             loss.backward()

@@ -17,6 +17,7 @@ from greenbench.budget import Ledger, shrink
 from greenbench.cards import Recipe
 from greenbench.config import TrainSection
 from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.models.draws import Draws
 from greenbench.records import Journal
 from greenbench.train.averaging import WeightAverage
 from greenbench.train.checkpoint import CheckpointStore
@@ -95,6 +96,8 @@ class Pretraining:
         if settings.activation_checkpointing:
             checkpoint_activations(model)
         self.generator = torch.Generator().manual_seed(seed)
+        self.draws = Draws(seed, device=device)
+        model.place_targets(device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
         self.state = LoopState()
         self._forward: Callable[[Batch, StepInfo], Any] = torch.compile(model.loss) if settings.compile else model.loss
@@ -107,6 +110,11 @@ class Pretraining:
         with autocast(self.device, self.dtype):
             loss, extras = self._forward(batch, info)
         return loss, extras
+
+    def step_info(self) -> StepInfo:
+        """Say where training stands, and let the draws stand there."""
+        draws = self.draws.go_to(self.state.step)
+        return StepInfo(self.state.step, min(1.0, self.ledger.fraction), self.generator, draws)
 
     def run(self) -> Literal["finished", "stopped", "targets"]:
         """Train until the budget ends, a stop is requested (a checkpoint is written) or targets are to be made anew.
@@ -141,6 +149,7 @@ class Pretraining:
         """Go on with new targets: with the weights of ``fresh`` and a new optimizer, or with the old ones."""
         self.state.stage += 1
         self.state.stage_began = None
+        self.model.place_targets(self.device)
         if fresh is not None:
             # Buffers stay: what the input is normalised by was fitted once.
             self.model.load_state_dict({**self.model.state_dict(), **dict(fresh.named_parameters())})
@@ -174,12 +183,13 @@ class Pretraining:
 
     def _step(self, share: float) -> None:
         began_ns = time.monotonic_ns()
-        info = StepInfo(self.state.step, min(1.0, self.ledger.fraction), self.generator)
+        info = self.step_info()
         factor = learning_rate_factor(self._schedule_position(info.fraction), self.recipe)
         parts = max(1, self.settings.grad_accumulation)
         audio_s, flops, loss_sum = 0.0, 0.0, torch.zeros((), device=self.device)
         extras: dict[str, Any] = {}
-        for _ in range(parts):
+        for part in range(parts):
+            self.draws.go_to(self.state.step, part=part)
             batch = cut(next(self.loader), share)
             loss, extras = self.loss_of(batch, info)
             self.scaler.scale(loss / parts).backward()
@@ -270,6 +280,8 @@ class Pretraining:
                 "optimizer": self.optimizer.state_tensors(),
                 "generators": {"loop": self.generator.get_state(), "torch": torch.get_rng_state()},
             }
+            if self.device.type == "cuda":
+                tensors["generators"]["cuda"] = torch.cuda.get_rng_state(self.device)
             if self.average is not None:
                 tensors["average"] = self.average.state_tensors()
             numpy_state = np.random.get_state(legacy=False)
@@ -300,6 +312,8 @@ class Pretraining:
             self.average.load_state_tensors(tensors["average"])
         self.generator.set_state(tensors["generators"]["loop"])
         torch.set_rng_state(tensors["generators"]["torch"])
+        if self.device.type == "cuda" and "cuda" in tensors["generators"]:
+            torch.cuda.set_rng_state(tensors["generators"]["cuda"], self.device)
         np.random.set_state(_numpy_state(state["numpy"]))
         self.scaler.load_state_dict(state["scaler"])
         self.loader.seek(*state["position"])
@@ -324,7 +338,8 @@ def cut(batch: Batch, share: float) -> Batch:
         features = features[:crops, : features.shape[1] * samples // batch.num_samples]
     if waveform is not None:
         waveform = waveform[:crops, :samples]
-    return Batch(waveform, features, samples, batch.utterances[:crops], batch.starts[:crops])
+    origins = None if batch.origins is None else batch.origins[:crops]
+    return Batch(waveform, features, samples, batch.utterances[:crops], batch.starts[:crops], origins)
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:

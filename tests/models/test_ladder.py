@@ -110,7 +110,7 @@ def test_the_shape_of_a_step_is_counted_by_its_formula(label: str) -> None:
 def test_a_masked_only_loss_does_not_see_what_is_visible() -> None:
     model = build(spec_of("rebuilt")).eval()
     batch = make_batch(model, 2, 32_000, "cpu")
-    mask = model.masking.draw(2, 100, step_info().generator)
+    mask = model.masking.draw(2, 100, step_info().draws)
     visible_in_both = ~mask.any(0).numpy()
 
     def loss_with(unit: int) -> float:

@@ -16,6 +16,7 @@ from greenbench.cost.subject import make_batch, step_info
 from greenbench.models import contrastive
 from greenbench.models.bestrq import RandomCodebooks, RandomProjectionQuantizer
 from greenbench.models.cpc import _info_nce
+from greenbench.models.draws import Draws
 from greenbench.models.ema import cosine_decay, follow, linear_decay, make_teacher
 from greenbench.models.mixers import FourierMixing, SummaryMixing
 from greenbench.models.registry import build
@@ -30,10 +31,10 @@ def test_wav2vec2_loss_is_that_of_transformers() -> None:
     batch = make_batch(model, 3, 40_000, "cpu")
     loss, _ = model.loss(batch, step_info())
 
-    again = step_info().generator
+    again = step_info().draws
     frames = int(model.model._get_feat_extract_output_lengths(40_000))
     mask = model.masking.draw(3, frames, again)
-    index, valid = contrastive.masked_positions(mask)
+    index, valid = contrastive.masked_positions(mask, model.masking.most(frames))
     local = contrastive.sample_negatives(valid, 20, again)
     flat = torch.zeros(3, frames, 20, dtype=torch.long)
     for row in range(3):
@@ -49,10 +50,10 @@ def test_wav2vec2_with_continuous_targets_compares_with_the_latent_frames_themse
     batch = make_batch(model, 2, 20_000, "cpu")
     loss, figures = model.loss(batch, step_info())
 
-    again = step_info().generator
+    again = step_info().draws
     frames = int(model.model._get_feat_extract_output_lengths(20_000))
     mask = model.masking.draw(2, frames, again)
-    _, valid = contrastive.masked_positions(mask)
+    _, valid = contrastive.masked_positions(mask, model.masking.most(frames))
     negatives = contrastive.sample_negatives(valid, 7, again)
     output = model.model.wav2vec2(normalise(batch.waveform), mask_time_indices=mask)
     losses = []
@@ -153,7 +154,7 @@ def test_contrastive_loss_against_loops_with_equal_codewords_left_out() -> None:
     predicted, targets = torch.randn(2, 6, 4), torch.randn(2, 6, 4)
     targets[0, 3] = 2 * targets[0, 1]  # the same direction: not a distractor of each other
     valid = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
-    negatives = contrastive.sample_negatives(valid, 8, torch.Generator().manual_seed(0))
+    negatives = contrastive.sample_negatives(valid, 8, Draws(0))
     losses = []
     for row in range(2):
         for place in range(int(valid[row].sum())):
@@ -168,7 +169,7 @@ def test_contrastive_loss_against_loops_with_equal_codewords_left_out() -> None:
 
 def test_distractors_are_other_valid_positions_drawn_evenly() -> None:
     valid = torch.tensor([[True] * 5 + [False] * 3, [True] * 8])
-    drawn = contrastive.sample_negatives(valid, 4000, torch.Generator().manual_seed(0))
+    drawn = contrastive.sample_negatives(valid, 4000, Draws(0))
     for row, size in ((0, 5), (1, 8)):
         for place in range(size):
             shares = torch.bincount(drawn[row, place], minlength=8) / 4000
@@ -180,7 +181,7 @@ def test_distractors_are_other_valid_positions_drawn_evenly() -> None:
 
 def test_masked_positions_are_those_of_the_mask() -> None:
     mask = torch.rand(4, 50, generator=torch.Generator().manual_seed(0)) < 0.3
-    index, valid = contrastive.masked_positions(mask)
+    index, valid = contrastive.masked_positions(mask, 30)
     for row in range(4):
         assert index[row][valid[row]].tolist() == mask[row].nonzero().flatten().tolist()
     frames = torch.randn(4, 50, 3)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from greenbench.cards import resolve
+from greenbench.cost.subject import step_info
 from greenbench.errors import ConfigError
 from greenbench.features.spec import KALDI_FBANK_40, FeatureSpec
-from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.models.base import Batch, Upstream
 from greenbench.models.reading import MelInputs, MelReading, Reads
 from greenbench.models.registry import build
 from greenbench.units import SAMPLE_RATE
@@ -78,7 +79,7 @@ def test_it_trains_and_counts_what_fitting_costs(name: str) -> None:
     plain = model_of(name, "plain")
     plain.make_targets(audio, seed=0, device=torch.device("cpu"), progress=lambda *_: None)
     assert model.extra_flops() > plain.extra_flops()
-    loss, _ = model.loss(batch_of(audio), StepInfo(0, 0.0, torch.Generator().manual_seed(0)))
+    loss, _ = model.loss(batch_of(audio), step_info())
     loss.backward()
     assert torch.isfinite(loss)
 

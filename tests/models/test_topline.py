@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from greenbench.cards import resolve
+from greenbench.cost.subject import step_info
 from greenbench.errors import DataError
 from greenbench.features.spec import LOGMEL_80
-from greenbench.models.base import Batch, StepInfo
+from greenbench.models.base import Batch
 from greenbench.models.registry import build
 from greenbench.models.topline import Topline
 from greenbench.units import SAMPLE_RATE
@@ -70,7 +71,7 @@ def test_it_learns_the_phones() -> None:
     data = Labelled()
     model = ready(topline(), data)
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    info = StepInfo(0, 0.0, torch.Generator().manual_seed(0))
+    info = step_info()
     for _ in range(60):
         loss, figures = model.loss(batch_of(data, [0, 1]), info)
         optimizer.zero_grad()
@@ -82,7 +83,7 @@ def test_it_learns_the_phones() -> None:
 def test_utterances_without_labels_teach_nothing() -> None:
     data = Labelled()
     model = ready(topline(), data)
-    loss, _ = model.loss(batch_of(data, [2]), StepInfo(0, 0.0, torch.Generator().manual_seed(0)))
+    loss, _ = model.loss(batch_of(data, [2]), step_info())
     loss.backward()
     assert float(loss.detach()) == 0.0
     assert model.predict.weight.grad is not None

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from greenbench.cards import resolve
+from greenbench.cost.subject import step_info
 from greenbench.errors import ConfigError
-from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.models.base import Batch, Upstream
 from greenbench.models.ema import make_teacher
 from greenbench.models.kmeans import UnitLabels
 from greenbench.models.registry import build
@@ -32,7 +33,7 @@ def gradients(*, checkpointed: bool) -> tuple[dict[str, torch.Tensor], int]:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss, _ = model.loss(batch, StepInfo(0, 0.0, torch.Generator().manual_seed(1)))
+        loss, _ = model.loss(batch, step_info(seed=1))
     loss.backward()
     return {n: p.grad for n, p in model.named_parameters() if p.grad is not None}, sum(kept.values())
 

@@ -15,11 +15,13 @@ from greenbench.batches.loader import BatchLoader
 from greenbench.cards import Recipe, resolve
 from greenbench.cost.model_cost import count
 from greenbench.cost.steps import BatchFlops
+from greenbench.cost.subject import step_info
 from greenbench.errors import ConfigError, DeviceError
 from greenbench.features.on_the_fly import FeaturesOnTheFly
 from greenbench.features.spec import LOGMEL_80
 from greenbench.features.store import FeatureStore
-from greenbench.models.base import Batch, StepInfo, Upstream
+from greenbench.models.base import Batch, Upstream
+from greenbench.models.draws import Draws
 from greenbench.models.kmeans import UnitLabels
 from greenbench.models.layer_drop import drop_layers
 from greenbench.models.masking import span_mask
@@ -46,7 +48,7 @@ def batch_of(model: Upstream, crops: int = 2, seconds: int = 2) -> Batch:
 
 
 def loss_of(model: Upstream) -> torch.Tensor:
-    return model.loss(batch_of(model), StepInfo(0, 0.0, torch.Generator().manual_seed(1)))[0]
+    return model.loss(batch_of(model), step_info(seed=1))[0]
 
 
 # -- the average of the weights --------------------------------------------------------------------------------------
@@ -181,16 +183,16 @@ def test_without_masked_frames_the_encoder_costs_less_and_the_representation_as_
 
 
 def test_rows_hide_equally_many_frames_and_what_was_hidden_stays_so() -> None:
-    generator = torch.Generator().manual_seed(0)
-    mask = span_mask(6, 80, prob=0.6, span=5, generator=generator)
-    equal = equal_counts(mask, generator)
+    draws = Draws(0)
+    mask = span_mask(6, 80, prob=0.6, span=5, draws=draws)
+    equal = equal_counts(mask, draws)
     assert len(set(mask.sum(1).tolist())) > 1
     assert equal.sum(1).tolist() == [int(mask.sum(1).max())] * 6
     assert bool((equal | ~mask).all())
     index = visible_indices(equal)
     for row, places in zip(equal, index, strict=True):
         assert places.tolist() == [t for t in range(80) if not row[t]]
-    assert int((~equal_counts(torch.ones(2, 5, dtype=torch.bool), generator)).sum()) == 2
+    assert int((~equal_counts(torch.ones(2, 5, dtype=torch.bool), draws)).sum()) == 2
 
 
 # -- features on the fly ---------------------------------------------------------------------------------------------
