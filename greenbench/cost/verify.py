@@ -146,7 +146,7 @@ def _loss(model: Upstream) -> Check:
     if not all(math.isfinite(v) for v in values):
         return Check("loss", ok=False, detail=f"{values[0]} is not finite on noise")
     if any(float(b.detach()) != a for a, b in zip(values, second, strict=True)):
-        return Check("loss", ok=False, detail="differs under the same seeds; draw from info.generator or torch's")
+        return Check("loss", ok=False, detail="differs under the same seeds; draw from info.draws or torch's")
     return Check("loss", ok=True, detail=", ".join(f"{v:.3f}" for v in values) + " on noise, reproducible")
 
 
