@@ -20,6 +20,7 @@ from tests.trial.pausing import PIPE, PLACE
 
 SMALL = [
     "suite.controls=",
+    "evaluate.labels=",
     "train.batch_seconds=4",
     "train.crop_seconds=2",
     "train.threads=1",
