@@ -346,7 +346,7 @@ def command_lines(rng: random.Random, place: Place) -> None:
         rng.choice((rng.choice(OPTIONS), rng.choice(known), rng.choice(spoil.NASTY))) for _ in range(rng.randint(0, 5))
     ]
     # What takes a second or more by nature is asked for what does not exist, and must say so.
-    must_fail = argv[0] in ("doctor", "measure", "report") or "--static" in argv
+    must_fail = argv[0] in ("doctor", "measure", "report", "plan") or "--static" in argv
     if must_fail:
         argv[1:1] = ["--sources", "zzz"] if argv[0] in ("doctor", "measure") else ["--zzz"]
         must_fail = not {"-h", "--version"} & set(argv)
