@@ -80,10 +80,29 @@ class EcoInputs:
     normalise_utterance: bool = True
 
 
+@dataclass(frozen=True)
+class EcoMasking(WeightedMasking):
+    """Light masks under which visible frames count, and from ``heavy_from`` of the budget on heavy ones.
+
+    Reading what is there is learnt in a few hundred updates and ends at what the units know. Context is learnt from
+    masked frames alone, slowly, and best by an encoder that can read. At 1, as by default, masks stay light.
+    """
+
+    heavy_from: float = 1.0
+    heavy_probability: float = 0.5
+    heavy_span: int = 10
+
+    def at(self, fraction: float) -> WeightedMasking:
+        """What is masked once ``fraction`` of the budget is spent."""
+        if fraction < self.heavy_from:
+            return self
+        return WeightedMasking(self.heavy_probability, self.heavy_span, unmasked_weight=0.0)
+
+
 ENCODER = EcoShape()
 TARGETS = EcoTargets()
 INPUTS = EcoInputs()
-MASKING = WeightedMasking(probability=0.15, span=5, unmasked_weight=1.0)
+MASKING = EcoMasking(probability=0.15, span=5, unmasked_weight=1.0)
 RELABELLING = Relabelling(fit_seconds=900.0)
 
 
@@ -99,7 +118,7 @@ class Eco(UnitModel):
         encoder: EcoShape = ENCODER,
         targets: EcoTargets = TARGETS,
         inputs: EcoInputs = INPUTS,
-        masking: WeightedMasking = MASKING,
+        masking: EcoMasking = MASKING,
         relabelling: Relabelling = RELABELLING,
     ) -> None:
         width, fine = encoder.width, encoder.fine_path
@@ -208,12 +227,13 @@ class Eco(UnitModel):
         read = self.read(self.features_of(batch))
         distorted = warp_bands(read, self.inputs.warp, info.draws) if self.inputs.warp else read
         features = self.prepare(distorted)
-        mask = self.masking.draw(batch.size, features.shape[1] // 2, info.draws)
+        masking = self.masking.at(info.fraction)
+        mask = masking.draw(batch.size, features.shape[1] // 2, info.draws)
         hidden_input = features.masked_fill(mask.repeat_interleave(2, dim=1).unsqueeze(-1), 0.0)
         predict = self.predict_later[self.stage - 1] if self.stage else self.predict
         hidden = self.encode(hidden_input)[-1]
         loss, accuracy = masked_cross_entropy(
-            predict, hidden, self.units_of(batch, read), mask, unmasked_weight=self.masking.unmasked_weight
+            predict, hidden, self.units_of(batch, read), mask, unmasked_weight=masking.unmasked_weight
         )
         return loss, {"masked_accuracy": accuracy}
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from greenbench.cards import resolve
+from greenbench.models.base import Batch, StepInfo
 from greenbench.models.draws import Draws
+from greenbench.models.eco import Eco, EcoMasking
+from greenbench.models.kmeans import UnitLabels
 from greenbench.models.masking import masked_cross_entropy, span_mask
+from greenbench.models.registry import build
+from greenbench.units import SAMPLE_RATE
 
 
 def by_definition(logits: Tensor, targets: Tensor, mask: Tensor, weight: float) -> float:
@@ -51,3 +58,29 @@ def test_masks_are_spans_and_come_back_with_their_step(frames: int, span: int, p
         runs = "".join("x" if hit else " " for hit in row).split()
         assert runs
         assert min(map(len, runs)) >= min(span, frames)
+
+
+def test_heavy_masks_come_late_and_leave_visible_frames_out() -> None:
+    light = EcoMasking(probability=0.15, span=5, unmasked_weight=1.0, heavy_from=0.25)
+    assert light.at(0.24) is light
+    heavy = light.at(0.25)
+    assert (heavy.probability, heavy.span, heavy.unmasked_weight) == (0.5, 10, 0.0)
+    assert EcoMasking(unmasked_weight=1.0).at(0.999).unmasked_weight == 1.0  # unless asked for, they never come
+
+
+@pytest.mark.parametrize(("fraction", "learns"), [(0.0, True), (0.9, False)])
+def test_eco_learns_from_visible_frames_until_masks_are_heavy(fraction: float, learns: bool) -> None:
+    """Units of visible frames are turned round: only a loss that looks at them notices."""
+    small = {"encoder": {"width": 16, "pattern": "c"}, "targets": {"units": 8}, "inputs": {"warp": 0.0}}
+    model = build(resolve("eco", "tiny", {**small, "masking": {"heavy_from": 0.5}}))
+    assert isinstance(model, Eco)
+    features = torch.randn(1, 200, 80, generator=torch.Generator().manual_seed(0))
+    losses = []
+    for turned in (False, True):
+        mask = model.masking.at(fraction).draw(1, 100, Draws(0))
+        labels = torch.arange(100) % 7
+        wanted = torch.where(mask[0] | (not turned), labels, 7 - labels)
+        model.labels = UnitLabels.build([wanted.numpy()], 320)
+        batch = Batch(None, features, 2 * SAMPLE_RATE, np.array([0]), np.zeros(1, dtype=np.int64))
+        losses.append(float(model.loss(batch, StepInfo(0, fraction, torch.Generator(), Draws(0)))[0].detach()))
+    assert (losses[0] != losses[1]) == learns
