@@ -60,10 +60,10 @@ class Interrupted(GreenbenchError):
 _LONG_LIST = 20
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     """``"; did you mean 'x'? Allowed: ..."`` for an unknown name; a long list is left out where one of it is near."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
     hint = f"; did you mean {close[0]!r}?" if close else ";"
     if not names or (close and len(names) > _LONG_LIST):
         return hint.rstrip(";")

@@ -160,7 +160,7 @@ def test_plan_predicts_without_training(tmp_path: Path) -> None:
     done = run("plan", "-o", "suite.models=eco", "--json")
     assert done.returncode == 0, done.stderr
     prediction = json.loads(done.stdout)
-    assert [t["label"] for t in prediction["trials"]] == ["eco", "logmel", "random"]
+    assert [t["label"] for t in prediction["trials"]] == ["eco", "logmel", "random-eco"]
     assert prediction["trials"][0]["seconds"] == 45
 
 

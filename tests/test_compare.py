@@ -256,7 +256,7 @@ def test_a_ladder_prints_one_row_a_step_with_its_verdict(tmp_path: Path) -> None
     console = Console(record=True, width=200, file=io.StringIO())
     print_ladder(result, console)
     text = console.export_text()
-    assert "better, -20.0 %" in text
+    assert "better, -20.0 points" in text
     assert "1.00 TFLOP" in text
     assert "0.50 h" in text
 
@@ -297,6 +297,6 @@ def test_each_model_is_held_against_its_own_random_weights_paired_by_seed(tmp_pa
     assert "random:lone" in result["notes"][0]
     console = Console(record=True, width=200, file=io.StringIO())
     print_own_random(result, console)
-    assert "better, -30.0 %" in console.export_text()
+    assert "better, -30.0 points" in console.export_text()
     with pytest.raises(DataError, match="random control"):
         own_random([*lone, *shape])

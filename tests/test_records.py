@@ -147,9 +147,12 @@ def test_old_run_folders_give_the_tables_that_they_gave_when_they_were_new(versi
         ("results", RESULT_COLUMNS, map(result_row, trials)),
         ("phases", PHASE_COLUMNS, (row for trial in trials for row in phase_rows(trial))),
     ):
+        expected = (EXPECTED / f"{name}-{version}.csv").read_text(encoding="utf-8")
+        known = next(csv.reader(io.StringIO(expected)))
+        assert [column for column in columns if column in known] == known  # later versions have more
         text = io.StringIO()
-        write_rows(text, columns, rows)
-        assert text.getvalue() == (EXPECTED / f"{name}-{version}.csv").read_text(encoding="utf-8")
+        write_rows(text, known, rows)
+        assert text.getvalue() == expected
 
 
 def test_old_run_folders_compare_as_they_did_when_they_were_new() -> None:

@@ -85,7 +85,11 @@ def _nearest(key: str, kind: type[Upstream]) -> str:
     leaves = {name.rpartition(".")[2]: name for name in reversed(names)}
     close = difflib.get_close_matches(key, leaves, n=1, cutoff=_LEAF_CUTOFF)
     # A key that stands in a group is most often given without it.
-    return f"; did you mean {leaves[close[0]]!r}? Allowed: {', '.join(names)}" if close else did_you_mean(key, names)
+    return (
+        f"; did you mean {leaves[close[0]]!r}? Allowed: {', '.join(names)}"
+        if close
+        else did_you_mean(key, names, cutoff=0.5)
+    )
 
 
 def _hints(kind: type[Upstream]) -> dict[str, Any]:
