@@ -72,6 +72,7 @@ def test_a_line_too_deep_costs_itself_alone(tmp_path: Path) -> None:
     assert [line["step"] for line in read_jsonl(path)] == [1, 2]
 
 
+@pytest.mark.slow
 def test_zeros_made_to_fill_the_memory_are_a_torn_part(run: Path) -> None:
     """A member of a megabyte that unpacks to a gigabyte, between whole ones."""
     path = run / TRIAL / "power.csv.gz"

@@ -129,6 +129,7 @@ def test_an_arms_own_training_is_in_its_plan_and_hash_and_in_no_others() -> None
     assert _hashes(same) == _hashes(make())
 
 
+@pytest.mark.slow
 def test_the_forecast_takes_each_arms_own_step() -> None:
     suite = make(
         {"steps": 100.0},
@@ -208,6 +209,7 @@ def test_a_prediction_in_one_currency_is_the_budget_of_another() -> None:
     assert (steps["steps"], steps["audio_hours"]) == (10, pytest.approx(10 * 32 / 3600))
 
 
+@pytest.mark.slow
 def test_energy_includes_evaluation_and_is_absent_without_a_power_figure() -> None:
     found = _trained({"seconds": 45.0})
     assert found["energy_kwh"] == pytest.approx((45.0 + found["evaluate_seconds"]) * 50.0 / 3.6e6)

@@ -23,6 +23,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_report_counts_with_the_region_and_price_it_is_given(run: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     paths = write_report([run], tmp_path / "out", afterwards=Afterwards("POL", None, 0.4))
@@ -37,6 +38,7 @@ def test_a_report_counts_with_the_region_and_price_it_is_given(run: Path, tmp_pa
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_without_a_price_nothing_speaks_of_money(run: Path, tmp_path: Path) -> None:
     paths = write_report([run], tmp_path / "out")
     assert {row["energy_cost"] for row in rows_of(paths.results_csv)} == {""}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from greenbench.report import write_report
 from greenbench.report.collect import collect
 from greenbench.report.figures.budgets import over_budgets
@@ -12,6 +14,7 @@ from tests.report.folders import ECO, LOGMEL, MELHUBERT, Arm, write_run
 BETTER = Arm("eco", "efficient", 20.0, 38, 2_100_000, 0.9e9)
 
 
+@pytest.mark.slow
 def test_each_model_is_a_line_over_its_budgets(tmp_path: Path) -> None:
     short = write_run(tmp_path / "short", arms=(ECO, MELHUBERT, LOGMEL), seeds=2, budget_s=10, power=False)
     long = write_run(tmp_path / "long", arms=(BETTER, LOGMEL), seeds=2, budget_s=40, power=False)
