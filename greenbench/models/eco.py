@@ -94,7 +94,8 @@ class EcoMasking(WeightedMasking):
 
     def at(self, fraction: float) -> WeightedMasking:
         """What is masked once ``fraction`` of the budget is spent."""
-        if fraction < self.heavy_from:
+        # A compiled step is made for one value of every number it looks at: without heavy masks it looks at none.
+        if self.heavy_from >= 1.0 or fraction < self.heavy_from:
             return self
         return WeightedMasking(self.heavy_probability, self.heavy_span, unmasked_weight=0.0)
 

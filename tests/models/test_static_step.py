@@ -91,6 +91,7 @@ def test_a_copy_and_a_question_would_be_seen() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a")  # transformers asks once whether there is a cluster
 @pytest.mark.parametrize("name", ["eco", "melhubert", "hubert", "wav2vec2"])
 def test_a_step_is_one_graph_a_shape(name: str) -> None:
     from torch._dynamo.testing import CompileCounter
