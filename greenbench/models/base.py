@@ -99,11 +99,25 @@ class Upstream(nn.Module):
 
     # -- targets ----------------------------------------------------------------------------------------------------
 
-    def make_targets(self, data: PretrainData, *, seed: int, device: torch.device, progress: Progress) -> None:
+    def make_targets(
+        self,
+        data: PretrainData,
+        *,
+        seed: int,
+        device: torch.device,  # noqa: ARG002 - a reading is fitted on the CPU
+        progress: Progress,  # noqa: ARG002 - it takes a second
+    ) -> None:
         """Make what the loss needs before training (k-means labels, …). Booked as phase ``targets``.
 
-        ``progress(text, fraction)`` reports. The default needs nothing.
+        ``progress(text, fraction)`` reports. The default fits the reading alone.
         """
+        self.fit_reading(data, seed=seed)
+
+    @property
+    def makes_targets(self) -> bool:
+        """Whether there is anything to make before training."""
+        kind = type(self)
+        return kind.make_targets is not Upstream.make_targets or kind.fit_reading is not Upstream.fit_reading
 
     def make_stand_in_targets(self, data: PretrainData) -> None:
         """Make targets of the right form and no meaning, so that the loss can be counted and checked.

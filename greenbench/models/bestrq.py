@@ -22,7 +22,6 @@ from greenbench.models.frames import stack_frames
 from greenbench.models.macs import conformer_macs
 from greenbench.models.masking import WeightedMasking, masked_cross_entropy
 from greenbench.models.reading import MelInputs, MelReading
-from greenbench.progress import Progress
 
 STACK = 4
 """Log-mel frames of 10 ms to a frame of the encoder."""
@@ -116,7 +115,7 @@ class BestRq(Upstream):
         inputs: MelInputs = INPUTS,
     ) -> None:
         super().__init__()
-        self.reading, self.reading_flops = MelReading(inputs, LOGMEL_80), 0.0
+        self.reading = MelReading(inputs, LOGMEL_80)
         bins, width = LOGMEL_80.n_mels, encoder.width
         self.front = nn.ModuleList(
             [nn.Conv1d(bins, width, 3, stride=2, padding=1), nn.Conv1d(width, width, 3, stride=2, padding=1)]
@@ -128,24 +127,13 @@ class BestRq(Upstream):
         self.quantizer = RandomProjectionQuantizer(STACK * bins, quantizer)
         self.masking = masking
 
-    def make_targets(
-        self,
-        data: PretrainData,
-        *,
-        seed: int,
-        device: torch.device,  # noqa: ARG002 - fitted on the CPU
-        progress: Progress,  # noqa: ARG002 - it takes a second
-    ) -> None:
-        """Fit what the input is normalised by; the labels are random projections of what is read."""
-        self.fit_reading(data, seed=seed)
-
     def fit_reading(self, data: PretrainData, *, seed: int) -> None:
-        """Fit what the input is normalised by."""
-        self.reading_flops = self.reading.fit(data, seed=seed)
+        """Fit what the input is normalised by; the labels are random projections of what is read."""
+        self.reading.fit(data, seed=seed)
 
     def extra_flops(self) -> float:
         """Give the FLOPs of fitting the reading."""
-        return self.reading_flops
+        return self.reading.flops
 
     def _subsample(self, features: Tensor) -> Tensor:
         """Compute the encoder's input at 25 Hz, (B, T, F) -> (B, T // 4, D)."""

@@ -152,9 +152,12 @@ class Eco(UnitModel):
             super().make_targets(data, seed=seed, device=device, progress=progress)
             return
         progress("context units: fitting", 0.0)
+        self._find_units(self.context, data, seed=seed)
+
+    def _find_units(self, context: ContextUnits, data: PretrainData, *, seed: int) -> None:
         chosen = sample_utterances(data.num_samples, self.targets.fit_seconds, seed=seed)
-        self.context.fit(data.features, chosen, seed=seed)
-        self.target_flops = self.context.flops
+        context.fit(data.features, chosen, seed=seed)
+        self.target_flops = context.flops
 
     def frames_to_cluster(self, data: PretrainData) -> Callable[[int], np.ndarray]:
         """Give pairs of neighbouring frames as they are."""
@@ -168,8 +171,7 @@ class Eco(UnitModel):
     def fit_reading(self, data: PretrainData, *, seed: int) -> None:
         """Find the units that the input's vocal tract is normalised by."""
         if self.context is not None and self.normalises_tract:
-            chosen = sample_utterances(data.num_samples, self.targets.fit_seconds, seed=seed)
-            self.context.fit(data.features, chosen, seed=seed)
+            self._find_units(self.context, data, seed=seed)
 
     def targets_state(self) -> dict[str, np.ndarray]:
         """Give labels and stage, and the fitted units, which the input's normalisation needs too."""

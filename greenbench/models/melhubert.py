@@ -28,7 +28,6 @@ from greenbench.models.reading import MelInputs, MelReading
 from greenbench.models.relabel import FreshRelabelling
 from greenbench.models.unit_model import UnitModel, UnitTargets
 from greenbench.models.visible import VisibleOnly, equal_counts
-from greenbench.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,11 @@ class MelHubert(UnitModel):
 
     def fit_reading(self, data: PretrainData, *, seed: int) -> None:
         """Fit what the input is normalised by."""
-        self.target_flops += self.reading.fit(data, seed=seed)
+        self.reading.fit(data, seed=seed)
 
-    def make_targets(self, data: PretrainData, *, seed: int, device: torch.device, progress: Progress) -> None:
-        """Cluster the frames as they are read and keep the label of each."""
-        self.fit_reading(data, seed=seed)
-        super().make_targets(data, seed=seed, device=device, progress=progress)
+    def extra_flops(self) -> float:
+        """Sum the FLOPs of the reading and of the units."""
+        return self.reading.flops + super().extra_flops()
 
     def frames_to_cluster(self, data: PretrainData) -> Callable[[int], np.ndarray]:
         """Give pairs of neighbouring 10 ms frames."""

@@ -42,14 +42,16 @@ class MelReading(nn.Module):
         context = ContextSpec(pool=max(1, features.n_mels // COARSE_BANDS))
         self.found = ContextUnits(context, features, inputs.units) if inputs.reads == "tract" else None
 
-    def fit(self, data: PretrainData, *, seed: int) -> float:
-        """Find the units and return the FLOPs so far; 0 where nothing is to be found."""
-        if self.found is None:
-            return 0.0
-        self.found.fit(
-            data.features, sample_utterances(data.num_samples, self.inputs.fit_seconds, seed=seed), seed=seed
-        )
-        return self.found.flops
+    @property
+    def flops(self) -> float:
+        """What finding the units has cost so far."""
+        return 0.0 if self.found is None else self.found.flops
+
+    def fit(self, data: PretrainData, *, seed: int) -> None:
+        """Find the units, where any are needed."""
+        if self.found is not None:
+            chosen = sample_utterances(data.num_samples, self.inputs.fit_seconds, seed=seed)
+            self.found.fit(data.features, chosen, seed=seed)
 
     def forward(self, features: Tensor) -> Tensor:
         """Utterances or crops as the model reads them, (B, T, F)."""

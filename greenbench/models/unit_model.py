@@ -62,8 +62,9 @@ class UnitModel(Upstream):
         device: torch.device,  # noqa: ARG002 - scikit-learn clusters on the CPU
         progress: Progress,
     ) -> None:
-        """Cluster the frames and keep the label of each."""
-        self.labels, flops = cluster(
+        """Cluster the frames, as they are read, and keep the label of each."""
+        self.fit_reading(data, seed=seed)
+        self.labels, self.target_flops = cluster(
             self.frames_to_cluster(data),
             data.num_samples,
             k=self.targets.units,
@@ -72,7 +73,6 @@ class UnitModel(Upstream):
             fit_seconds=self.targets.fit_seconds,
             progress=progress,
         )
-        self.target_flops += flops
 
     def make_stand_in_targets(self, data: PretrainData) -> None:  # noqa: ARG002 - labels need no audio
         """Label all frames alike where there are no labels yet."""

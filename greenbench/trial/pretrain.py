@@ -13,7 +13,6 @@ from greenbench.cost.model_cost import feature_flops_per_audio_s
 from greenbench.cost.steps import BatchFlops
 from greenbench.errors import DataError
 from greenbench.features.on_the_fly import FeaturesOnTheFly
-from greenbench.models.base import Upstream
 from greenbench.models.registry import build
 from greenbench.records.result import BudgetSpent
 from greenbench.train.compiling import compile_ahead
@@ -78,7 +77,7 @@ class PretrainSession:
         if made:
             model.load_targets_state(made)
             return
-        if type(model).make_targets is Upstream.make_targets:
+        if not model.makes_targets:
             return
         with self.books.phase("targets", charged=self.fresh):
             model.make_targets(data, seed=self.worker.seed, device=self.setup.device, progress=self.worker.progress)

@@ -80,6 +80,10 @@ def test_it_learns_the_phones() -> None:
     assert float(figures["accuracy"]) > 0.9
 
 
+def test_fitting_its_reading_is_counted() -> None:
+    assert ready(topline(), Labelled()).extra_flops() > 0
+
+
 def test_utterances_without_labels_teach_nothing() -> None:
     data = Labelled()
     model = ready(topline(), data)
