@@ -3,6 +3,7 @@
     GreenbenchError            2   one line: what, where, what is allowed
     ├── ConfigError            2   a suite, card or option is wrong
     ├── DataError              2   audio, manifest or corpus is wrong
+    │   └── DamagedTrialError  2   a file of a run folder is damaged
     ├── DeviceError            2   a torch device or a sensor that was asked for is not there
     ├── OutputError            2   the output folder cannot be written
     ├── IncomparableError      2   runs that must not be pooled, with the key that differs
@@ -31,6 +32,24 @@ class ConfigError(GreenbenchError):
 
 class DataError(GreenbenchError):
     """Audio, a manifest or a corpus is wrong."""
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without the advice what to do."""
+        return str(self)
+
+
+class DamagedTrialError(DataError):
+    """A file of a trial's folder is damaged; the message advises to run the trial again."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}; remove the trial's folder to run it again")
+        self._problem = problem
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without the advice what to do."""
+        return self._problem
 
 
 class DeviceError(GreenbenchError):

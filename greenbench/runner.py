@@ -211,7 +211,7 @@ def _mend(folder: Path, display: Display) -> None:
     except DataError as error:
         recover(folder)
         done = "computed again from its journals" if (folder / RESULT).exists() else "put aside; the trial goes on"
-        display.note(f"{str(error).partition('; remove')[0]}: {done}")
+        display.note(f"{error.problem}: {done}")
 
 
 def _recount(out: Path, plans: Sequence[TrialPlan], suite: Suite, grid: Grid, display: Display) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from greenbench.power.energy import Energy
 from greenbench.power.journal.device_energy import DeviceEnergy
 from greenbench.power.journal.window_energy import WindowEnergy
-from greenbench.records.result import DeviceRecord, EnergyRecord
+from greenbench.records.result import DeviceRecord, EnergyRecord, PhaseEnergy
 
 
 def total_energy(windows: Sequence[WindowEnergy]) -> Energy:
@@ -29,6 +29,26 @@ def energy_record(windows: Sequence[WindowEnergy], energy: Energy | None = None)
         problems=tuple(sorted(energy.problems)),
         devices=tuple(_device(device) for window in windows for device in window.devices),
         duration_s=sum(window.duration_s for window in windows),
+    )
+
+
+def phase_energy(
+    name: str, session: int, begin_ns: int, end_ns: int, window: WindowEnergy, *, origin_ns: int
+) -> PhaseEnergy:
+    """Keep a phase of a run that began at ``origin_ns``, with the joules of its window."""
+    return PhaseEnergy(
+        phase=name,
+        session=session,
+        begin_s=(begin_ns - origin_ns) / 1e9,
+        duration_s=(end_ns - begin_ns) / 1e9,
+        begin_ns=begin_ns,
+        end_ns=end_ns,
+        energy_j=window.energy_j,
+        energy_low_j=window.energy_low_j,
+        energy_high_j=window.energy_high_j,
+        kind=window.kind,
+        mean_power_w=window.mean_power_w,
+        valid=window.valid,
     )
 
 

@@ -6,14 +6,14 @@ import hashlib
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from greenbench.carbon import Account, Grid
 from greenbench.errors import ConfigError, OutputError, did_you_mean
-from greenbench.metering.energy_records import energy_record
+from greenbench.metering.energy_records import energy_record, phase_energy
 from greenbench.metrics import declare_own
 from greenbench.records import (
     EVENTS,
@@ -29,8 +29,9 @@ from greenbench.records import (
     write_json,
 )
 from greenbench.records import METRICS as METRICS_FILE
+from greenbench.records.folder_names import folder_name, read_name
 from greenbench.records.host import describe_host, git_state, package_versions
-from greenbench.records.result import OWN_CODE, CarbonRecord, Direction, EnergySummary, OwnMetric, PhaseEnergy
+from greenbench.records.result import OWN_CODE, CarbonRecord, Direction, EnergySummary, OwnMetric
 from greenbench.records.sensors import sensors_of
 
 if TYPE_CHECKING:
@@ -174,7 +175,10 @@ class Recording:
             status="ok" if ended.error is None else "failed",
             error=ended.error,
             valid=bool(energy.valid),
-            phases=tuple(_phase(span, ended.begin_ns) for span in ended.spans),
+            phases=tuple(
+                phase_energy(span.name, 1, span.begin_ns, span.end_ns, span.energy, origin_ns=ended.begin_ns)
+                for span in ended.spans
+            ),
             energy=EnergySummary(total=energy, budgeted=energy),
             carbon=CarbonRecord(ended.account.factor, tuple(ended.account.devices), ended.account.figures),
             warnings=tuple(dict.fromkeys([*ended.warnings, *energy.problems])),
@@ -205,38 +209,16 @@ class Recording:
         }
 
 
-def _phase(span: Span, origin_ns: int) -> PhaseEnergy:
-    return PhaseEnergy(
-        phase=span.name,
-        session=1,
-        begin_s=(span.begin_ns - origin_ns) / 1e9,
-        duration_s=(span.end_ns - span.begin_ns) / 1e9,
-        begin_ns=span.begin_ns,
-        end_ns=span.end_ns,
-        energy_j=span.energy.energy_j,
-        energy_low_j=span.energy.energy_low_j,
-        energy_high_j=span.energy.energy_high_j,
-        kind=span.energy.kind,
-        mean_power_w=span.energy.mean_power_w,
-        valid=span.energy.valid,
-    )
-
-
 def _new_folder(folder: Path, label: str, argv: Sequence[str]) -> tuple[int, Path]:
     """Take the next number of a label; two processes that begin at once take two."""
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256("\0".join(argv).encode()).hexdigest()[:8]
-    pattern = re.compile(re.escape(label) + r"-s(\d+)-[0-9a-f]{8}")
     while True:
-        taken = _numbers(pattern, (path.name for path in folder.iterdir()))
-        number = max(taken, default=-1) + 1
-        path = folder / f"{label}-s{number}-{digest}"
+        found = [read_name(path.name) for path in folder.iterdir()]
+        number = max((known.seed for known in found if known and known.label == label), default=-1) + 1
+        path = folder / folder_name(label, number, digest)
         try:
             path.mkdir()
         except FileExistsError:
             continue
         return number, path
-
-
-def _numbers(pattern: re.Pattern[str], names: Iterable[str]) -> list[int]:
-    return [int(match[1]) for name in names if (match := pattern.fullmatch(name))]

@@ -9,6 +9,7 @@ from pathlib import Path
 from greenbench import cards
 from greenbench.config import Suite, TrainSection, digest
 from greenbench.errors import ConfigError, did_you_mean
+from greenbench.records.folder_names import folder_name
 from greenbench.schema import as_table
 
 CONTROLS = ("logmel", "random")
@@ -108,8 +109,8 @@ def config_hash(suite: Suite, arm: Arm, seed: int) -> str:
 
 def _trial(suite: Suite, arm: Arm, seed: int) -> TrialPlan:
     found = config_hash(suite, arm, seed)
-    folder_name = f"{arm.label}-s{seed}-{found}"
-    return TrialPlan(arm.label, arm.spec, arm.control, seed, folder_name, found, arm.train or suite.train)
+    folder = folder_name(arm.label, seed, found)
+    return TrialPlan(arm.label, arm.spec, arm.control, seed, folder, found, arm.train or suite.train)
 
 
 def _contestant(suite: Suite, entry: str) -> Arm:

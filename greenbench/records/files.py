@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from greenbench.errors import DataError, OutputError
+from greenbench.errors import DamagedTrialError, DataError, OutputError
 
 SCHEMA_VERSION = 3
 
@@ -62,7 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not valid JSON ({error}); remove the trial's folder to run it again") from error
+        raise DamagedTrialError(f"{path}: not valid JSON ({error})") from error
     if not isinstance(value, dict):
         raise DataError(f"{path}: expected a JSON object")
     return value

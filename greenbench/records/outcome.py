@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from greenbench.errors import ConfigError, DataError
+from greenbench.errors import ConfigError, DamagedTrialError
 from greenbench.records.files import OUTCOME, read_json
 from greenbench.records.result import BudgetSpent, CodeRecord, CostRecord
 from greenbench.schema import build
@@ -61,4 +61,4 @@ def read_outcome(folder: Path) -> Outcome:
     try:
         return build(Outcome, read_json(folder / OUTCOME), str(folder / OUTCOME), lenient=True)
     except ConfigError as error:
-        raise DataError(f"{error}; remove the trial's folder to run it again") from error
+        raise DamagedTrialError(str(error)) from error

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from greenbench.carbon import Factor
 from greenbench.cards import ModelSpec
 from greenbench.config import Suite
-from greenbench.errors import ConfigError, DataError
+from greenbench.errors import ConfigError, DamagedTrialError, DataError
 from greenbench.metrics import declare_own
 from greenbench.records.curve import CurvePoint, learning_curve
 from greenbench.records.events import Event, PhaseSpan, phase_spans, read_events
@@ -381,7 +381,7 @@ def _read(kind: type[T], table: Mapping[str, Any], path: Path, where: str = "") 
     try:
         return build(kind, table, f"{path} {where}".rstrip(), lenient=True)
     except ConfigError as error:
-        raise DataError(f"{error}; remove the trial's folder to run it again") from error
+        raise DamagedTrialError(str(error)) from error
 
 
 def find_trials(paths: Iterable[Path]) -> list[Trial]:

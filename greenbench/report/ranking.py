@@ -5,6 +5,7 @@ from __future__ import annotations
 from greenbench.metrics import METRICS
 from greenbench.report.arms import Arm, Setting
 
+EMISSIONS_AND_MONEY = ("co2e_g", "overhead_g", "embodied_g", "sci_g", "energy_cost")
 ENERGY, TOTAL_ENERGY, MEMORY = "energy_budgeted_j", "energy_total_j", "peak_memory_bytes"
 
 

@@ -11,7 +11,7 @@ from greenbench.budget import Ledger
 from greenbench.budget.state import ENERGY_KINDS
 from greenbench.cards import ModelSpec
 from greenbench.config import Suite
-from greenbench.errors import DataError, GreenbenchError
+from greenbench.errors import DamagedTrialError, GreenbenchError
 from greenbench.records import EVENTS, LIVE, MANIFEST, METRICS, OUTCOME, Journal, Outcome, load_trial, write_json
 
 _SILENT_S = 15.0  # a sampler that died is back within two
@@ -132,5 +132,5 @@ class Worker:
 
 def _asked(folder: Path, suite: Suite | None, spec: ModelSpec | None) -> tuple[Suite, ModelSpec]:
     if suite is None or spec is None:
-        raise DataError(f"{folder / MANIFEST}: names no suite or no model; remove the trial's folder to run it again")
+        raise DamagedTrialError(f"{folder / MANIFEST}: names no suite or no model")
     return suite, spec

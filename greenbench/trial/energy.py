@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from greenbench.metering.energy_records import energy_record, total_energy
+from greenbench.metering.energy_records import energy_record, phase_energy, total_energy
 from greenbench.power.energy import Energy
 from greenbench.power.journal.trace import Trace
 from greenbench.power.journal.window_energy import WindowEnergy
@@ -49,22 +49,8 @@ def _across_holes(trace: Trace, intervals: Iterable[Interval]) -> list[WindowEne
 
 def _phase(span: PhaseSpan, trace: Trace, origin_ns: int) -> PhaseEnergy:
     window = trace.window(span.begin_ns, span.end_ns)
-    return PhaseEnergy(
-        phase=span.phase,
-        session=span.session,
-        complete=span.complete,
-        budgeted=span.charged,
-        begin_s=(span.begin_ns - origin_ns) / 1e9,
-        duration_s=span.duration_s,
-        begin_ns=span.begin_ns,
-        end_ns=span.end_ns,
-        energy_j=window.energy_j,
-        energy_low_j=window.energy_low_j,
-        energy_high_j=window.energy_high_j,
-        kind=window.kind,
-        mean_power_w=window.mean_power_w,
-        valid=window.valid,
-    )
+    found = phase_energy(span.phase, span.session, span.begin_ns, span.end_ns, window, origin_ns=origin_ns)
+    return replace(found, complete=span.complete, budgeted=span.charged)
 
 
 def _with_charges(energy: Energy, charges: Sequence[Charge]) -> Energy:

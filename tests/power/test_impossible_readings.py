@@ -235,26 +235,26 @@ def test_a_counter_that_never_moves_gives_no_figure_and_no_live_figure_to_rely_o
     assert not totals.now(10 * NS).working
 
 
-@pytest.mark.parametrize("gain", [0.05, 0.3, 3.5, 10.0])
-def test_a_counter_and_a_power_reading_worlds_apart_are_not_valid(gain: float) -> None:
+def counted_differently(gain: float) -> WindowEnergy:
+    """A card at constant power whose counter says ``gain`` times as much."""
     info = card()
     rows = readings(info)
     for row in rows:
         assert row.energy_j is not None
         row.energy_j *= gain
-    found = window(info, rows)
+    return window(info, rows)
+
+
+@pytest.mark.parametrize("gain", [0.05, 0.3, 3.5, 10.0])
+def test_a_counter_and_a_power_reading_worlds_apart_are_not_valid(gain: float) -> None:
+    found = counted_differently(gain)
     assert not found.valid
     assert any("one of the two does not work" in text for text in found.problems)
 
 
 @pytest.mark.parametrize("gain", [0.57, 1.8])
 def test_where_counter_and_power_differ_the_range_covers_both(gain: float) -> None:
-    info = card()
-    rows = readings(info)
-    for row in rows:
-        assert row.energy_j is not None
-        row.energy_j *= gain
-    found = window(info, rows)
+    found = counted_differently(gain)
     assert found.energy_j == pytest.approx(800 * gain, rel=0.02)
     assert within(found, 800)
     assert within(found, 800 * gain)

@@ -18,6 +18,7 @@ from tests.fake_nvml import UUIDS, FakeDriver, FakeGpu, Load, build, compiler
 
 pytestmark = pytest.mark.slow
 SAMPLER = "greenbench.power.sampler.main"
+OPTIONS = ("evaluate.tasks=", "power.sources=nvml", f"power.devices={UUIDS[0]}", "train.log_seconds=0.1")
 
 
 @pytest.fixture(scope="module")
@@ -44,23 +45,20 @@ def trains(out: Path) -> bool:
     return any(path.stat().st_size for path in out.glob("*/metrics.jsonl"))
 
 
-def start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-def wait_for_training(process: subprocess.Popen[str], out: Path) -> None:
+def training(command: list[str], environment: dict[str, str], out: Path) -> subprocess.Popen[str]:
+    """Start a run and wait until it trains."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     while not trains(out):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         time.sleep(0.05)
+    return process
 
 
 def test_a_budget_of_joules_is_kept_when_its_sampler_is_killed(
     card: FakeDriver, command: Callable[..., list[str]], environment: dict[str, str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    options = ("evaluate.tasks=", "power.sources=nvml", f"power.devices={UUIDS[0]}", "train.log_seconds=0.1")
-    process = start(command(out, "budget.joules=3000", *options), {**environment, **card.environment})
-    wait_for_training(process, out)
+    process = training(command(out, "budget.joules=3000", *OPTIONS), {**environment, **card.environment}, out)
     for sampler in samplers(process):
         sampler.kill()
     _, errors = process.communicate()
@@ -84,9 +82,7 @@ def test_a_budget_of_joules_without_a_sampler_stops_the_trial_with_a_checkpoint(
     card: FakeDriver, command: Callable[..., list[str]], environment: dict[str, str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    options = ("evaluate.tasks=", "power.sources=nvml", f"power.devices={UUIDS[0]}", "train.log_seconds=0.1")
-    process = start(command(out, "budget.joules=1000000", *options), {**environment, **card.environment})
-    wait_for_training(process, out)
+    process = training(command(out, "budget.joules=1000000", *OPTIONS), {**environment, **card.environment}, out)
     while process.poll() is None:
         for sampler in samplers(process):
             os.kill(sampler.pid, signal.SIGKILL)

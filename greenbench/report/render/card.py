@@ -10,7 +10,7 @@ from greenbench.metrics import METRICS, format_value
 from greenbench.records import Trial, read_json
 from greenbench.report.arms import Arm, Setting
 from greenbench.report.learning import learning_of
-from greenbench.report.ranking import quality_metrics
+from greenbench.report.ranking import EMISSIONS_AND_MONEY, ENERGY, TOTAL_ENERGY, quality_metrics
 from greenbench.report.render.markdown import escape_markdown
 from greenbench.report.text.amounts import budget_words, plural
 from greenbench.report.text.provenance import provenance
@@ -30,19 +30,7 @@ def model_cards(settings: Sequence[Setting]) -> dict[str, str]:
     return cards
 
 
-_FIGURES = (
-    "energy_budgeted_j",
-    "energy_total_j",
-    "co2e_g",
-    "overhead_g",
-    "embodied_g",
-    "sci_g",
-    "energy_cost",
-    "pretrain_flops",
-    "params",
-    "audio_h",
-    "peak_memory_bytes",
-)
+_FIGURES = (ENERGY, TOTAL_ENERGY, *EMISSIONS_AND_MONEY, "pretrain_flops", "params", "audio_h", "peak_memory_bytes")
 
 
 def model_card(setting: Setting, arm: Arm) -> str:

@@ -8,7 +8,7 @@ from greenbench.metrics import METRICS, format_value
 from greenbench.report.arms import Arm, Setting
 from greenbench.report.claims import Claims, is_merit
 from greenbench.report.learning import Learning, learning_of
-from greenbench.report.ranking import ENERGY, TOTAL_ENERGY, quality_metrics, ratio, with_controls
+from greenbench.report.ranking import EMISSIONS_AND_MONEY, ENERGY, TOTAL_ENERGY, quality_metrics, ratio, with_controls
 from greenbench.report.tables.cells import Cell, Head, Row, TableView, arm_cell, metric_head
 from greenbench.report.text.amounts import range_words, span_words
 from greenbench.report.text.terms import label
@@ -17,11 +17,7 @@ from greenbench.units import format_si
 COSTS = (
     ENERGY,
     TOTAL_ENERGY,
-    "co2e_g",
-    "overhead_g",
-    "embodied_g",
-    "sci_g",
-    "energy_cost",
+    *EMISSIONS_AND_MONEY,
     "pretrain_flops",
     "peak_memory_bytes",
     "params",
