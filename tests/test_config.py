@@ -88,6 +88,15 @@ def test_naming_a_currency_on_the_command_line_replaces_the_files(currency: str)
     assert (suite.budget.kind, suite.budget.limit) == (currency, 7.0)
 
 
+def test_a_corpus_on_the_command_line_does_not_keep_the_label_set_of_the_files() -> None:
+    """Sets of labels belong to a corpus: the suite's own need not exist in another."""
+    own = ("suite.data=folder:recordings",)
+    assert load_suite("quickstart").evaluate.labels == "10min"
+    assert load_suite("quickstart", own).evaluate.labels == ""
+    assert load_suite("quickstart", ("evaluate.labels=all", *own)).evaluate.labels == "all"
+    assert load_suite("quickstart", ("suite.data=librispeech-mini",)).evaluate.labels == "10min"
+
+
 def test_overrides_take_lists_numbers_and_plain_words() -> None:
     suite = load_suite(
         "quickstart", ["suite.seeds=0,1,2", "suite.models=eco", "train.threads=1", "suite.data=folder:/a b"]

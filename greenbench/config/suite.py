@@ -92,9 +92,12 @@ def load_suite(name_or_path: str, overrides: Sequence[str] = ()) -> Suite:
         _find_beside(path, table)
     arms = set(table.get("models", {}))
     _refuse_two_budgets(overrides)
+    data = _scored_data(table)
     for text in overrides:
         _apply_override(table, text)
-    if any(text.partition("=")[0].strip() == "suite.models" for text in overrides):
+    if _scored_data(table) != data and not _names(overrides, "evaluate.labels"):
+        _drop_labels(table)
+    if _names(overrides, "suite.models"):
         _drop_arms(table, arms - {text.split(".")[1] for text in overrides if text.startswith("models.")})
     return suite_from_table(table, str(path) if name_or_path not in known else name_or_path)
 
@@ -124,6 +127,22 @@ def _refuse_two_budgets(overrides: Sequence[str]) -> None:
     given = [text for text in overrides if text.partition("=")[0].strip() in {f"budget.{name}" for name in CURRENCIES}]
     if len(given) > 1:
         raise ConfigError(f"-o {given[0]} and -o {given[1]}: a run has one budget; give one of them")
+
+
+def _names(overrides: Sequence[str], key: str) -> bool:
+    return any(text.partition("=")[0].strip() == key for text in overrides)
+
+
+def _scored_data(table: Mapping[str, Any]) -> Any:
+    """The corpus that is scored, as far as a table whose sections are not checked yet can tell."""
+    suite, evaluate = (part if isinstance(part := table.get(name), dict) else {} for name in ("suite", "evaluate"))
+    return evaluate.get("data") or suite.get("data")
+
+
+def _drop_labels(table: Mapping[str, Any]) -> None:
+    """Forget a set of labels that the file chose for a corpus which the command line replaced."""
+    if isinstance(evaluate := table.get("evaluate"), dict):
+        evaluate.pop("labels", None)
 
 
 def _drop_arms(table: dict[str, Any], arms: set[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from greenbench.config import CarbonSection
 from greenbench.errors import ConfigError
-from greenbench.metering.command import measure_command, parse_budget, print_table
+from greenbench.metering.command import measure_command, parse_budget, peak_bytes, print_table
 from greenbench.power.sources.options import Sampling
 
 PYTHON = sys.executable
@@ -157,3 +157,11 @@ def test_peak_memory_is_the_commands_and_not_the_larger_one_of_who_started_it() 
     assert len(ballast) == 200_000_000
     assert small < 20_000_000
     assert 60_000_000 < large["peak_memory_bytes"] < 120_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems start a command's peak memory at nothing")
+def test_a_peak_a_few_pages_above_the_starters_is_still_the_starters() -> None:
+    """The kernel counts pages by processor: what it hands on is now and then above what it tells the starter."""
+    starter_kib, command = 987_000, 2_000_000
+    assert peak_bytes(starter_kib + 112, starter_kib * 1024, command) == command
+    assert peak_bytes(2 * starter_kib, starter_kib * 1024, command) == 2 * starter_kib * 1024
