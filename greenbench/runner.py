@@ -27,6 +27,7 @@ from greenbench.plan import AROUND_TRAINING_S, TrialPlan, expand
 from greenbench.preflight import check_labels, check_trials, unscorable
 from greenbench.progress import Display, SuiteClock
 from greenbench.records import MANIFEST, RESULT, SCHEMA_VERSION, Trial, load_trial, read_json
+from greenbench.records.folder_names import new_run_folder
 from greenbench.schema import as_table, read_toml
 from greenbench.trial.finish import recover
 from greenbench.trial.parent import execute
@@ -46,10 +47,10 @@ class RunSummary:
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
-
-def default_out(suite: Suite) -> Path:
-    """``runs/<suite>-<stamp>``."""
-    return Path("runs") / f"{suite.suite.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    @property
+    def finished(self) -> list[str]:
+        """Trials that have a result, of this call or of an earlier one."""
+        return [*self.trained, *self.skipped]
 
 
 def run_suite(
@@ -73,7 +74,9 @@ def run_suite(
         ConfigError: something that cannot run, or the folder holds another suite.
     """
     suite = load_suite(suite) if isinstance(suite, str) else suite
-    return _run(suite, Path(out) if out else default_out(suite), argv or sys.argv, display or QuietDisplay())
+    return _run(
+        suite, Path(out) if out else new_run_folder(suite.suite.name), argv or sys.argv, display or QuietDisplay()
+    )
 
 
 def _run(suite: Suite, out: Path, argv: Sequence[str], display: Display) -> RunSummary:

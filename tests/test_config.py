@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenbench.cli.run import parse_shares
 from greenbench.config import CURRENCIES, Suite, builtin_suites, digest, load_suite, suite_from_table
 from greenbench.config.reference import suite_reference
 from greenbench.errors import ConfigError
@@ -168,3 +169,12 @@ def test_replace_changes_one_section_only() -> None:
 def test_the_page_of_suite_keys_is_what_the_sections_hold() -> None:
     page = Path(__file__).resolve().parents[1] / "docs" / "suite-keys.md"
     assert page.read_text(encoding="utf-8") == suite_reference(), "greenbench suites --keys > docs/suite-keys.md"
+
+
+def test_parts_of_a_budget_are_fractions_of_the_whole_and_steps_stay_whole() -> None:
+    assert parse_shares("1, 1/4,0.0625") == [0.0625, 0.25, 1.0]
+    for text in ("", "1/0", "a", "2", "0", "-1"):
+        with pytest.raises(ConfigError, match="--shares"):
+            parse_shares(text)
+    assert load_suite("quickstart", ("budget.steps=10",)).with_budget(1 / 4).budget.steps == 3
+    assert load_suite("quickstart", ("budget.joules=300",)).with_budget(1 / 16).budget.joules == 18.75

@@ -36,6 +36,7 @@ def _options(
 
 
 app.command()(run.run)
+app.command()(run.curve)
 app.command()(run.plan)
 app.command()(read.report)
 app.command()(read.compare)

@@ -5,12 +5,21 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from greenbench.cli.options import AsJson, Out, Override, SuiteName, emit
+
+if TYPE_CHECKING:
+    from greenbench.config import Suite
+    from greenbench.runner import RunSummary
+
+
+Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Use seeds 0..N-1; 5 or more decide.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 
 
 def run(
@@ -18,69 +27,133 @@ def run(
     *,
     out: Out = None,
     override: Override = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Use seeds 0..N-1; 5 or more decide.")] = None,
+    seeds: Seeds = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="DIR", help="Go on with an interrupted run folder.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Train and evaluate a suite under one budget, then report. The same command resumes what was interrupted."""
     from greenbench.config import SUITE_FILE, load_suite
-    from greenbench.display import pick_display
     from greenbench.errors import ConfigError
     from greenbench.extras import DRAWING, TRAINING, require
+    from greenbench.records.folder_names import new_run_folder
 
     require("run", (*TRAINING, *DRAWING))
 
     if resume is not None and out is not None:
         raise ConfigError(f"--resume {resume} and --out {out}: a resumed run goes on in its folder; leave --out away")
-    overrides = list(override or ())
-    if seeds is not None:
-        overrides.append(f"suite.seeds=[{', '.join(map(str, range(seeds)))}]")
+    overrides = [*(override or ()), *_seeds(seeds)]
     if resume is not None:
         if not (resume / SUITE_FILE).exists():
             raise ConfigError(f"--resume {resume}: holds no {SUITE_FILE}; give a folder written by greenbench run")
         loaded = load_suite(str(resume / SUITE_FILE), overrides)
     else:
         loaded = load_suite(suite, overrides)
-    display = pick_display(loaded.budget.kind, loaded.budget.limit, quiet=quiet)
+    folder = resume or out or new_run_folder(loaded.suite.name)
+    summary = _train(loaded, folder, quiet=quiet)
+    html = _report([folder], folder / "report") if summary.finished else None
+    if as_json:
+        facts = {"trained": summary.trained, "skipped": summary.skipped, "failed": summary.failed}
+        emit({"out": str(folder), **facts, "report": html and str(html)})
+    elif not summary.trained and not summary.failed:
+        print(f"nothing to train: all {len(summary.skipped)} trials in {folder} have a result")
+    _close([summary], html, as_json=as_json)
+
+
+def curve(
+    suite: SuiteName = "quickstart",
+    *,
+    shares: Annotated[
+        str, typer.Option("--shares", metavar="LIST", help="Parts of the suite's budget, each trained anew.")
+    ] = "1/16,1/4,1",
+    out: Out = None,
+    override: Override = None,
+    seeds: Seeds = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a suite at parts of its budget and report error against budget, with the verdicts at each.
+
+    Every part is a training of its own with its own schedule, in a run folder of its own, smallest first. The same
+    command with the same --out resumes what was interrupted.
+    """
+    from greenbench.config import load_suite
+    from greenbench.extras import DRAWING, TRAINING, require
+    from greenbench.records.folder_names import new_run_folder
+
+    require("curve", (*TRAINING, *DRAWING))
+    loaded = load_suite(suite, [*(override or ()), *_seeds(seeds)])
+    parts = [loaded.with_budget(share) for share in parse_shares(shares)]
+    folder = out or new_run_folder(f"curve-{loaded.suite.name}")
+    folders = [folder / f"{part.budget.kind}-{part.budget.limit:g}" for part in parts]
+    summaries = [_train(part, place, quiet=quiet) for part, place in zip(parts, folders, strict=True)]
+    finished = [place for place, summary in zip(folders, summaries, strict=True) if summary.finished]
+    html = _report(finished, folder / "report") if finished else None
+    if as_json:
+        emit({"out": str(folder), "runs": [str(place) for place in folders], "report": html and str(html)})
+    _close(summaries, html, as_json=as_json)
+
+
+def parse_shares(text: str) -> list[float]:
+    """Parts of a budget, such as ``1/16,1/4,1``, in ascending order; each above 0 and at most 1."""
+    from fractions import Fraction
+
+    from greenbench.errors import ConfigError
+
+    try:
+        shares = sorted({float(Fraction(part.strip())) for part in text.split(",")})
+    except (ValueError, ZeroDivisionError) as error:
+        raise ConfigError(f"--shares {text}: expected parts of the budget, for example 1/16,1/4,1") from error
+    if shares[0] <= 0 or shares[-1] > 1:
+        raise ConfigError(f"--shares {text}: every part must lie above 0 and at most at 1, the suite's whole budget")
+    return shares
+
+
+def _seeds(count: int | None) -> list[str]:
+    return [] if count is None else [f"suite.seeds=[{', '.join(map(str, range(count)))}]"]
+
+
+def _train(suite: Suite, folder: Path, *, quiet: bool) -> RunSummary:
+    from greenbench.display import pick_display
+
+    display = pick_display(suite.budget.kind, suite.budget.limit, quiet=quiet)
     # Batch systems ask to end with SIGTERM; it is worth a checkpoint, as Ctrl-C is.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Shown before torch is loaded, which takes seconds.
-        display.busy(f"{loaded.suite.name}: loading, then looking at data and models")
-        from greenbench.runner import default_out, run_suite
+        display.busy(f"{suite.suite.name}: loading, then looking at data and models")
+        from greenbench.runner import run_suite
 
-        folder = resume or out or default_out(loaded)
-        summary = run_suite(loaded, folder, argv=["greenbench", *sys.argv[1:]], display=display)
+        return run_suite(suite, folder, argv=["greenbench", *sys.argv[1:]], display=display)
     finally:
         signal.signal(signal.SIGTERM, before)
         display.close()
-    finished = [*summary.trained, *summary.skipped]
-    html = _report(folder) if finished else None
-    if as_json:
-        facts = {"trained": summary.trained, "skipped": summary.skipped, "failed": summary.failed}
-        emit({"out": str(folder), **facts, "report": html and str(html)})
-    else:
-        if not summary.trained and not summary.failed:
-            print(f"nothing to train: all {len(summary.skipped)} trials in {folder} have a result")
-        for name, reason in summary.failed.items():
-            print(f"greenbench: trial failed: {name}: {reason}", file=sys.stderr)
-        if html:
-            print(f"report: {html}")
-    if summary.failed:
-        print(
-            f"greenbench: try the failed trials again with: greenbench run --resume {shlex.quote(str(folder))}",
-            file=sys.stderr,
-        )
-        raise typer.Exit(4)
 
 
-def _report(folder: Path) -> Path:
+def _report(folders: Sequence[Path], out: Path) -> Path:
     from greenbench.report import write_report
 
-    return write_report([folder], folder / "report").html
+    return write_report(folders, out).html
+
+
+def _close(summaries: Sequence[RunSummary], html: Path | None, *, as_json: bool) -> None:
+    """Name the failed trials and the report; end with exit code 4 where any failed."""
+    for name, reason in ((name, reason) for summary in summaries for name, reason in summary.failed.items()):
+        if not as_json:
+            print(f"greenbench: trial failed: {name}: {reason}", file=sys.stderr)
+    if html and not as_json:
+        print(f"report: {html}")
+    for summary in summaries:
+        if summary.failed:
+            print(
+                "greenbench: try the failed trials again with: "
+                f"greenbench run --resume {shlex.quote(str(summary.out))}",
+                file=sys.stderr,
+            )
+    if any(summary.failed for summary in summaries):
+        raise typer.Exit(4)
 
 
 def plan(

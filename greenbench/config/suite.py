@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,11 @@ class Suite:
         """How one entry of ``suite.models`` is trained: [train] with [models.LABEL.train] laid over it."""
         own = self.models.get(label, {}).get("train")
         return _own_train(as_table(self.train), own, f"[models.{label}.train]") if own else self.train
+
+    def with_budget(self, share: float) -> Suite:
+        """The same suite under a part of its budget; steps are rounded up to a whole one."""
+        kind, limit = self.budget.kind, self.budget.limit * share
+        return self.replace("budget", **{kind: float(math.ceil(limit)) if kind == "steps" else limit})
 
     def to_toml(self) -> str:
         """The TOML text that loads to this very suite."""

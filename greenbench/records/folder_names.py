@@ -1,8 +1,10 @@
-"""How a trial's folder is called: label, seed (or the number of the run) and a hash of what was run."""
+"""How folders are called: a run's by suite and time, a trial's by label, seed (or number of the run) and a hash."""
 
 from __future__ import annotations
 
 import re
+import time
+from pathlib import Path
 from typing import NamedTuple
 
 _NAME = re.compile(r"(?P<label>.+)-s(?P<seed>\d+)-[0-9a-f]{8}")
@@ -13,6 +15,11 @@ class Named(NamedTuple):
 
     label: str
     seed: int
+
+
+def new_run_folder(name: str) -> Path:
+    """``runs/<name>-<stamp>``."""
+    return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def folder_name(label: str, seed: int, digest: str) -> str:

@@ -90,6 +90,24 @@ def test_a_finished_folder_trains_nothing_and_says_so(finished: Path, command: C
     assert {p: p.stat().st_mtime_ns for p in finished.glob("eco-*/*")} == before
 
 
+def test_a_curve_trains_at_every_part_of_the_budget_and_reports_all_together(
+    command: Command, greenbench: Call, tmp_path: Path
+) -> None:
+    out = tmp_path / "curve"
+    arguments = command(out, "budget.steps=8")
+    arguments[arguments.index("run")] = "curve"
+    arguments += ["--shares", "1, 1/4"]
+    done = greenbench(arguments)
+    assert done.returncode == 0, done.stderr
+    with (out / "report" / "results.csv").open(encoding="utf-8") as file:
+        assert sorted(float(found["steps"]) for found in csv.DictReader(file)) == [2, 8]
+    assert "over 2 budgets" in (out / "report" / "index.html").read_text(encoding="utf-8")
+    again = greenbench([*arguments, "--json"])
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["runs"] == [str(out / "steps-2"), str(out / "steps-8")]
+    assert len(list(out.glob("steps-*/eco-*/result.json"))) == 2
+
+
 def test_a_model_pretrained_on_two_folders_is_scored_on_a_third_corpus(
     command: Command, greenbench: Call, speech_folder: Path, tmp_path: Path
 ) -> None:
