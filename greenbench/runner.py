@@ -107,7 +107,7 @@ def _run(suite: Suite, out: Path, argv: Sequence[str], display: Display) -> RunS
                 f"{len(summary.skipped)} of {len(plans)} trials already have a result; nothing to train for them"
             )
         _recount(out, plans, suite, grid, display)
-        if waiting:
+        if len(waiting) > 1:
             _warm_up(display)
         clock = _clock(waiting, suite)
         for number, plan in enumerate(waiting, start=1):

@@ -37,7 +37,12 @@ def report(
 
     require("report", DRAWING)
     paths = write_report(
-        runs, out, across_machines=across_machines, baseline=baseline, afterwards=Afterwards(region, intensity, price)
+        runs,
+        out,
+        across_machines=across_machines,
+        baseline=baseline,
+        afterwards=Afterwards(region, intensity, price),
+        pdf=True,
     )
     if as_json:
         emit({name: str(path) for name, path in vars(paths).items()})

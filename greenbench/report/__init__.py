@@ -35,6 +35,7 @@ def write_report(
     across_machines: bool = False,
     baseline: str | None = None,
     afterwards: Afterwards | None = None,
+    pdf: bool = False,
 ) -> ReportPaths:
     """Write a report of run folders to ``out``.
 
@@ -44,6 +45,7 @@ def write_report(
         across_machines: show runs of different hardware side by side; nothing is claimed across them.
         baseline: the model that all others are held against; default is the suite's.
         afterwards: a grid or a price to count with in place of what the run folders say.
+        pdf: write every figure as PDF too, for a paper; it doubles the time.
 
     Raises:
         IncomparableError: different hardware without ``across_machines``; the message names the key.
@@ -68,7 +70,7 @@ def write_report(
     try:
         for folder in (out, paths.figures, paths.model_cards):
             folder.mkdir(parents=True, exist_ok=True)
-        _write_all(settings, paths)
+        _write_all(settings, paths, pdf=pdf)
     except OSError as error:
         raise OutputError(
             f"{error.filename or out}: the report cannot be written ({error.strerror}); choose another --out"
@@ -76,7 +78,7 @@ def write_report(
     return paths
 
 
-def _write_all(settings: list[Setting], paths: ReportPaths) -> None:
+def _write_all(settings: list[Setting], paths: ReportPaths, *, pdf: bool) -> None:
     from greenbench.report.claims import claims_of
     from greenbench.report.figures.budgets import over_budgets
     from greenbench.report.figures.canvas import standalone
@@ -96,7 +98,8 @@ def _write_all(settings: list[Setting], paths: ReportPaths) -> None:
     _write(paths.latex, latex(settings, claims))
     for figure in [figure for d in drawn for figure in d.all] + budgets + landscape.figures:
         _write(paths.figures / f"{figure.name}.svg", standalone(figure))
-        (paths.figures / f"{figure.name}.pdf").write_bytes(figure.pdf)
+        if pdf:
+            (paths.figures / f"{figure.name}.pdf").write_bytes(figure.to_pdf())
     for name, text in model_cards(settings).items():
         _write(paths.model_cards / f"{name}.md", text)
 

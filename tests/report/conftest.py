@@ -19,7 +19,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def report(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> ReportPaths:
-    return write_report([run_folder], tmp_path_factory.mktemp("report"))
+    return write_report([run_folder], tmp_path_factory.mktemp("report"), pdf=True)
 
 
 @pytest.fixture(scope="session")

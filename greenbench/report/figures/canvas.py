@@ -20,6 +20,37 @@ WIDTH_IN = 5.0
 """Every figure is 360 points wide: at 390 px of screen its 10 pt text is still about 10 px high."""
 
 
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.family": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "axes.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "lines.linewidth": 1.8,
+    "path.simplify_threshold": 0.3,
+    "text.parse_math": False,
+    "axes.formatter.use_mathtext": False,
+}
+
+
 @dataclass(frozen=True)
 class Table:
     """The data of a figure, as text; first row of ``columns`` heads it."""
@@ -30,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A finished figure: inline SVG, its words and its data. ``tips`` are the hover texts by element id."""
+    """A finished figure: inline SVG, its words and its data."""
 
     name: str
     title: str
@@ -39,7 +70,19 @@ class Figure:
     table: Table
     note: str = ""
     wide: bool = False
-    pdf: bytes = field(default=b"", repr=False)
+    drawing: MplFigure | None = field(default=None, repr=False, compare=False)
+
+    def to_pdf(self) -> bytes:
+        """The figure for a paper; takes as long as all else about it, so it is made where it is wanted."""
+        import matplotlib as mpl
+
+        if self.drawing is None:
+            return b""
+        printed = BytesIO()
+        # Type 42 embeds real fonts, so that the text of a figure can be searched and edited in a paper.
+        with mpl.rc_context({**_STYLE, "pdf.fonttype": 42}):
+            self.drawing.savefig(printed, format="pdf", metadata={"CreationDate": None})
+        return printed.getvalue()
 
 
 @contextmanager
@@ -49,36 +92,7 @@ def canvas(height_in: float, *, width_in: float = WIDTH_IN) -> Iterator[MplFigur
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as MplFigure
 
-    style: Any = {
-        "svg.fonttype": "none",
-        "font.family": ["DejaVu Sans"],
-        "font.size": 10,
-        "axes.edgecolor": SOFT,
-        "axes.labelcolor": INK,
-        "axes.labelsize": 10,
-        "text.color": INK,
-        "xtick.color": SOFT,
-        "ytick.color": SOFT,
-        "xtick.labelsize": 9.5,
-        "ytick.labelsize": 9.5,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.color": GRID,
-        "grid.linewidth": 0.7,
-        "axes.axisbelow": True,
-        "axes.linewidth": 0.8,
-        "legend.frameon": False,
-        "legend.fontsize": 9.5,
-        "figure.facecolor": "none",
-        "axes.facecolor": "none",
-        "savefig.facecolor": "none",
-        "lines.linewidth": 1.8,
-        "path.simplify_threshold": 0.3,
-        "text.parse_math": False,
-        "axes.formatter.use_mathtext": False,
-    }
-    with mpl.rc_context(style):
+    with mpl.rc_context(_STYLE):
         figure = MplFigure(figsize=(width_in, height_in), layout="constrained")
         FigureCanvasAgg(figure)  # measures text; what is written is SVG and PDF
         yield figure
@@ -95,19 +109,15 @@ def finish(
     note: str = "",
     wide: bool = False,
 ) -> Figure:
-    """Render to SVG (inline-safe) and PDF. Call inside :func:`canvas`."""
+    """Render to SVG that is safe inside a page; ``tips`` are hover texts by element id. Call inside :func:`canvas`."""
     import matplotlib as mpl
 
     buffer = BytesIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     figure.set_layout_engine("none")  # the layout stands; finding it again for the PDF takes as long as drawing
-    printed = BytesIO()
-    # Type 42 embeds real fonts, so that the text of a figure can be searched and edited in a paper.
-    with mpl.rc_context({"pdf.fonttype": 42}):
-        figure.savefig(printed, format="pdf", metadata={"CreationDate": None})
     svg = _inline(buffer.getvalue(), name, title, description, tips or {})
-    return Figure(name, title, description, svg, table, note, wide, printed.getvalue())
+    return Figure(name, title, description, svg, table, note, wide, figure)
 
 
 def standalone(figure: Figure) -> str:
