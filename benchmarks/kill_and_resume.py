@@ -1,177 +1,135 @@
-"""Kill a run with SIGKILL at random moments, start the same command again, and hold the end against an unkilled run.
+"""Runs that are killed with SIGKILL at exact moments and started again, held against one that nobody killed.
 
-    python benchmarks/kill_and_resume.py [--kills 100] [--steps 400] [--minutes 60] [--seed 0] [--out DIR]
+    python -m benchmarks.kill_and_resume [--kills 100] [--seed 1] [--out DIR] [--per-run 12] [--minutes 60]
 
-Hit are the harness, the trainer, the sampler, or all of them, at any moment of any phase. Prints, per kill, what was
-hit, in which phase, and how far training was; at the end a table of the kills by phase and whether losses, trials
-and energy agree. A killed sampler alone ends nothing: the run goes on with another one.
+Hit are the harness, the trainer, the sampler or all of them, in every phase, at an operation on a file or some
+milliseconds later; a seed chooses. Ten of a hundred kills come while the disk is full (needs root, to mount a small
+one), ten while the wall clock steps. Every line of DIR/kills.jsonl is a kill or a finished run; the same command goes
+on with those that are missing. Exit code 1: something differs, counts twice or is lost.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import csv
 import json
-import random
-import signal
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
-import psutil
+from tests.kills.choice import PHASES, Kill, choose
+from tests.kills.commands import write_speech
+from tests.kills.killing import Folders, Round
+from tests.kills.stops import Stops
+from tests.kills.verdict import compare
 
-MODEL = [
-    "suite.models=eco,melhubert",
-    "suite.data=mini",
-    "evaluate.labels=all",
-    "suite.controls=",
-    "train.checkpoint_seconds=0.5",
-    "train.log_seconds=0.05",
-    "protocol.idle_seconds=0.3",
-    "protocol.quiet_wait_seconds=0",
-    "evaluate.tasks=",
-    "train.threads=1",
-    "models.eco.encoder.width=64",
-    "models.eco.encoder.pattern=caca",
-    "models.melhubert.encoder.width=64",
-    "models.melhubert.encoder.layers=2",
-    "models.melhubert.encoder.feed_forward=128",
-    "models.melhubert.encoder.conv_pos_kernel=16",
-    "train.batch_seconds=4",
-    "train.crop_seconds=2",
-    "suite.seeds=0,1",
-]
-
-
-def command(out: Path, steps: int) -> list[str]:
-    overrides = [part for text in [*MODEL, f"budget.steps={steps}"] for part in ("-o", text)]
-    return [sys.executable, "-m", "greenbench", "run", "--quiet", "--out", str(out), *overrides]
-
-
-def rows(out: Path) -> dict[str, dict[str, str]]:
-    with (out / "report" / "results.csv").open() as file:
-        return {f"{r['model']}-s{r['seed']}": r for r in csv.DictReader(file)}
-
-
-def progress(out: Path) -> str:
-    done = len(list(out.glob("*/result.json")))
-    steps = [
-        json.loads(p.read_text().splitlines()[-1]).get("step") for p in out.glob("*/metrics.jsonl") if p.stat().st_size
-    ]
-    return f"{done} trials finished, last steps {steps}"
-
-
-def phase(out: Path) -> str:
-    """The phase that the last journal of events stands in: the innermost one that has begun and not ended."""
-    journals = sorted(out.glob("*/events.jsonl"), key=lambda path: path.stat().st_mtime)
-    if not journals:
-        return "start"
-    open_ones: list[str] = []
-    for line in journals[-1].read_text(errors="replace").splitlines():
-        with contextlib.suppress(ValueError):
-            event = json.loads(line)
-            if event.get("event") == "session":
-                open_ones = []
-            elif event.get("event") == "begin":
-                open_ones.append(event["phase"])
-            elif event.get("event") == "end" and open_ones:
-                open_ones.pop()
-    if open_ones:
-        return open_ones[-1]
-    return "result" if (journals[-1].parent / "outcome.json").exists() else "start"
-
-
-def kill_one(process: subprocess.Popen[bytes], generator: random.Random) -> str:
-    """Kill the harness, the trainer, the sampler or all of them; say which."""
-    found = {"harness": psutil.Process(process.pid)}
-    for child in found["harness"].children(recursive=True):
-        line = child.cmdline()
-        for name, module in (("trainer", "greenbench.trial.worker"), ("sampler", "greenbench.power.sampler.main")):
-            if module in line:
-                found[name] = child
-    name = generator.choice([*found, "all"])
-    for victim in found.values() if name == "all" else [found[name]]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            victim.send_signal(signal.SIGKILL)
-    return name
+DISK_MIB = 48
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--minutes", type=float, default=60.0, help="after which nothing more is killed")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--out", type=Path, default=Path(tempfile.mkdtemp()))
-    parser.add_argument("--longest-s", type=float, default=14.0, help="longest time between a start and its kill")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=None, help="default: a new folder of its own")
+    parser.add_argument("--per-run", type=int, default=12, help="kills of one run folder")
+    parser.add_argument("--minutes", type=float, default=60.0, help="after which no other run is begun")
     options = parser.parse_args()
-    generator = random.Random(options.seed)
-    whole, killed = options.out / "whole", options.out / "killed"
-    begin = time.monotonic()
-    subprocess.run(command(whole, options.steps), check=True, stdout=subprocess.DEVNULL)
-    whole_s = time.monotonic() - begin
-    print(f"uninterrupted: {whole_s:.0f} s", flush=True)
-    kills = kill_and_start_again(options, killed, generator, begin)
-    print(f"\n{sum(kills.values())} kills, seed {options.seed}")
-    for (where, hit), many in sorted(kills.items()):
-        print(f"{where:<12}{hit:<9}{many:4d}")
-    return 0 if verdict(rows(whole), rows(killed), killed) else 1
+    rest = options.out or Path(tempfile.mkdtemp(prefix="greenbench-kills-"))
+    folders = Folders(rest / "disk", rest)
+    folders.small.mkdir(parents=True, exist_ok=True)
+    if mounted := os.geteuid() == 0 and not folders.small.is_mount():
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", folders.small], check=True)
+    try:
+        campaign(options, folders)
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", folders.small], check=True)
+    lines = _lines(rest)
+    print(table(lines))
+    faults = [fault for line in lines if line["kind"] == "run" for fault in line["faults"]]
+    print("\n".join(faults) or "every run ended like the one that nobody killed")
+    return 1 if faults else 0
 
 
-def kill_and_start_again(
-    options: argparse.Namespace, out: Path, generator: random.Random, begin: float
-) -> Counter[tuple[str, str]]:
-    """Run the command until it ends by itself; give the kills by phase and by what was hit."""
-    kills: Counter[tuple[str, str]] = Counter()
-    process = None
-    while True:
-        if process is None:
-            process = subprocess.Popen(
-                command(out, options.steps), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-        more = sum(kills.values()) < options.kills and time.monotonic() - begin < 60 * options.minutes
-        try:
-            process.wait(timeout=generator.uniform(0.5, options.longest_s) if more else 3600)
-        except subprocess.TimeoutExpired:
-            where = phase(out)
-            try:
-                hit = kill_one(process, generator)
-            except psutil.NoSuchProcess:
-                continue
-            kills[where, hit] += 1
-            print(f"kill {sum(kills.values())}: {hit} in {where}; {progress(out)}", flush=True)
-            if hit != "sampler":
-                process.wait()
-                process = None
-            continue
-        if process.returncode == 0:
-            return kills
-        process = None
+def campaign(options: argparse.Namespace, folders: Folders) -> None:
+    """Run what is missing, one run folder after the other."""
+    rest, begin = folders.rest, time.monotonic()
+    kills = choose(options.seed, options.kills, folders.small)
+    hit = {line["number"] for line in _lines(rest) if line["kind"] == "kill"}
+    waiting = [
+        kill for kill in kills if kill.number not in hit and (kill.trouble != "disk" or folders.small.is_mount())
+    ]
+    write_speech(folders.speech)
+    whole = rest / "whole"
+    if not (whole / "report" / "results.csv").exists():
+        unkilled = Folders(rest / "unkilled", rest)
+        if unkilled.start({}, rest / "stderr").wait() != 0:
+            raise SystemExit((rest / "stderr").read_text())
+        unkilled.out.rename(whole)
+    stops = Stops(rest / "stops")
+    missed: Counter[int] = Counter()
+    while waiting and time.monotonic() - begin < 60 * options.minutes:
+        now, waiting = waiting[: options.per_run], waiting[options.per_run :]
+        left = one_run(folders, stops, now, whole)
+        missed.update(kill.number for kill in left)
+        waiting += [kill for kill in left if missed[kill.number] < 3]
 
 
-def verdict(whole: dict[str, dict[str, str]], killed: dict[str, dict[str, str]], folder: Path) -> bool:
-    from greenbench.power.journal.trace import read_journal
+def one_run(folders: Folders, stops: Stops, kills: list[Kill], whole: Path) -> list[Kill]:
+    """Kill one run and judge it; give the kills whose moment did not come."""
+    numbers, begin = [kill.number for kill in kills], time.monotonic()
+    cpu_s = _cpu_s()
+    round_ = Round(folders, stops, kills, lambda row: print(json.dumps(row), flush=True))
+    round_.run()
+    verdict = compare(whole, folders.out, round_.done)
+    facts = {"starts": round_.starts, "took_s": round(time.monotonic() - begin, 1), "cpu_s": round(_cpu_s() - cpu_s, 1)}
+    faults = [*round_.faults, *verdict.faults]
+    run = {"kind": "run", "planned": numbers, **facts, **verdict.facts, "faults": faults}
+    with (folders.rest / "kills.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in (*round_.done, run))
+    print(json.dumps(run), flush=True)
+    if faults:
+        kept = folders.rest / f"fault-{time.monotonic_ns()}"
+        subprocess.run(["cp", "-r", folders.out, kept], check=True)
+    return round_.pending
 
-    good = set(whole) == set(killed)
-    for name, row in killed.items():
-        trial = folder / row["run_dir"]
-        journal_j = read_journal(trial / "power.csv.gz").total().energy_j
-        result = json.loads((trial / "result.json").read_text())
-        idle_j = result["energy"]["idle"]["energy_j"]
-        same = row["final_loss"] == whole[name]["final_loss"] and row["steps"] == whole[name]["steps"]
-        print(
-            f"{name}: resumed {row['resumed']}, final loss {row['final_loss']} "
-            f"({'equal' if same else 'DIFFERS: ' + whole[name]['final_loss']}), "
-            f"total {float(row['energy_total_j']):.1f} J of {journal_j:.1f} J in the journal "
-            f"(idle baselines {idle_j:.1f} J), wasted {row['energy_wasted_j'] or '0'} J"
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Count kills by phase and by who was hit, and what they cost."""
+    kills = [line for line in lines if line["kind"] == "kill"]
+    runs = [line for line in lines if line["kind"] == "run"]
+    hits = ("harness", "trainer", "sampler", "all")
+    counted = Counter((kill["phase"], kill["hit"]) for kill in kills)
+    rows = [f"{'phase':<12}" + "".join(f"{hit:>9}" for hit in hits) + f"{'in all':>9}"]
+    for phase in PHASES:
+        many = [counted[phase, hit] for hit in hits]
+        rows.append(f"{phase:<12}" + "".join(f"{n:9d}" for n in many) + f"{sum(many):9d}")
+    troubles = Counter(kill["trouble"] for kill in kills)
+    lost_s = sorted(kill["lost_s"] for kill in kills if "lost_s" in kill)
+    rows.append(
+        f"{len(kills)} kills in {len(runs)} runs, {troubles['disk']} on a full disk, "
+        f"{troubles['clock']} beside clock steps"
+    )
+    if lost_s:
+        rows.append(
+            f"readings lost by {len(lost_s)} killed samplers: median {lost_s[len(lost_s) // 2]} s, most {lost_s[-1]} s"
         )
-        good &= same
-    print("all equal" if good else "NOT equal")
-    return good
+    rows.append(f"{sum(run['cpu_s'] for run in runs):.0f} s of CPU, {sum(run['took_s'] for run in runs):.0f} s")
+    return "\n".join(rows)
+
+
+def _lines(rest: Path) -> list[dict[str, Any]]:
+    path = rest / "kills.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def _cpu_s() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ _ALL = (
         "measured",
         format_duration,
         0.05,
-        description="seconds in the pretraining phase",
+        description="seconds in the pretraining phase, without what a crash threw away",
     ),
     Metric(
         "wall_s",

@@ -26,7 +26,7 @@ from greenbench.metrics import METRICS, format_value
 from greenbench.plan import AROUND_TRAINING_S, TrialPlan, expand
 from greenbench.preflight import check_labels, check_trials, unscorable
 from greenbench.progress import Display, SuiteClock
-from greenbench.records import MANIFEST, RESULT, SCHEMA_VERSION, Trial, load_trial, read_json
+from greenbench.records import MANIFEST, RESULT, SCHEMA_VERSION, Trial, load_trial, read_json, write_whole
 from greenbench.records.folder_names import new_run_folder
 from greenbench.schema import as_table, read_toml
 from greenbench.trial.finish import recover
@@ -249,9 +249,6 @@ def _prepare_audio(corpus: Corpus, display: Display) -> None:
 def _open_folder(out: Path, suite: Suite) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".write-{os.getpid()}"
-        probe.write_text("greenbench")
-        probe.unlink()
     except OSError as error:
         raise OutputError(
             f"--out {out}: cannot be written ({error.strerror}); free space or choose another folder"
@@ -259,9 +256,10 @@ def _open_folder(out: Path, suite: Suite) -> None:
     path = out / SUITE_FILE
     if path.exists():
         _refuse_other_suite(path, suite)
-    elif any(p.name not in (".lock",) for p in out.iterdir()):
+    elif any(p.name != ".lock" and not p.name.startswith(SUITE_FILE) for p in out.iterdir()):
         raise OutputError(f"--out {out}: holds other files and no {SUITE_FILE}; choose an empty or new folder")
-    path.write_text(suite.to_toml(), encoding="utf-8")
+    # A kill between opening and writing must not leave an empty suite, which no later command would fit.
+    write_whole(path, suite.to_toml())
 
 
 def _refuse_other_suite(path: Path, suite: Suite) -> None:

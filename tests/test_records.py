@@ -74,6 +74,34 @@ def test_a_torn_line_is_skipped_and_never_glued_to_the_next(tmp_path: Path) -> N
     assert [r["event"] for r in read_jsonl(path)] == ["a", "c"]
 
 
+_FULL = """
+import resource, signal, sys
+from pathlib import Path
+from greenbench.errors import OutputError
+from greenbench.records import Journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+first, second = Journal(path), Journal(path)
+first.write(event="a")
+resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, resource.RLIM_INFINITY))
+try:
+    first.write(event="b")
+except OutputError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+second.write(event="c")
+"""
+
+
+def test_a_line_that_a_full_disk_cut_short_swallows_no_other_process_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    done = subprocess.run([sys.executable, "-c", _FULL, str(path)], capture_output=True, text=True, check=True)
+    assert f"{path}: cannot be written" in done.stdout
+    assert "free space, then run the same command again" in done.stdout
+    lines = path.read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["a", "c"]
+
+
 @given(st.lists(st.tuples(st.sampled_from(["setup", "pretrain", "evaluate"]), st.booleans()), max_size=8))
 def test_every_phase_that_began_has_a_span_whether_it_ended_or_not(steps: list[tuple[str, bool]]) -> None:
     events, now = [Event("session", 0)], 0

@@ -20,6 +20,7 @@ from greenbench.records.files import (
     number,
     read_json,
     write_json,
+    write_whole,
 )
 from greenbench.records.journal import Journal, read_jsonl
 from greenbench.records.manifest import CarbonPlan, DataSummary, GitState, Host, Manifest
@@ -66,4 +67,5 @@ __all__ = [
     "read_outcome",
     "trial_folders",
     "write_json",
+    "write_whole",
 ]

@@ -22,9 +22,9 @@ class Event:
 
     ``session``: a session began, ``exit``: its trainer ended with ``code``; ``begin`` and ``end`` of a ``phase``, which
     the budget pays for where it is ``charged``; ``charge``: ``seconds`` and ``joules`` that were spent elsewhere;
-    ``checkpoint``, ``resume``, ``interrupted`` (behind a checkpoint), ``stopped`` (what follows the last checkpoint is
-    lost), ``progress``, ``error``; ``warning``: written after the fact, when the trial and its sampler have ended, so
-    its time says nothing.
+    ``checkpoint``, ``resume`` (from what was saved at ``saved_ns``), ``interrupted`` (behind a checkpoint), ``stopped``
+    (what follows the last checkpoint is lost), ``progress``, ``error``; ``warning``: written after the fact, when the
+    trial and its sampler have ended, so its time says nothing.
     """
 
     kind: str
@@ -43,6 +43,7 @@ class Event:
     code: int | None = None
     step: int | None = None
     stage: int | None = None
+    saved_ns: int | None = None
 
 
 @dataclass(frozen=True)

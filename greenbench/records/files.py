@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -34,16 +35,25 @@ def write_json(path: Path, value: object) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    text = json.dumps(clean(value), indent=1, ensure_ascii=False)
+    write_whole(path, json.dumps(clean(value), indent=1, ensure_ascii=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text atomically: a reader sees the old one or the whole new one.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OutputError(
             f"{path}: cannot be written ({error.strerror}); free space or choose another --out"
         ) from error

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from greenbench.errors import OutputError
 from greenbench.records.files import clean
 
 
@@ -22,9 +24,25 @@ class Journal:
             self._file.write(b"\n")
 
     def write(self, **fields: Any) -> None:
-        """Append one object with the monotonic (``t_mono_ns``) and the wall clock (``t_wall_s``)."""
+        """Append one object with the monotonic (``t_mono_ns``) and the wall clock (``t_wall_s``).
+
+        Raises:
+            OutputError: it cannot be written; nothing of it is in the file then.
+        """
         record = {"t_mono_ns": time.monotonic_ns(), "t_wall_s": round(time.time(), 3), **fields}
-        self._file.write((json.dumps(clean(record), ensure_ascii=False) + "\n").encode())
+        self._append((json.dumps(clean(record), ensure_ascii=False) + "\n").encode())
+
+    def _append(self, line: bytes) -> None:
+        try:
+            written = self._file.write(line)
+            if written == len(line):
+                return
+            # Half a line would swallow the next one, which another process may write.
+            self._file.truncate(os.fstat(self._file.fileno()).st_size - written)
+            problem = "the disk is full"
+        except OSError as error:
+            problem = error.strerror or str(error)
+        raise OutputError(f"{self.path}: cannot be written ({problem}); free space, then run the same command again")
 
     def close(self) -> None:
         """Close the file."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
@@ -32,26 +33,35 @@ class CheckpointStore:
 
     def save(self, tensors: dict[str, dict[str, torch.Tensor]], state: dict[str, Any]) -> Path:
         """Write a checkpoint of named groups of tensors; older ones are removed only after it is complete."""
-        final = self.folder / f"step-{int(state['step']):09d}"
+        final = self._free_name(int(state["step"]))
         temporary = self.folder / f".writing-{os.getpid()}"
         flat = {f"{group}/{key}": value for group, entries in tensors.items() for key, value in entries.items()}
         try:
-            shutil.rmtree(temporary, ignore_errors=True)
+            for left in self.folder.glob(".writing-*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             temporary.mkdir(parents=True)
             # safetensors refuses tensors that share memory (tied weights): each is written as its own copy.
             save_file({k: v.detach().cpu().contiguous().clone() for k, v in flat.items()}, temporary / TENSORS)
             write_json(temporary / STATE, state)
-            shutil.rmtree(final, ignore_errors=True)
             temporary.rename(final)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise OutputError(
-                f"{final}: checkpoint cannot be written ({error.strerror}); free space or change --out"
+                f"{final}: checkpoint cannot be written ({_reason(error)}); free space or change --out"
             ) from error
         for old in self._complete():
             if old != final:
                 shutil.rmtree(old, ignore_errors=True)
         return final
+
+    def _free_name(self, step: int) -> Path:
+        """Name a step's checkpoint anew where there is one: until the second is whole, the first must stay."""
+        name = f"step-{step:09d}"
+        before = [path.name for path in self._complete() if path.name.startswith(name)]
+        if before:
+            name = f"{name}.{int(before[-1].partition('.')[2] or 0) + 1:06d}"
+        shutil.rmtree(self.folder / name, ignore_errors=True)  # what is not complete
+        return self.folder / name
 
     def latest(self) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]] | None:
         """Groups of tensors and state of the newest complete checkpoint, or None."""
@@ -70,13 +80,13 @@ class CheckpointStore:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._targets(stage)
-        temporary = self.folder / f".{path.name}.{os.getpid()}"
+        temporary = self.folder / f".{path.name}.tmp"  # one worker a trial: a killed one's is written over
         try:
             save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary)
             temporary.replace(path)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             temporary.unlink(missing_ok=True)
-            raise OutputError(f"{path}: cannot be written ({error.strerror}); free space") from error
+            raise OutputError(f"{path}: cannot be written ({_reason(error)}); free space or change --out") from error
 
     def load_targets(self, *, stage: int = 0) -> dict[str, np.ndarray]:
         """The arrays of target making at a stage, or nothing.
@@ -100,10 +110,17 @@ class CheckpointStore:
         """Write the finished model's weights as ``model.safetensors``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "model.safetensors"
+        temporary = self.folder / ".model.safetensors.tmp"
         try:
-            save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, path)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error.strerror}); free space or change --out") from error
+            save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, temporary)
+            temporary.replace(path)
+        except (OSError, SafetensorError) as error:
+            temporary.unlink(missing_ok=True)
+            raise OutputError(f"{path}: cannot be written ({_reason(error)}); free space or change --out") from error
 
     def _complete(self) -> list[Path]:
         return sorted(p for p in self.folder.glob("step-*") if (p / STATE).exists() and (p / TENSORS).exists())
+
+
+def _reason(error: OSError | SafetensorError) -> str:
+    return str(getattr(error, "strerror", None) or error)

@@ -300,6 +300,7 @@ class Pretraining:
                     "scaler": self.scaler.state_dict(),
                     "numpy": _plain(numpy_state),
                     "reason": reason,
+                    "t_mono_ns": time.monotonic_ns(),
                 },
             )
         self._saved_at = time.monotonic()

@@ -123,7 +123,8 @@ class PretrainSession:
         )
         if self.saved:
             training.restore(*self.saved)
-            worker.events.write(event="resume", step=training.state.step)
+            saved_ns = self.saved[1].get("t_mono_ns")
+            worker.events.write(event="resume", step=training.state.step, saved_ns=saved_ns)
         return training
 
     def _step_flops(self, *, augmented: bool) -> Callable[[int, int], float]:

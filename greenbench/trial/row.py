@@ -66,7 +66,7 @@ def _budget(result: Result) -> Mapping[str, object]:
 
 
 def _costs(trial: Trial, outcome: Outcome, timeline: Timeline) -> Mapping[str, object]:
-    pretrain_s = timeline.length_s("pretrain") or None
+    pretrain_s = timeline.kept_s("pretrain") or None
     return {
         "steps": outcome.steps,
         "audio_h": outcome.audio_s / SECONDS_PER_HOUR if outcome.audio_s else None,

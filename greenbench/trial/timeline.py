@@ -52,9 +52,21 @@ class Timeline:
             inside = [event for event in self.events if begin <= event.t_mono_ns < end]
             if any(event.kind == "interrupted" for event in inside):
                 continue
-            saved = [event.t_mono_ns for event in inside if event.kind == "checkpoint"]
-            found.append((saved[-1] if saved else begin, end))
+            found.append((self._kept_until(begin, end, inside), end))
         return found
+
+    def _kept_until(self, begin: int, end: int, inside: Sequence[Event]) -> int:
+        """Until when a session's work was kept: until the checkpoint that a later session went on from.
+
+        A kill may have come between a checkpoint and its event, so the later session's word counts first.
+        """
+        saved = [event.t_mono_ns for event in inside if event.kind == "checkpoint"]
+        later = next((event for event in self.events if event.kind == "resume" and event.t_mono_ns >= end), None)
+        if later is None or later.saved_ns is None:
+            return saved[-1] if saved else begin
+        if not begin <= later.saved_ns < end:
+            return begin
+        return next((t_ns for t_ns in saved if t_ns >= later.saved_ns), later.saved_ns)
 
     @cached_property
     def charges(self) -> list[Charge]:
@@ -81,6 +93,14 @@ class Timeline:
         edges.append(end_ns)
         return [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a]
 
+    def kept_s(self, phase: str) -> float:
+        """The seconds of a phase whose work was kept: what a crash threw away was done, and is counted, again."""
+        lost = [(max(a, span.begin_ns), min(b, span.end_ns)) for span in self._of(phase) for a, b in self.wasted]
+        return self.length_s(phase) - sum(max(0, b - a) for a, b in lost) / 1e9
+
+    def _of(self, phase: str) -> list[PhaseSpan]:
+        return [span for span in self.spans if span.phase == phase]
+
     def length_s(self, phase: str) -> float:
         """The seconds of all intervals of a phase."""
-        return sum(span.duration_s for span in self.spans if span.phase == phase)
+        return sum(span.duration_s for span in self._of(phase))

@@ -6,13 +6,14 @@ trial folder's lock while it lives and dies with its parent, so that no orphan t
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import signal
 import sys
 import traceback
 from pathlib import Path
 
-from greenbench.errors import DataError, GreenbenchError, Interrupted
+from greenbench.errors import DataError, GreenbenchError, Interrupted, OutputError
 from greenbench.trial import session
 from greenbench.trial.booking import Worker
 from greenbench.trial.process import die_with_parent
@@ -38,15 +39,22 @@ def main(argv: list[str] | None = None) -> int:
         worker.events.write(event="stopped")
         return Interrupted.exit_code
     except GreenbenchError as error:
-        worker.fail(error)
-        return error.exit_code
+        return _fail(worker, error, error.exit_code)
     except MemoryError as error:
-        worker.fail(DataError(f"out of memory ({error}); lower train.batch_seconds or train.crop_seconds"))
-        return 4
+        return _fail(worker, DataError(f"out of memory ({error}); lower train.batch_seconds or train.crop_seconds"), 4)
     except Exception as error:
-        (folder / "traceback.txt").write_text(traceback.format_exc())
+        with contextlib.suppress(OSError):
+            (folder / "traceback.txt").write_text(traceback.format_exc())
+        return _fail(worker, error, 4)
+
+
+def _fail(worker: Worker, error: Exception, code: int) -> int:
+    """Leave the reason in the folder; on a full disk, where nothing can be left, on the standard error."""
+    try:
         worker.fail(error)
-        return 4
+    except OutputError as second:
+        print(f"{error}; {second}" if str(error) != str(second) else error, file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

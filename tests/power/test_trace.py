@@ -300,6 +300,31 @@ def test_sessions_are_summed_and_the_hole_between_them_is_not() -> None:
     assert window(found, 61, 69).energy_j == pytest.approx(800, rel=0.01)
 
 
+@pytest.mark.parametrize("kind", ["modelled", "measured"])
+def test_a_sampler_killed_at_its_first_reading_does_not_spoil_what_is_read_by_the_next(kind: str) -> None:
+    model = {"has_counter": False, "power_from": "model"} if kind == "modelled" else {}
+    infos = [info(kind=kind, **model), info("gpu1", kind=kind, **model)]
+    first = [
+        sample(0.0, 100.0, 0.0, kind=kind),
+        *(sample(t, 50.0, 50 * t, device="gpu1", kind=kind) for t in (0.0, 0.05)),
+    ]
+    second = [
+        reading
+        for device, power in (("gpu0", 100.0), ("gpu1", 50.0))
+        for reading in regular(
+            10, lambda t, p=power: p, counter=lambda t, p=power: p * t, start_s=13, device=device, kind=kind
+        )
+    ]
+    found = trace(first, second, infos=infos)
+    across = window(found, 0, 23, across_holes=True)
+    assert across.valid, across.problems
+    assert across.energy_j == pytest.approx(1500, rel=0.01)
+    assert across.hole_s == pytest.approx(13, abs=0.1)
+    assert found.total().valid
+    alone = trace(first, infos=infos)
+    assert not window(alone, 0, 1).valid
+
+
 def test_clocks_of_different_boots_are_never_mixed() -> None:
     before = regular(10, lambda t: 100.0, start_s=100)
     after = regular(10, lambda t: 300.0, start_s=100)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +141,66 @@ def test_a_checkpoint_that_cannot_be_written_names_the_folder(tmp_path: Path) ->
     blocked.write_text("")
     with pytest.raises(OutputError, match="checkpoint cannot be written"):
         CheckpointStore(blocked / "x").save({"model": {}}, {"step": 1})
+
+
+def test_a_step_saved_twice_is_never_without_a_whole_checkpoint(tmp_path: Path) -> None:
+    """A kill at any operation leaves one: held against the folder before every rename and removal."""
+    store = CheckpointStore(tmp_path)
+    store.save({"model": {"w": torch.zeros(2)}}, {"step": 7, "again": 0})
+
+    def audit(name: str, arguments: tuple[object, ...]) -> None:
+        if active and name in ("os.rename", "os.remove", "os.rmdir", "shutil.rmtree"):
+            groups, _ = CheckpointStore(tmp_path).latest() or ({}, {})
+            seen.append(float(groups["model"]["w"][0]))
+
+    active, seen = True, list[float]()
+    sys.addaudithook(audit)
+    for again in range(1, 12):
+        store.save({"model": {"w": torch.full((2,), float(again))}}, {"step": 7, "again": again})
+    active = False
+    assert seen == sorted(seen)
+    assert len(seen) > 11
+    groups, state = store.latest() or ({}, {})
+    assert (state["again"], groups["model"]["w"].tolist()) == (11, [11.0, 11.0])
+    assert len(list(tmp_path.glob("step-*"))) == 1
+
+
+def test_what_killed_writers_left_behind_is_removed_by_the_next_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / ".writing-123").mkdir()
+    (tmp_path / ".writing-123" / "tensors.safetensors").write_bytes(b"torn")
+    CheckpointStore(tmp_path).save({"model": {"w": torch.zeros(2)}}, {"step": 1})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000001"]
+
+
+_FULL = """
+import resource, signal, sys
+import subprocess
+import sys
+from pathlib import Path
+import numpy as np, torch
+from greenbench.errors import OutputError
+from greenbench.train.checkpoint import CheckpointStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store, many = CheckpointStore(Path(sys.argv[1])), torch.zeros(100_000)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+for write in (
+    lambda: store.save({"model": {"w": many}}, {"step": 1}),
+    lambda: store.save_targets({"labels": many.numpy()}),
+    lambda: store.save_model({"w": many}),
+):
+    try:
+        write()
+    except OutputError as error:
+        print(error)
+"""
+
+
+def test_a_disk_that_takes_no_more_tensors_is_one_line_with_the_remedy_and_leaves_nothing_half(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", _FULL, str(tmp_path)], capture_output=True, text=True, check=True)
+    said = done.stdout.splitlines()
+    assert len(said) == 3
+    assert all("cannot be written" in line and "free space" in line for line in said), said
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @given(share=st.floats(0.02, 1.0), crops=st.integers(1, 12), seconds=st.integers(1, 10))

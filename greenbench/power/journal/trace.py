@@ -19,6 +19,8 @@ from greenbench.power.journal.readings import DeviceReadings, clean
 from greenbench.power.journal.window_energy import WindowEnergy, sessions_energy, window_energy
 from greenbench.power.samples import DeviceInfo, Sample
 
+_MOST_LOST_NS = 1_000_000_000  # what a killed sampler may take with it
+
 
 @dataclass
 class _Session:
@@ -36,6 +38,12 @@ class _Session:
         """How far an edge may lie beyond the readings: set by the fastest device."""
         gaps = [of_one.max_gap_s for of_one in self.readings.values() if len(of_one.all_t_s)]
         return round(min(gaps, default=0.0) * 1e9)
+
+    @property
+    def ended_at_once(self) -> bool:
+        """Whether its sampler was killed before it had read, or written out, every device twice."""
+        once = any(len(r.all_t_s) < 2 for r in self.readings.values() if r.info.counted and not r.info.missing)
+        return once and self.end_ns - self.begin_ns <= _MOST_LOST_NS
 
     def cut(self, t0_ns: int, t1_ns: int) -> WindowEnergy:
         """The devices' energies between two moments."""
@@ -125,7 +133,8 @@ class Trace:
 
         A hole between a sampler that died and the one in its place is bridged.
         """
-        parts = [self._cut([s], s.begin_ns, s.end_ns) for s in self._sessions]
+        whole = [s for s in self._sessions if not s.ended_at_once] or self._sessions
+        parts = [self._cut([s], s.begin_ns, s.end_ns) for s in whole]
         holes = [_Hole(one, two) for one, two in itertools.pairwise(self._sessions) if two.header.get("after_death")]
         parts += [hole.cut(hole.begin_ns, hole.end_ns) for hole in holes]
         return sessions_energy(parts, sum(p.duration_s for p in parts))
@@ -170,6 +179,9 @@ class Trace:
             end = t1_ns if i == len(pieces) - 1 else min(t1_ns, piece.end_ns)
             if i:
                 hole_ns += max(0, begin - max(t0_ns, pieces[i - 1].end_ns))
+            if len(pieces) > 1 and isinstance(piece, _Session) and piece.ended_at_once:
+                hole_ns += max(0, end - begin)  # one reading has no joules
+                continue
             parts.append(piece.cut(begin, max(begin, end)))
         hole_s, duration_s = hole_ns * 1e-9, (t1_ns - t0_ns) * 1e-9
         if not hole_ns:

@@ -71,6 +71,8 @@ class LiveWriter:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             os.ftruncate(descriptor, CELL_BYTES)
+            if hasattr(os, "posix_fallocate"):  # on a full disk, writing through the map would be a SIGBUS
+                os.posix_fallocate(descriptor, 0, CELL_BYTES)
             self._map = mmap.mmap(descriptor, CELL_BYTES)
         finally:
             os.close(descriptor)

@@ -1,0 +1,63 @@
+"""The run that is killed: eight short utterances, two models of two blocks, and every phase that there is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+STEPS = 24
+OPTIONS = (
+    "suite.models=eco,melhubert",
+    "suite.controls=",
+    "suite.seeds=0",
+    f"budget.steps={STEPS}",
+    "carbon.region=FRA",
+    "evaluate.tasks=effective_rank",
+    "protocol.idle_seconds=0.1",
+    "protocol.quiet_wait_seconds=0",
+    "train.threads=1",
+    "train.batch_seconds=2",
+    "train.crop_seconds=1",
+    "train.checkpoint_seconds=0.02",
+    "train.log_seconds=1e-9",
+    "models.eco.encoder.width=32",
+    "models.eco.encoder.pattern=ca",
+    "models.eco.targets.units=16",
+    "models.eco.relabelling.at=[0.5]",
+    "models.melhubert.encoder.layers=2",
+    "models.melhubert.encoder.width=32",
+    "models.melhubert.encoder.heads=2",
+    "models.melhubert.encoder.feed_forward=64",
+    "models.melhubert.encoder.conv_pos_kernel=16",
+    "models.melhubert.targets.units=16",
+)
+
+
+def write_speech(folder: Path) -> None:
+    """Write eight utterances of about a second by two speakers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = ["path\tspeaker\ttext\tsplit"]
+    for number in range(8):
+        random = np.random.default_rng(number)
+        time_s = np.arange(int(16_000 * random.uniform(1.1, 1.4))) / 16_000
+        pitch_hz = 100 + 60 * (number % 2) + 20 * np.sin(2 * np.pi * 2 * time_s + number)
+        wave = sum(np.sin(2 * np.pi * h * np.cumsum(pitch_hz) / 16_000) / h for h in range(1, 8))
+        soundfile.write(folder / f"u{number}.wav", 0.1 * wave + 0.01 * random.standard_normal(len(time_s)), 16_000)
+        rows.append(f"u{number}.wav\ts{number % 2}\tone two\t{'test' if number > 5 else 'train'}")
+    (folder / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def command(out: Path, speech: Path) -> list[str]:
+    """The command line, the same for the first start and for every other one."""
+    options = [part for text in (f"suite.data=folder:{speech}", *OPTIONS) for part in ("-o", text)]
+    return [sys.executable, "-m", "greenbench", "run", "--quiet", "--out", str(out), *options]
+
+
+def environment(cache: Path, compiled: Path) -> dict[str, str]:
+    """Byte code is kept: most of a killed run's time is its start."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "GREENBENCH_CACHE": str(cache), "PYTHONPYCACHEPREFIX": str(compiled), "OMP_NUM_THREADS": "1"}
