@@ -228,7 +228,8 @@ def standing(out: Path) -> tuple[str, str]:
     if not journals:
         return "", "start"
     folder = journals[-1].parent
-    open_ones, last = [], "start"
+    open_ones: list[str] = []
+    last = "start"
     for line in journals[-1].read_text(errors="replace").splitlines():
         with contextlib.suppress(ValueError):
             event = json.loads(line)

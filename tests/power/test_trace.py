@@ -308,13 +308,9 @@ def test_a_sampler_killed_at_its_first_reading_does_not_spoil_what_is_read_by_th
         sample(0.0, 100.0, 0.0, kind=kind),
         *(sample(t, 50.0, 50 * t, device="gpu1", kind=kind) for t in (0.0, 0.05)),
     ]
-    second = [
-        reading
-        for device, power in (("gpu0", 100.0), ("gpu1", 50.0))
-        for reading in regular(
-            10, lambda t, p=power: p, counter=lambda t, p=power: p * t, start_s=13, device=device, kind=kind
-        )
-    ]
+    options: dict[str, Any] = {"start_s": 13, "kind": kind}
+    second = regular(10, lambda t: 100.0, counter=lambda t: 100 * t, **options)
+    second += regular(10, lambda t: 50.0, counter=lambda t: 50 * t, device="gpu1", **options)
     found = trace(first, second, infos=infos)
     across = window(found, 0, 23, across_holes=True)
     assert across.valid, across.problems
