@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kills.choice import PHASES, Kill, choose
-from tests.kills.commands import write_speech
+from tests.kills.commands import MODELS, write_speech
 from tests.kills.killing import Folders, Round
 from tests.kills.stops import Stops
 from tests.kills.verdict import compare
@@ -64,31 +64,30 @@ def campaign(options: argparse.Namespace, folders: Folders) -> None:
         kill for kill in kills if kill.number not in hit and (kill.trouble != "disk" or folders.small.is_mount())
     ]
     write_speech(folders.speech)
-    whole = rest / "whole"
-    if not (whole / "report" / "results.csv").exists():
-        unkilled = Folders(rest / "unkilled", rest)
-        if unkilled.start({}, rest / "stderr").wait() != 0:
+    for model in MODELS:
+        unkilled = Folders(rest / "whole" / model, rest, model)
+        if not (unkilled.out / "report" / "results.csv").exists() and unkilled.start({}, rest / "stderr").wait() != 0:
             raise SystemExit((rest / "stderr").read_text())
-        unkilled.out.rename(whole)
     stops = Stops(rest / "stops")
     missed: Counter[int] = Counter()
     while waiting and time.monotonic() - begin < 60 * options.minutes:
         now, waiting = waiting[: options.per_run], waiting[options.per_run :]
-        left = one_run(folders, stops, now, whole)
+        folders.model = list(MODELS)[len([line for line in _lines(rest) if line["kind"] == "run"]) % len(MODELS)]
+        left = one_run(folders, stops, now)
         missed.update(kill.number for kill in left)
         waiting += [kill for kill in left if missed[kill.number] < 3]
 
 
-def one_run(folders: Folders, stops: Stops, kills: list[Kill], whole: Path) -> list[Kill]:
+def one_run(folders: Folders, stops: Stops, kills: list[Kill]) -> list[Kill]:
     """Kill one run and judge it; give the kills whose moment did not come."""
     numbers, begin = [kill.number for kill in kills], time.monotonic()
     cpu_s = _cpu_s()
     round_ = Round(folders, stops, kills, lambda row: print(json.dumps(row), flush=True))
     round_.run()
-    verdict = compare(whole, folders.out, round_.done)
+    verdict = compare(folders.rest / "whole" / folders.model / "out", folders.out, round_.done)
     facts = {"starts": round_.starts, "took_s": round(time.monotonic() - begin, 1), "cpu_s": round(_cpu_s() - cpu_s, 1)}
     faults = [*round_.faults, *verdict.faults]
-    run = {"kind": "run", "planned": numbers, **facts, **verdict.facts, "faults": faults}
+    run = {"kind": "run", "model": folders.model, "planned": numbers, **facts, **verdict.facts, "faults": faults}
     with (folders.rest / "kills.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in (*round_.done, run))
     print(json.dumps(run), flush=True)

@@ -1,4 +1,4 @@
-"""The run that is killed: eight short utterances, two models of two blocks, and every phase that there is."""
+"""The run that is killed: eight short utterances, a model of two blocks, and every phase that there is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import soundfile
 
 STEPS = 24
 OPTIONS = (
-    "suite.models=eco,melhubert",
     "suite.controls=",
     "suite.seeds=0",
     f"budget.steps={STEPS}",
@@ -24,17 +23,18 @@ OPTIONS = (
     "train.crop_seconds=1",
     "train.checkpoint_seconds=0.02",
     "train.log_seconds=1e-9",
-    "models.eco.encoder.width=32",
-    "models.eco.encoder.pattern=ca",
-    "models.eco.targets.units=16",
-    "models.eco.relabelling.at=[0.5]",
-    "models.melhubert.encoder.layers=2",
-    "models.melhubert.encoder.width=32",
-    "models.melhubert.encoder.heads=2",
-    "models.melhubert.encoder.feed_forward=64",
-    "models.melhubert.encoder.conv_pos_kernel=16",
-    "models.melhubert.targets.units=16",
 )
+MODELS = {
+    "eco": ("encoder.width=32", "encoder.pattern=ca", "targets.units=16", "relabelling.at=[0.5]"),
+    "melhubert": (
+        "encoder.layers=2",
+        "encoder.width=32",
+        "encoder.heads=2",
+        "encoder.feed_forward=64",
+        "encoder.conv_pos_kernel=16",
+        "targets.units=16",
+    ),
+}
 
 
 def write_speech(folder: Path) -> None:
@@ -51,9 +51,10 @@ def write_speech(folder: Path) -> None:
     (folder / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
-def command(out: Path, speech: Path) -> list[str]:
+def command(out: Path, speech: Path, model: str) -> list[str]:
     """The command line, the same for the first start and for every other one."""
-    options = [part for text in (f"suite.data=folder:{speech}", *OPTIONS) for part in ("-o", text)]
+    own = [f"suite.models={model}", *(f"models.{model}.{option}" for option in MODELS[model])]
+    options = [part for text in (f"suite.data=folder:{speech}", *OPTIONS, *own) for part in ("-o", text)]
     return [sys.executable, "-m", "greenbench", "run", "--quiet", "--out", str(out), *options]
 
 

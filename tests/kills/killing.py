@@ -38,6 +38,7 @@ class Folders:
 
     small: Path
     rest: Path
+    model: str = "eco"
 
     @property
     def out(self) -> Path:
@@ -65,7 +66,7 @@ class Folders:
     def start(self, more: dict[str, str], errors: Path) -> subprocess.Popen[bytes]:
         with errors.open("wb") as file:
             return subprocess.Popen(
-                command(self.out, self.speech),
+                command(self.out, self.speech, self.model),
                 env={**environment(self.cache, self.rest / "compiled"), **more},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
