@@ -75,7 +75,7 @@ def campaign(options: argparse.Namespace, folders: Folders) -> None:
         folders.model = list(MODELS)[len([line for line in _lines(rest) if line["kind"] == "run"]) % len(MODELS)]
         left = one_run(folders, stops, now)
         missed.update(kill.number for kill in left)
-        waiting += [kill for kill in left if missed[kill.number] < 3]
+        waiting += [kill for kill in left if missed[kill.number] < 6]
 
 
 def one_run(folders: Folders, stops: Stops, kills: list[Kill]) -> list[Kill]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from tests.kills.choice import Kill
+from tests.kills.choice import PHASES, Kill
 from tests.kills.commands import command, environment
 from tests.kills.stops import Stopped, Stops
 
@@ -28,6 +28,7 @@ PHASE_NAMES = {
     "setup": "start",
     "idle": "start",
 }
+_ORDER = list(PHASES)
 _MOST_STARTS = 60
 _LINGER_S = 10.0
 
@@ -87,6 +88,7 @@ class Round:
     late: list[str] = field(default_factory=list)
     starts: int = 0
     _process: subprocess.Popen[bytes] | None = None
+    _armed: Kill | None = None
 
     def run(self) -> None:
         """Kill and start again until the command ends with code 0; what was not hit by then stays in ``pending``."""
@@ -106,20 +108,19 @@ class Round:
                 self._arm()
                 self._process = self.folders.start(self.stops.environment, self._errors)
             stopped = self.stops.wait(0.2)
-            if stopped is not None and self.pending:
-                self._kill(self.pending.pop(0), stopped)
-                if self._process is not None:
-                    self._arm()
+            if stopped is not None and self._armed is not None:
+                self._kill(self._armed, stopped)
             elif self._process.poll() is not None and self._ended(self._process.returncode):
                 return
         self.faults.append(f"the command did not come to its end in {_MOST_STARTS} starts")
 
-    def _arm(self) -> None:
-        if (
-            self.pending and self.pending[0].phase == "features"
-        ):  # the next trainer is to compute them, not to find them
+    def _arm(self, passed: int = -1) -> None:
+        """Plan the next kill: the first in the order of phases of those that this start has not passed."""
+        reached = [kill for kill in self.pending if _ORDER.index(kill.phase) > passed]
+        self._armed = min(reached, key=lambda kill: _ORDER.index(kill.phase), default=None)
+        if self._armed is not None and self._armed.phase == "features":  # they are to be computed, not to be found
             shutil.rmtree(self.folders.cache / "features", ignore_errors=True)
-        self.stops.arm(self.pending[0].stop if self.pending else None)
+        self.stops.arm(self._armed.stop if self._armed else None)
 
     @property
     def _errors(self) -> Path:
@@ -163,7 +164,6 @@ class Round:
                 self.faults.append(f"on a full disk: code {self._process.returncode}, {ended[-300:]!r}")
             self._look_for_tracebacks(f"after kill {kill.number} ({kill.trouble})")
             self._process = None
-            self.pending.append(kill)
             return
         self._hit(kill, stopped, facts)
 
@@ -191,6 +191,11 @@ class Round:
                 self._look_for_tracebacks(f"after kill {kill.number} ({kill.trouble})")
         self.done.append(row)
         self.note(row)
+        self.pending.remove(kill)
+        if hit == "sampler":
+            self._arm(_ORDER.index(phase) if phase in _ORDER else 0)
+        else:
+            self.stops.arm(None)  # until the next start
 
     def _wait_until_gone(self, alive: dict[str, int], since_ns: int) -> float:
         while any(_runs(pid) for pid in alive.values()):
