@@ -92,11 +92,11 @@ def _stop(rng: random.Random, phase: str, place: str) -> tuple[Stop, float]:
             )
         )
     if phase == "training":
-        nth = rng.randint(1, 20)
+        nth = rng.randint(1, 5)
         return Stop("trainer", _begin("pretrain"), 1, "write", "metrics.jsonl", nth=nth, after=after), 0.02
     if phase == "checkpoint":
         return Stop(
-            "trainer", _begin("checkpoint"), rng.randint(1, 3), path=place, nth=rng.randint(1, 14), after=after
+            "trainer", _begin("checkpoint"), rng.randint(1, 2), path=place, nth=rng.randint(1, 14), after=after
         ), 0
     if phase == "features":
         nth = rng.choice((0, rng.randint(1, 12)))
