@@ -87,11 +87,11 @@ def _one(target: str, key: str, root: Path, campaign: Campaign) -> str:
         return traceback.format_exc()
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-    strays = [str(path) for path in (root / "home").iterdir()]
+    strays = list((root / "home").iterdir())
+    for path in strays:  # the folder itself is the working folder, and stays
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if strays:
-        shutil.rmtree(root / "home")
-        (root / "home").mkdir()
-        return f"written outside of the output folder: {strays}\n"
+        return f"written outside of the output folder: {[path.name for path in strays]}\n"
     return ""
 
 

@@ -350,7 +350,12 @@ def command_lines(rng: random.Random, place: Place) -> None:
     if must_fail:
         argv[1:1] = ["--sources", "zzz"] if argv[0] in ("doctor", "measure") else ["--zzz"]
         must_fail = not {"-h", "--version"} & set(argv)
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as errors:
+    # A name that is not absolute, and the default of ``baseline accept``, are meant to lie in the working folder.
+    with (
+        contextlib.chdir(place.outputs),
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as errors,
+    ):
         code = _exit_code(main, [a.replace("\x00", "") if rng.random() < 0.99 else a for a in argv])
     if "Traceback" in errors.getvalue() + out.getvalue():
         raise WrongInputPassed(f"a traceback for {argv}")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import select
 import struct
 import subprocess
+import time
 from dataclasses import astuple, dataclass
 from pathlib import Path
+
+import psutil
 
 _PLAN = struct.Struct("=qIIII16s16s96s160s96s")
 _SOURCE = Path(__file__).with_name("stop.c")
@@ -85,4 +89,8 @@ class Stops:
         if not select.select([self._reader], [], [], timeout_s)[0]:
             return None
         pid, op, path = os.read(self._reader, 4096).decode(errors="replace").splitlines()[0].split(" ", 2)
+        # It says so just before it stops: what woke it up before that would be lost.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while psutil.Process(int(pid)).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                time.sleep(0.001)
         return Stopped(int(pid), op, path)
