@@ -13,17 +13,19 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 
-def json_schema(kind: type[Any], title: str) -> dict[str, object]:
+def json_schema(kind: type[Any], title: str, *, typed_by_people: bool = False) -> dict[str, object]:
     """Describe what ``kind`` is written as; nested dataclasses become definitions with their docstrings.
 
-    Keys without a default are required. Others may be added by later versions, so unknown ones are allowed.
+    Keys without a default are required. Others may be added by later versions, so unknown ones are allowed, except in
+    what is ``typed_by_people``: there an unknown key is a typing error, defaults are told, and nothing is null.
 
     Raises:
         TypeError: a field's type has no counterpart in JSON.
     """
     definitions: dict[str, object] = {}
     table = _object(kind, definitions)
-    return {"$schema": DIALECT, "title": title, **table, "$defs": dict(sorted(definitions.items()))}
+    schema = {"$schema": DIALECT, "title": title, **table, "$defs": dict(sorted(definitions.items()))}
+    return _for_people(schema) if typed_by_people else schema
 
 
 def _object(kind: type[Any], definitions: dict[str, object]) -> dict[str, object]:
@@ -31,12 +33,20 @@ def _object(kind: type[Any], definitions: dict[str, object]) -> dict[str, object
     fields = [f for f in dataclasses.fields(kind) if f.init]
     missing = dataclasses.MISSING
     required = [f.name for f in fields if f.default is missing and f.default_factory is missing]
-    return {
-        "type": "object",
-        "description": _description(kind),
-        "properties": {f.name: _type(hints[f.name], f"{kind.__name__}.{f.name}", definitions) for f in fields},
-        "required": required,
-    }
+    properties = {f.name: _type(hints[f.name], f"{kind.__name__}.{f.name}", definitions) for f in fields}
+    return {"type": "object", "description": _description(kind), "properties": properties, "required": required}
+
+
+def _for_people(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_for_people(item) for item in part if item != {"type": "null"}]
+    if not isinstance(part, dict):
+        return part
+    found = {key: _for_people(value) for key, value in part.items()}
+    options = found.get("anyOf")
+    if isinstance(options, list) and len(options) == 1:
+        return options[0]
+    return {**found, "additionalProperties": False} if "properties" in found else found
 
 
 def _description(kind: type[Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from greenbench import __version__
-from greenbench.cli import catalogue, meter, read, run, storage
+from greenbench.cli import catalogue, init, meter, read, run, storage
 from greenbench.errors import ConfigError, GreenbenchError, Interrupted, OutputError, TrialFailed
 from greenbench.extras import missing_library
 
@@ -38,6 +38,7 @@ def _options(
 app.command()(run.run)
 app.command()(run.curve)
 app.command()(run.plan)
+app.command()(init.init)
 app.command()(read.report)
 app.command()(read.compare)
 app.command()(read.check)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from greenbench.config.suite import Suite
 
@@ -50,10 +50,12 @@ def _rows(kind: Any, prefix: str) -> list[str]:
 
 
 def _type_name(hint: Any) -> str:
+    optional = [option for option in get_args(hint) if option is not type(None)]
+    if len(optional) == 1 and len(get_args(hint)) == 2:
+        return f"{_type_name(optional[0])} or nothing"
     text = hint.__name__ if isinstance(hint, type) else str(hint)
     text = re.sub(r"tuple\[(\w+), \.\.\.\]", r"list of \1", text)
-    text = text.replace("typing.Literal", "").replace(" | None", " or nothing")
-    return text.strip("[]").replace("'", "`").replace("|", "or")
+    return text.replace("typing.Literal", "").strip("[]").replace("'", "`")
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
