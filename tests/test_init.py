@@ -85,18 +85,19 @@ def test_nothing_is_overwritten(tmp_path: Path, capfd: Captured) -> None:
     [
         (["mine"], "mine.toml"),
         (["mine.toml", "--like", "quickstar"], "did you mean 'quickstart'"),
-        (["no/such/folder/mine.toml"], "no/such/folder"),
+        (["taken/mine.toml"], "taken"),
     ],
 )
 def test_what_cannot_be_is_one_line(
     arguments: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Captured
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("", encoding="utf-8")  # a file where a folder is asked for
     assert init(*arguments) == 2
     said = capfd.readouterr().err
     assert named in said
     assert said.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
 def problems(table: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -132,6 +133,8 @@ def accept(
     runs = [r for r in old.runs if (r.suite, r.model, r.size) not in replaced] + new
     counted = {**old.static, **{key: dict(values) for key, values in (static or {}).items()}}
     entries = [{"model": m, "size": s, "metrics": dict(values)} for (m, s), values in sorted(counted.items())]
+    with contextlib.suppress(OSError):  # what is wrong with the folder, writing says
+        out.parent.mkdir(parents=True, exist_ok=True)
     write_json(
         out,
         {

@@ -33,6 +33,7 @@ def init(
     if schema.exists() and schema.read_text(encoding="utf-8") != schema_text:
         raise OutputError(f"init {file}: {schema} is there already and not of this version; move it away")
     text = starter_suite(file.name, file.stem, read_toml(known[like]), f"./{SUITE_SCHEMA}")
+    file.parent.mkdir(parents=True, exist_ok=True)
     schema.write_text(schema_text, encoding="utf-8")
     file.write_text(text, encoding="utf-8")
     print(f"wrote {file}, and {schema} by which editors check it")

@@ -30,8 +30,13 @@ class EnergySession:
     Under several processes a node's first one meters the node, once; ``spent`` is true for all once it is for one.
 
     Args:
-        joules, seconds, grams_co2e: the budget; at most one of them.
-        record, label, region, sources: see ``greenbench.Meter``.
+        joules: the budget in joules; of the three budgets at most one is given.
+        seconds: the budget in seconds.
+        grams_co2e: the budget in grams of CO2e, which needs a region.
+        record: a folder to leave a record in; this and the following as for ``greenbench.Meter``.
+        label: the record's name.
+        region: where the electricity comes from.
+        sources: what is read.
 
     Raises:
         ConfigError: two budgets, one that is not positive, or one in grams without a region.

@@ -71,7 +71,10 @@ class Meter:
             ``export`` read it. The journal lies in it.
         label: the record's name, by which runs are compared; default: the program's.
         region: where the electricity comes from (``FRA``, ``USA-CA``, ``gcp:europe-west9``); without it, no grams.
-        hz, sources, devices, tdp_w: see ``SamplerProcess``.
+        hz: readings a second.
+        sources: what is read: ``auto``, ``none``, or a list (``nvml,rapl,cpu,ram,replay:FILE``).
+        devices: the GPUs (``cuda:0``, ``GPU-<uuid>``); default: those that this environment shows.
+        tdp_w: the processor's TDP in watts, where its power is modelled; default: looked up by its name.
 
     Raises ``ConfigError`` for an unknown region; trouble with ``record``'s folder is an ``OutputError`` on entering.
 

@@ -25,10 +25,7 @@ from tests.tones import REPOSITORY
 
 BLOCKS = all_blocks()
 LANGUAGES = {"sh", "console", "python", "toml", "json", "text"}
-REASONS_NOT_TO_RUN = {
-    "it makes the environment that this test runs in",
-    "it runs the tests, of which this is one",
-}
+REASONS_NOT_TO_RUN = {"it makes the environment that this test runs in", "it runs the tests, of which this is one"}
 Captured = pytest.CaptureFixture[str]
 
 
@@ -90,7 +87,7 @@ def test_programs_run(block: Block, desk: Path) -> None:
     program = desk / "test_program.py"
     program.write_text(readers_code(block.text) + block.text, encoding="utf-8")
     command = [sys.executable, str(program)]
-    if "energy_budget" in block.text:
+    if "mark.energy_budget" in block.text:
         options = ["-p", "greenbench.pytest_plugin", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(desk)]
         command = [sys.executable, "-m", "pytest", *options, str(program)]
     elif "GREENBENCH_METRICS_FD" in block.text:

@@ -32,7 +32,11 @@ def test_links_point_to_what_is_there() -> None:
 
 
 def test_files_that_are_named_are_there() -> None:
-    named = [span for span in SPANS if re.fullmatch(r"(docs|tests|benchmarks|reports|examples|data|\.ci|\.github)/[\w./-]+", span.text)]
+    named = [
+        span
+        for span in SPANS
+        if re.fullmatch(r"(docs|tests|benchmarks|reports|examples|data|\.ci|\.github)/[\w./-]+", span.text)
+    ]
     assert len(named) > 20
     assert {span.place: span.text for span in named if not (REPOSITORY / span.text).exists()} == {}
 

@@ -70,6 +70,14 @@ GLOSSARY = {
 }
 
 
+def glossary_page() -> str:
+    """The glossary in Markdown: ``python -m greenbench.report.text.terms > docs/glossary.md``."""
+    rows = ["# Glossary", "", "The terms of reports and pages.", "", "| term | meaning |", "|---|---|"]
+    rows += [f"| {term} | {meaning} |" for term, meaning in sorted(GLOSSARY.items(), key=lambda item: item[0].lower())]
+    rows += ["", "| short | for |", "|---|---|", *(f"| {short} | {long} |" for short, long in ABBREVIATIONS.items())]
+    return "\n".join(rows) + "\n"
+
+
 def label(metric: str) -> str:
     """The name that a metric has on a page."""
     return LABELS.get(metric, METRICS[metric].label)
@@ -89,3 +97,7 @@ _TERM = re.compile(rf"(?<![\w-])({_WORDS})(?![\w-])")
 def split_terms(text: str) -> list[tuple[str, str]]:
     """Cut a text at its abbreviations: pairs of text and expansion, empty for what needs none."""
     return [(part, ABBREVIATIONS.get(part, "")) for part in _TERM.split(text) if part]
+
+
+if __name__ == "__main__":
+    print(glossary_page(), end="")
