@@ -57,10 +57,10 @@ class Terminal:
             "GREENBENCH_CACHE": str(folder / "cache"),
             "PS1": "$ ",
         }
-        settings = [part for key, value in environment.items() for part in ("-e", f"{key}={value}")]
+        settings = shlex.join(f"{key}={value}" for key, value in environment.items())
         size = ["-x", str(columns), "-y", "40"]
-        shell = "bash --norc --noprofile"
-        self._tmux("new-session", "-d", "-s", self._name, *size, "-c", str(folder), *settings, shell)
+        shell = f"env {settings} bash --norc --noprofile"
+        self._tmux("new-session", "-d", "-s", self._name, *size, "-c", str(folder), shell)
 
     def _tmux(self, *arguments: str) -> str:
         command = ["tmux", "-L", self._name, *arguments]
@@ -106,7 +106,7 @@ def stop_in(phase: str, folder: Path, columns: int) -> Stopped:
     terminal = Terminal(folder, columns)
     try:
         terminal.type('greenbench run mine.toml; echo "exit code $?"', "Enter")
-        _wait(lambda: phase in begun(folder) and _is_shown(phase, terminal.screen()), f"the phase {phase}")
+        _wait(lambda: _has_come(phase, folder, terminal.screen()), f"the phase {phase}")
         before = terminal.screen()
         began = time.monotonic()
         terminal.type("C-c")
@@ -119,8 +119,10 @@ def stop_in(phase: str, folder: Path, columns: int) -> Stopped:
     return Stopped(phase, before, after, took_s, code, len(list(folder.glob("runs/*/*/manifest.json"))))
 
 
-def _is_shown(phase: str, screen: str) -> bool:
-    return ("loading" if phase == "start" else phase) in screen
+def _has_come(phase: str, folder: Path, screen: str) -> bool:
+    if re.search(r"^exit code \d+$", screen, re.MULTILINE):
+        sys.exit(f"ctrl_c: the run ended before {phase}:\n{screen}")
+    return phase in begun(folder) and ("loading" if phase == "start" else phase) in screen
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:

@@ -186,6 +186,15 @@ def test_the_cache_is_listed_and_cleaned(tmp_path: Path) -> None:
     assert not entry.exists()
 
 
+def test_ctrl_c_is_one_line_whatever_the_verb_does(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nsignal.raise_signal(signal.SIGINT)\n"
+    )
+    done = run("cost", f"{path}:Mine")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "greenbench: interrupted\n")
+
+
 def test_version_and_short_help_answer() -> None:
     assert run("--version").stdout.startswith("greenbench 0.")
     assert "measure" in run("-h").stdout

@@ -7,14 +7,33 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from greenbench import __version__
 from greenbench.cli import catalogue, init, meter, read, run, storage
 from greenbench.errors import ConfigError, GreenbenchError, Interrupted, OutputError, TrialFailed
 from greenbench.extras import missing_library
 
+
+
+class _Verbs(TyperGroup):
+    """The verbs; Ctrl-C in one of them is an error of ours, which typer would end without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb.
+
+        Raises:
+            Interrupted: the user stopped it.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Interrupted("interrupted") from error
+
+
 app = typer.Typer(
     name="greenbench",
+    cls=_Verbs,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

@@ -104,7 +104,7 @@ class Typed:
 
 
 def commands(block: Block) -> list[Typed]:
-    """The commands of a block of ``sh``; or of ``console``, where they follow a ``$``, and their output follows them."""
+    """The commands of a block of ``sh``, or of ``console``, where they follow ``$`` and their output follows them."""
     text = re.sub(r"\\\n\s*", "", block.text)
     if block.language == "sh":
         return [Typed(line) for line in text.splitlines() if line.strip() and not line.startswith("#")]
