@@ -122,7 +122,8 @@ def stop_in(phase: str, folder: Path, columns: int) -> Stopped:
 def _has_come(phase: str, folder: Path, screen: str) -> bool:
     if re.search(r"^exit code \d+$", screen, re.MULTILINE):
         sys.exit(f"ctrl_c: the run ended before {phase}:\n{screen}")
-    return phase in begun(folder) and ("loading" if phase == "start" else phase) in screen
+    shown = "loading, then" if phase == "start" else rf"\[1/2\] \S+\s+{phase}"
+    return phase in begun(folder) and re.search(shown, screen) is not None
 
 
 def _wait(condition: Callable[[], bool], what: str) -> None:

@@ -15,7 +15,6 @@ from greenbench.errors import ConfigError, GreenbenchError, Interrupted, OutputE
 from greenbench.extras import missing_library
 
 
-
 class _Verbs(TyperGroup):
     """The verbs; Ctrl-C in one of them is an error of ours, which typer would end without a word."""
 
