@@ -20,6 +20,8 @@ from tests.tones import REPOSITORY
 
 _PARSER: Any = typer.main.get_command(app)
 VERBS = set(_PARSER.commands)
+TRAINING = ("run", "curve")
+"""The verbs that train, which takes minutes: of these, what they refuse beforehand is checked."""
 
 
 def parse(arguments: list[str]) -> tuple[str, dict[str, Any]]:
@@ -53,8 +55,8 @@ def would_run(suite: Suite) -> None:
 def type_greenbench(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
     """Type a command of greenbench; return what it prints."""
     verb, options = parse(arguments)
-    if verb == "run":
-        seeds = [f"suite.seeds={list(range(options['seeds']))}"] if options["seeds"] else []
+    if verb in TRAINING:
+        seeds = [f"suite.seeds={list(range(options['seeds']))}"] if options.get("seeds") else []
         would_run(load_suite(options["suite"], [*(options["override"] or ()), *seeds]))
         return ""
     capfd.readouterr()
