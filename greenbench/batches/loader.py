@@ -38,6 +38,7 @@ class BatchLoader:
         fingerprint: str,
         batch_seconds: float = 32.0,
         crop_seconds: float = 8.0,
+        crop_lengths: int = 0,
         device: torch.device | str = "cpu",
         waveform: bool | None = None,
         augment: Augment | None = None,
@@ -62,6 +63,7 @@ class BatchLoader:
             fingerprint=fingerprint,
             batch_seconds=batch_seconds,
             crop_seconds=crop_seconds,
+            crop_lengths=crop_lengths,
             languages=languages,
             language_alpha=1.0 if language_alpha is None else language_alpha,
         )

@@ -58,6 +58,7 @@ class EpochPlan:
         fingerprint: str,
         batch_seconds: float = 32.0,
         crop_seconds: float = 8.0,
+        crop_lengths: int = 0,
         languages: Sequence[str] | None = None,
         language_alpha: float = 1.0,
     ) -> EpochPlan:
@@ -66,15 +67,26 @@ class EpochPlan:
         With ``languages`` (N,) an epoch draws utterances so that a language with the share p of the audio gets a share
         in proportion to p ** ``language_alpha``; some then occur repeatedly.
 
+        ``crop_lengths`` above 0: a crop is one of so many equal parts of ``crop_seconds`` long, or several, or all of
+        them; what is shorter than one part is dropped.
+
         Raises :class:`DataError` if no utterance is long enough.
         """
         num_samples = np.asarray(num_samples, dtype=np.int64)
         random = _generator(seed, epoch, fingerprint)
         crop = max(int(crop_seconds * SAMPLE_RATE), ALIGNMENT)
-        usable = np.flatnonzero(num_samples >= int(MIN_CROP_S * SAMPLE_RATE))
+        # The least length must be a whole number of frames, or its multiples would not be.
+        step = crop // crop_lengths // ALIGNMENT * ALIGNMENT if crop_lengths else ALIGNMENT
+        least = step if crop_lengths else int(MIN_CROP_S * SAMPLE_RATE)
+        usable = np.flatnonzero(num_samples >= least)
         if not len(usable):
-            raise DataError(f"no utterance of {len(num_samples)} is {MIN_CROP_S:g} s or longer; add longer recordings")
-        lengths = np.minimum(num_samples[usable], crop) // ALIGNMENT * ALIGNMENT
+            remedy = "; or lower train.crop_lengths" if crop_lengths else ""
+            raise DataError(
+                f"no utterance of {len(num_samples)} is {least / SAMPLE_RATE:g} s or longer; "
+                f"add longer recordings{remedy}"
+            )
+        longest = step * crop_lengths if crop_lengths else crop
+        lengths = np.minimum(num_samples[usable], longest) // step * step
         if languages is not None:
             drawn = balanced_epoch([languages[i] for i in usable.tolist()], lengths, language_alpha, random)
             usable, lengths = usable[drawn], lengths[drawn]

@@ -113,6 +113,9 @@ class Augmentation:
         return max(self.noise_probability, self.speed_probability, self.reverb_probability) > 0
 
 
+MOST_LENGTHS = 8
+"""torch compiles a function for so many shapes and then gives up."""
+
 SHORTEST_CROP_S = 0.1
 """Nothing can be learnt from less: a few frames."""
 
@@ -120,6 +123,9 @@ SHORTEST_CROP_S = 0.1
 @dataclass(frozen=True)
 class TrainSection:
     """How every model is trained; what a model's own recipe decides is in its card.
+
+    ``crop_lengths`` above 0 lets crops have so many lengths only, equal steps up to ``crop_seconds``: with 4 a compiler
+    makes four graphs at most. Shorter utterances than the least are then left out.
 
     An arm may differ: ``[models.LABEL.train]`` holds the keys that are its own. ``layer_drop`` is the probability that
     a step skips an encoder layer, ``ema_decay`` above 0 evaluates the exponential moving average of the weights.
@@ -130,6 +136,7 @@ class TrainSection:
     threads: int = 0
     batch_seconds: float = 32.0
     crop_seconds: float = 8.0
+    crop_lengths: int = 0
     grad_accumulation: int = 1
     activation_checkpointing: bool = False
     sdpa: Literal["auto", "math", "efficient", "flash"] = "auto"
@@ -148,6 +155,13 @@ class TrainSection:
                 raise ValueError(f"{key} = {getattr(self, key)} must be above 0")
         if self.threads < 0:
             raise ValueError(f"threads = {self.threads} must be 0 (all cores) or above")
+        if not 0 <= self.crop_lengths <= MOST_LENGTHS:
+            raise ValueError(f"crop_lengths = {self.crop_lengths} must be 0 (any length) or up to {MOST_LENGTHS}")
+        if self.crop_lengths and self.crop_seconds / self.crop_lengths < SHORTEST_CROP_S:
+            raise ValueError(
+                f"crop_lengths = {self.crop_lengths} makes crops below {SHORTEST_CROP_S:g} s of crop_seconds = "
+                f"{self.crop_seconds:g}; lower it"
+            )
         if not self.log_seconds >= 0:
             raise ValueError(f"log_seconds = {self.log_seconds:g} must be 0 (every step) or above")
         for key in ("batch_seconds", "crop_seconds"):

@@ -67,6 +67,9 @@ class Upstream(nn.Module):
     frame_hz: float = 50.0
     """Frames per second of the hidden states."""
 
+    one_graph: bool = False
+    """Whether a compiler gets all of ``loss`` as one graph. Elsewhere it may fall back to Python in between."""
+
     own_features: bool = False
     """Whether the model computes features outside of torch, where no FLOPs can be counted."""
 

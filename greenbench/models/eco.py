@@ -111,6 +111,7 @@ class Eco(UnitModel):
     """Prediction of context units from distorted, partly masked log-mel frames."""
 
     frame_hz = float(STEM_HZ)
+    one_graph = True
     feature_spec = LOGMEL_80
 
     def __init__(

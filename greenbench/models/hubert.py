@@ -54,6 +54,7 @@ class Hubert(UnitModel):
 
     frame_hz = 50.0
     feature_spec = None
+    one_graph = True
 
     def __init__(
         self,

@@ -67,6 +67,7 @@ class MelHubert(UnitModel):
         super().__init__(targets, relabelling, depth=encoder.layers)
         width = encoder.width
         self.masking = masking
+        self.one_graph = not masking.drop_masked
         self.reading = MelReading(inputs, KALDI_FBANK_40)
         self.project = nn.Linear(2 * KALDI_FBANK_40.n_mels, width)
         self.encoder = HubertEncoder(encoder.hubert_config())

@@ -51,6 +51,8 @@ class Wav2Vec2(Upstream):
     With ``language_alpha`` on balanced languages, as XLS-R (arXiv 2111.09296).
     """
 
+    one_graph = True
+
     def __init__(
         self,
         *,

@@ -46,6 +46,8 @@ _PLACEHOLDER = WaveformShape(layers=1, heads=1, feed_forward=1, conv_channels=1,
 class WavLm(Hubert):
     """Masked prediction of units of the main speaker from mixed waveforms at 50 Hz."""
 
+    one_graph = False
+
     def __init__(
         self,
         *,

@@ -18,6 +18,7 @@ from greenbench.cards import Recipe
 from greenbench.config import TrainSection
 from greenbench.models.base import Batch, StepInfo, Upstream
 from greenbench.models.draws import Draws
+from greenbench.models.layer_drop import layerdrop_owners
 from greenbench.records import Journal
 from greenbench.train.averaging import WeightAverage
 from greenbench.train.checkpoint import CheckpointStore
@@ -100,16 +101,23 @@ class Pretraining:
         model.place_targets(device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
         self.state = LoopState()
-        self._forward: Callable[[Batch, StepInfo], Any] = torch.compile(model.loss) if settings.compile else model.loss
+        self._forward = compiled(model, settings) if settings.compile else model.loss
         self._logged_at = -math.inf
         self._saved_at = time.monotonic()
         self._in_flight: deque[Any] = deque()
 
-    def loss_of(self, batch: Batch, info: StepInfo) -> tuple[torch.Tensor, dict[str, Any]]:
-        """A batch's loss, a scalar, and figures for the journal, in the number format of training."""
+    def loss_of(self, batch: Batch, info: StepInfo, *, share: float = 1.0) -> tuple[torch.Tensor, dict[str, Any]]:
+        """A batch's loss, a scalar, and figures for the journal, in the number format of training.
+
+        A batch of a shape that does not come again, cut to ``share`` or the last of an epoch, is not compiled for.
+        """
         with autocast(self.device, self.dtype):
-            loss, extras = self._forward(batch, info)
+            loss, extras = (self._forward if share >= 1 and self._recurs(batch) else self.model.loss)(batch, info)
         return loss, extras
+
+    def _recurs(self, batch: Batch) -> bool:
+        usual = max(1, round(self.settings.batch_seconds * SAMPLE_RATE / batch.num_samples))
+        return not self.settings.crop_lengths or batch.size == usual
 
     def step_info(self) -> StepInfo:
         """Say where training stands, and let the draws stand there."""
@@ -191,7 +199,7 @@ class Pretraining:
         for part in range(parts):
             self.draws.go_to(self.state.step, part=part)
             batch = cut(next(self.loader), share)
-            loss, extras = self.loss_of(batch, info)
+            loss, extras = self.loss_of(batch, info, share=share)
             self.scaler.scale(loss / parts).backward()
             loss_sum += loss.detach() / parts
             audio_s += batch.audio_s
@@ -327,6 +335,13 @@ class Pretraining:
             state.get("stage", 0),
             state.get("stage_began", 0.0),
         )
+
+
+def compiled(model: Upstream, settings: TrainSection) -> Callable[[Batch, StepInfo], Any]:
+    """Compile the loss: as one graph where the model has one, and for each shape apart where there are few."""
+    drops_layers = any(owner.layerdrop for owner in layerdrop_owners(model))
+    dynamic = False if settings.crop_lengths else None
+    return torch.compile(model.loss, fullgraph=model.one_graph and not drops_layers, dynamic=dynamic)
 
 
 def cut(batch: Batch, share: float) -> Batch:

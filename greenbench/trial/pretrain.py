@@ -99,6 +99,7 @@ class PretrainSession:
             fingerprint=self.setup.corpus.fingerprint,
             batch_seconds=train.batch_seconds,
             crop_seconds=train.crop_seconds,
+            crop_lengths=train.crop_lengths,
             device=self.setup.device,
             language_alpha=self.setup.model.language_alpha,
             augment=Augmenter(train.augment, seed=self.worker.seed) if train.augment.is_active else None,

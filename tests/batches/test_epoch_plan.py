@@ -31,6 +31,35 @@ def contents(plan: EpochPlan) -> list[tuple[list[int], list[int], int]]:
     return [(b.utterances.tolist(), b.starts.tolist(), b.num_samples) for b in batches]
 
 
+@settings(max_examples=100, deadline=None)
+@given(LENGTHS, st.floats(1.0, 60.0), st.floats(1.0, 20.0), st.integers(1, 8))
+def test_crops_have_no_more_lengths_than_asked_for(
+    lengths: np.ndarray, batch_seconds: float, crop_seconds: float, count: int
+) -> None:
+    step = int(crop_seconds * 16_000) // count // ALIGNMENT * ALIGNMENT
+    try:
+        plan = make(lengths, batch_seconds=batch_seconds, crop_seconds=crop_seconds, crop_lengths=count)
+    except DataError:
+        assert lengths.max() < step
+        return
+    batches = [plan.batch(k) for k in range(len(plan))]
+    assert {b.num_samples for b in batches} <= {step * part for part in range(1, count + 1)}
+    assert all((b.starts + b.num_samples <= lengths[b.utterances]).all() for b in batches)
+    assert sum(len(b.utterances) for b in batches) == (lengths >= step).sum() == len(lengths) - plan.dropped
+
+
+def test_an_epoch_of_speech_has_four_shapes_but_for_its_last_batches() -> None:
+    """Lengths as LibriSpeech's: few below 2 s, most between 10 and 16."""
+    random = np.random.default_rng(0)
+    lengths = (16_000 * np.clip(random.normal(12.3, 3.8, 20_000), 1.3, 24)).astype(np.int64)
+    plan = make(lengths, batch_seconds=320, crop_seconds=10, crop_lengths=4)
+    batches = [plan.batch(k) for k in range(len(plan))]
+    usual = [b for b in batches if len(b.utterances) == round(320 * 16_000 / b.num_samples)]
+    assert len({b.num_samples for b in usual}) == 4
+    assert len(batches) - len(usual) <= 4
+    assert plan.dropped < 0.01 * len(lengths)
+
+
 @settings(max_examples=150, deadline=None)
 @given(LENGTHS, st.floats(1.0, 60.0), st.floats(0.2, 20.0))
 def test_every_crop_lies_in_its_utterance_and_every_utterance_comes_once(

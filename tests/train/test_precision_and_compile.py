@@ -213,10 +213,26 @@ def test_a_compiled_model_has_the_losses_of_the_eager_one(tmp_path: Path) -> Non
     for compiled in (False, True):
         torch._dynamo.reset()
         torch.manual_seed(0)
-        run = training(tmp_path / str(compiled), model=make(pattern="ca"), compile=compiled, steps=4)
+        settings = {"compile": compiled, "crop_lengths": 4, "batch_seconds": 2.0}
+        run = training(tmp_path / str(compiled), model=make(pattern="ca"), steps=20, **settings)
         if compiled:
             with run.ledger.phase("compile"):
                 compile_ahead(run)
-            assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
         found[compiled] = losses(run)
-    assert found[True] == pytest.approx(found[False], rel=1e-3)
+        assert torch._dynamo.utils.counters["stats"].get("unique_graphs", 0) == compiled
+    assert len(found[True]) == 20
+    assert found[True] == pytest.approx(found[False], rel=1e-4)
+
+
+def test_a_batch_whose_shape_does_not_come_again_is_not_compiled_for(tmp_path: Path) -> None:
+    run = training(tmp_path, crop_lengths=4, batch_seconds=3.0)
+    seen: list[int] = []
+
+    def forward(batch: Batch, info: StepInfo) -> Any:
+        seen.append(batch.size)
+        return run.model.loss(batch, info)
+
+    run._forward = forward
+    for crops, share in ((3, 1.0), (3, 0.5), (2, 1.0)):
+        assert torch.isfinite(run.loss_of(next(Noise(crops)), run.step_info(), share=share)[0])
+    assert seen == [3]
