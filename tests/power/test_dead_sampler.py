@@ -17,7 +17,6 @@ from greenbench.power.sampler.live import LiveReader
 from greenbench.power.sampler.process import SamplerProcess
 from greenbench.power.sources.options import Sampling
 from tests.fake_nvml import FakeDriver, FakeGpu, Load
-from tests.power.test_sampler import wait_until_gone
 
 pytestmark = pytest.mark.slow
 NS = 1_000_000_000
@@ -26,8 +25,10 @@ NS = 1_000_000_000
 def kill(sampler: SamplerProcess, number: int = signal.SIGKILL) -> None:
     assert sampler.pid is not None
     os.kill(sampler.pid, number)
-    if number == signal.SIGKILL:
-        assert wait_until_gone(sampler.pid, 5.0)
+    if (
+        number == signal.SIGKILL
+    ):  # its first thread is gone before it can be waited for, which is when it counts as dead
+        os.waitid(os.P_PID, sampler.pid, os.WEXITED | os.WNOWAIT)
 
 
 @pytest.fixture
@@ -154,3 +155,36 @@ def test_measure_goes_on_when_its_sampler_is_killed(card: FakeDriver, tmp_path: 
     assert found["energy_j"] == pytest.approx(200 * found["duration_s"], rel=0.03)
     assert found["energy_j"] >= 950
     assert any("died" in warning for warning in found["warnings"])
+
+
+DIES_AT_ITS_FIRST_STARTS = """
+import os, pathlib, signal, sys
+if "greenbench.power.sampler.main" in " ".join(sys.orig_argv):
+    deaths = pathlib.Path(__file__).with_name("deaths")
+    done = len(deaths.read_text()) if deaths.exists() else 0
+    if done < {deaths}:
+        deaths.write_text("x" * (done + 1))
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_sampler_killed_while_it_starts_is_started_again(
+    deaths: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DIES_AT_ITS_FIRST_STARTS.format(deaths=deaths))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with SamplerProcess(tmp_path / "power.csv.gz", tmp_path / "live", sources="cpu,ram") as sampler:
+        assert sampler.ready
+        assert sampler.running
+    assert (tmp_path / "deaths").read_text() == "x" * deaths
+    assert any("while it started" in text for text in sampler.warnings)
+    assert read_journal(tmp_path / "power.csv.gz").total().energy_j is not None
+
+
+def test_a_sampler_that_is_killed_at_every_start_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DIES_AT_ITS_FIRST_STARTS.format(deaths=1000))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with SamplerProcess(tmp_path / "power.csv.gz", tmp_path / "live", sources="cpu,ram") as sampler:
+        assert not sampler.ready
+    assert any("did not become ready" in text for text in sampler.warnings)

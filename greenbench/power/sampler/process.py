@@ -66,7 +66,7 @@ class SamplerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
         self._watched: list[int] = []
-        self._deaths = 0
+        self._deaths = self._failed_starts = 0
 
     @property
     def pid(self) -> int | None:
@@ -153,12 +153,29 @@ class SamplerProcess:
             self._trouble(f"the power sampler does not start: {error}")
             return
         answer = self._answer("ready", _READY_S)
+        if answer is None and self._killed_before_ready(self._process):
+            self._begin(more)
+            return
         if answer is None:
             self._trouble("the power sampler did not become ready; energy is not recorded")
             self.stop()
             return
         self.ready = answer
         self.warnings.extend(answer.get("warnings", []))
+
+    def _killed_before_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether a signal ended it, so that another try may do better; what it refused it would refuse again."""
+        try:
+            code = process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return False
+        if code >= 0 or self._failed_starts >= _MOST_DEATHS:
+            return False
+        self._failed_starts += 1
+        self._trouble(f"the power sampler died ({_how(code)}) while it started, and was started anew")
+        self._end(process)
+        self._buffer = b""
+        return True
 
     @staticmethod
     def _environment() -> dict[str, str]:
