@@ -26,7 +26,10 @@ from greenbench.errors import ConfigError
 from greenbench.resources import table
 from greenbench.units import joules_to_kwh
 
-HINT = "no region: emissions are left out; name one (FRA, USA-CA, gcp:europe-west9) or give a grid intensity"
+HINT = (
+    "no region: emissions are left out; name one (FRA, USA-CA, gcp:europe-west9): --region, in a suite "
+    "-o carbon.region=FRA, in Python region="
+)
 _GRAMS_PER_POUND = 453.59237
 _LEAST_RANGE, _BLIND_RANGE = 0.10, 0.30
 _FOSSIL = frozenset({"coal_TWh", "oil_TWh", "gas_TWh", "coal", "petroleum", "naturalGas", "other"})
