@@ -75,18 +75,18 @@ class EpochPlan:
         num_samples = np.asarray(num_samples, dtype=np.int64)
         random = _generator(seed, epoch, fingerprint)
         crop = max(int(crop_seconds * SAMPLE_RATE), ALIGNMENT)
-        # The least length must be a whole number of frames, or its multiples would not be.
-        step = crop // crop_lengths // ALIGNMENT * ALIGNMENT if crop_lengths else ALIGNMENT
-        least = step if crop_lengths else int(MIN_CROP_S * SAMPLE_RATE)
+        step, least, remedy = ALIGNMENT, int(MIN_CROP_S * SAMPLE_RATE), ""
+        if crop_lengths:
+            # The least length must be a whole number of frames, or its multiples would not be.
+            step = least = crop // crop_lengths // ALIGNMENT * ALIGNMENT
+            crop, remedy = step * crop_lengths, "; or lower train.crop_lengths"
         usable = np.flatnonzero(num_samples >= least)
         if not len(usable):
-            remedy = "; or lower train.crop_lengths" if crop_lengths else ""
             raise DataError(
                 f"no utterance of {len(num_samples)} is {least / SAMPLE_RATE:g} s or longer; "
                 f"add longer recordings{remedy}"
             )
-        longest = step * crop_lengths if crop_lengths else crop
-        lengths = np.minimum(num_samples[usable], longest) // step * step
+        lengths = np.minimum(num_samples[usable], crop) // step * step
         if languages is not None:
             drawn = balanced_epoch([languages[i] for i in usable.tolist()], lengths, language_alpha, random)
             usable, lengths = usable[drawn], lengths[drawn]
@@ -142,13 +142,18 @@ def _group(lengths: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
     while bounds[-1] < total:
         begin = bounds[-1]
         # Lengths fall slowly, so the first one gives the size up to one or two; the last one decides.
-        count = max(1, round(target / int(lengths[begin])))
+        count = crops_of_a_batch(target, int(lengths[begin]))
         crop = int(lengths[begin : begin + count].min())
-        count = max(1, round(target / crop))
+        count = crops_of_a_batch(target, crop)
         crop = int(lengths[begin : begin + count].min())
         bounds.append(min(begin + count, total))
         crops.append(crop)
     return np.array(bounds, dtype=np.int64), np.array(crops, dtype=np.int64)
+
+
+def crops_of_a_batch(target: int, crop: int) -> int:
+    """How many crops of ``crop`` samples a batch of about ``target`` samples has, where an epoch still has so many."""
+    return max(1, round(target / crop))
 
 
 def _starts(num_samples: np.ndarray, crops: np.ndarray, random: np.random.Generator) -> np.ndarray:

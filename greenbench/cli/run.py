@@ -44,7 +44,7 @@ def run(
 
     if resume is not None and out is not None:
         raise ConfigError(f"--resume {resume} and --out {out}: a resumed run goes on in its folder; leave --out away")
-    overrides = [*(override or ()), *_seeds(seeds)]
+    overrides = [*(override or ()), *seeds_override(seeds)]
     if resume is not None:
         if not (resume / SUITE_FILE).exists():
             raise ConfigError(f"--resume {resume}: holds no {SUITE_FILE}; give a folder written by greenbench run")
@@ -84,15 +84,15 @@ def curve(
     from greenbench.records.folder_names import new_run_folder
 
     require("curve", (*TRAINING, *DRAWING))
-    loaded = load_suite(suite, [*(override or ()), *_seeds(seeds)])
-    parts = [loaded.with_budget(share) for share in parse_shares(shares)]
+    loaded = load_suite(suite, [*(override or ()), *seeds_override(seeds)])
     folder = out or new_run_folder(f"curve-{loaded.suite.name}")
-    folders = [folder / f"{part.budget.kind}-{part.budget.limit:g}" for part in parts]
-    summaries = [_train(part, place, quiet=quiet) for part, place in zip(parts, folders, strict=True)]
-    finished = [place for place, summary in zip(folders, summaries, strict=True) if summary.finished]
+    # By their folders: of few steps, two parts may round up to the same.
+    parts = {_folder_of(part, folder): part for part in map(loaded.with_budget, parse_shares(shares))}
+    summaries = [_train(part, place, quiet=quiet) for place, part in parts.items()]
+    finished = [summary.out for summary in summaries if summary.finished]
     html = _report(finished, folder / "report") if finished else None
     if as_json:
-        emit({"out": str(folder), "runs": [str(place) for place in folders], "report": html and str(html)})
+        emit({"out": str(folder), "runs": [str(place) for place in parts], "report": html and str(html)})
     _close(summaries, html, as_json=as_json)
 
 
@@ -111,7 +111,12 @@ def parse_shares(text: str) -> list[float]:
     return shares
 
 
-def _seeds(count: int | None) -> list[str]:
+def _folder_of(part: Suite, folder: Path) -> Path:
+    return folder / f"{part.budget.kind}-{part.budget.limit:g}"
+
+
+def seeds_override(count: int | None) -> list[str]:
+    """What ``--seeds COUNT`` overrides in a suite; nothing where it was not given."""
     return [] if count is None else [f"suite.seeds=[{', '.join(map(str, range(count)))}]"]
 
 
@@ -140,19 +145,17 @@ def _report(folders: Sequence[Path], out: Path) -> Path:
 
 def _close(summaries: Sequence[RunSummary], html: Path | None, *, as_json: bool) -> None:
     """Name the failed trials and the report; end with exit code 4 where any failed."""
-    for name, reason in ((name, reason) for summary in summaries for name, reason in summary.failed.items()):
-        if not as_json:
-            print(f"greenbench: trial failed: {name}: {reason}", file=sys.stderr)
-    if html and not as_json:
-        print(f"report: {html}")
-    for summary in summaries:
-        if summary.failed:
-            print(
-                "greenbench: try the failed trials again with: "
-                f"greenbench run --resume {shlex.quote(str(summary.out))}",
-                file=sys.stderr,
-            )
-    if any(summary.failed for summary in summaries):
+    failed = [summary for summary in summaries if summary.failed]
+    if not as_json:
+        for summary in failed:
+            for name, reason in summary.failed.items():
+                print(f"greenbench: trial failed: {name}: {reason}", file=sys.stderr)
+        if html:
+            print(f"report: {html}")
+    for summary in failed:
+        again = f"greenbench run --resume {shlex.quote(str(summary.out))}"
+        print(f"greenbench: try the failed trials again with: {again}", file=sys.stderr)
+    if failed:
         raise typer.Exit(4)
 
 

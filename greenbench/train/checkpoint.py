@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,7 @@ class CheckpointStore:
             for left in self.folder.glob(".writing-*"):  # by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
             temporary.mkdir(parents=True)
-            # safetensors refuses tensors that share memory (tied weights): each is written as its own copy.
-            save_file({k: v.detach().cpu().contiguous().clone() for k, v in flat.items()}, temporary / TENSORS)
+            save_file(_copies(flat), temporary / TENSORS)
             write_json(temporary / STATE, state)
             temporary.rename(final)
         except (OSError, SafetensorError) as error:
@@ -79,14 +79,8 @@ class CheckpointStore:
         if not arrays:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._targets(stage)
-        temporary = self.folder / f".{path.name}.tmp"  # one worker a trial: a killed one's is written over
-        try:
-            save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary)
-            temporary.replace(path)
-        except (OSError, SafetensorError) as error:
-            temporary.unlink(missing_ok=True)
-            raise OutputError(f"{path}: cannot be written ({_reason(error)}); free space or change --out") from error
+        whole = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+        _write_whole(self._targets(stage), lambda path: save_arrays(whole, path))
 
     def load_targets(self, *, stage: int = 0) -> dict[str, np.ndarray]:
         """The arrays of target making at a stage, or nothing.
@@ -109,17 +103,25 @@ class CheckpointStore:
     def save_model(self, state: dict[str, torch.Tensor]) -> None:
         """Write the finished model's weights as ``model.safetensors``."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "model.safetensors"
-        temporary = self.folder / ".model.safetensors.tmp"
-        try:
-            save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, temporary)
-            temporary.replace(path)
-        except (OSError, SafetensorError) as error:
-            temporary.unlink(missing_ok=True)
-            raise OutputError(f"{path}: cannot be written ({_reason(error)}); free space or change --out") from error
+        _write_whole(self.folder / "model.safetensors", lambda path: save_file(_copies(state), path))
 
     def _complete(self) -> list[Path]:
         return sorted(p for p in self.folder.glob("step-*") if (p / STATE).exists() and (p / TENSORS).exists())
+
+
+def _copies(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Each tensor as its own copy: safetensors refuses those that share memory (tied weights)."""
+    return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+
+
+def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")  # one worker a trial: a killed one's is written over
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({_reason(error)}); free space or change --out") from error
 
 
 def _reason(error: OSError | SafetensorError) -> str:

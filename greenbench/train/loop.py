@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
+from greenbench.batches.plan import crops_of_a_batch
 from greenbench.budget import Ledger, shrink
 from greenbench.cards import Recipe
 from greenbench.config import TrainSection
@@ -116,7 +117,7 @@ class Pretraining:
         return loss, extras
 
     def _recurs(self, batch: Batch) -> bool:
-        usual = max(1, round(self.settings.batch_seconds * SAMPLE_RATE / batch.num_samples))
+        usual = crops_of_a_batch(int(self.settings.batch_seconds * SAMPLE_RATE), batch.num_samples)
         return not self.settings.crop_lengths or batch.size == usual
 
     def step_info(self) -> StepInfo:

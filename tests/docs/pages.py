@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
@@ -19,39 +19,31 @@ _NOT_RUN = re.compile(r"\s*<!--\s*not run:\s*(.*?)\s*-->\s*")
 
 
 @dataclass(frozen=True)
-class Block:
-    """A fenced block; ``not_run`` is the reason that a comment above it gives, empty where there is none."""
+class Span:
+    """Text at a place of a page: code within a sentence, or where a link points to."""
 
     page: str
     line: int
-    language: str
     text: str
-    not_run: str = ""
 
     @property
     def place(self) -> str:
         """Where it stands."""
         return f"{self.page}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Block(Span):
+    """A fenced block; ``not_run`` is the reason that a comment above it gives, empty where there is none."""
+
+    language: str
+    not_run: str = ""
 
     @property
     def file_name(self) -> str:
         """The file that the first line, a comment, says it is; empty for any other block."""
         named = re.match(r"# ([\w-]+\.(?:py|toml))\s*$", self.text.partition("\n")[0])
         return named[1] if named else ""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Code within a sentence."""
-
-    page: str
-    line: int
-    text: str
-
-    @property
-    def place(self) -> str:
-        """Where it stands."""
-        return f"{self.page}:{self.line}"
 
 
 def _tokens() -> Iterator[tuple[str, list[Token]]]:
@@ -68,30 +60,27 @@ def all_blocks() -> list[Block]:
             if token.type in ("fence", "code_block"):
                 reason = _NOT_RUN.fullmatch(before.content) if before and before.type == "html_block" else None
                 line = token.map[0] + 1 if token.map else 0
-                found.append(Block(page, line, token.info.strip(), token.content, reason[1] if reason else ""))
+                found.append(Block(page, line, token.content, token.info.strip(), reason[1] if reason else ""))
     return found
 
 
 def all_spans() -> list[Span]:
     """Everything between single backquotes on every page."""
-    found = []
-    for page, tokens in _tokens():
-        line = 0
-        for token in tokens:
-            line = token.map[0] + 1 if token.map else line
-            found += [Span(page, line, part.content) for part in token.children or () if part.type == "code_inline"]
-    return found
+    return _in_sentences(lambda part: part.content if part.type == "code_inline" else "")
 
 
 def all_links() -> list[Span]:
     """Where every link and picture of every page points to."""
+    return _in_sentences(lambda part: str(part.attrGet("href") or part.attrGet("src") or ""))
+
+
+def _in_sentences(text_of: Callable[[Token], str]) -> list[Span]:
     found = []
     for page, tokens in _tokens():
         line = 0
         for token in tokens:
             line = token.map[0] + 1 if token.map else line
-            targets = (part.attrGet("href") or part.attrGet("src") for part in token.children or ())
-            found += [Span(page, line, str(target)) for target in targets if target]
+            found += [Span(page, line, text) for part in token.children or () if (text := text_of(part))]
     return found
 
 

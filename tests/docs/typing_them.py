@@ -12,6 +12,7 @@ import typer.main
 
 from greenbench.carbon import find_grid
 from greenbench.cli.app import ClickException, app, main
+from greenbench.cli.run import seeds_override
 from greenbench.config import Suite, load_suite
 from greenbench.corpora.apart import load_both
 from greenbench.plan import expand
@@ -56,8 +57,7 @@ def type_greenbench(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> 
     """Type a command of greenbench; return what it prints."""
     verb, options = parse(arguments)
     if verb in TRAINING:
-        seeds = [f"suite.seeds={list(range(options['seeds']))}"] if options.get("seeds") else []
-        would_run(load_suite(options["suite"], [*(options["override"] or ()), *seeds]))
+        would_run(load_suite(options["suite"], [*(options["override"] or ()), *seeds_override(options["seeds"])]))
         return ""
     capfd.readouterr()
     with pytest.raises(SystemExit) as ended:

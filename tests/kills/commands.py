@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from tests.tones import voiced
+
 STEPS = 24
 OPTIONS = (
     "suite.controls=",
@@ -45,8 +47,7 @@ def write_speech(folder: Path) -> None:
         random = np.random.default_rng(number)
         time_s = np.arange(int(16_000 * random.uniform(1.1, 1.4))) / 16_000
         pitch_hz = 100 + 60 * (number % 2) + 20 * np.sin(2 * np.pi * 2 * time_s + number)
-        wave = sum(np.sin(2 * np.pi * h * np.cumsum(pitch_hz) / 16_000) / h for h in range(1, 8))
-        soundfile.write(folder / f"u{number}.wav", 0.1 * wave + 0.01 * random.standard_normal(len(time_s)), 16_000)
+        soundfile.write(folder / f"u{number}.wav", voiced(pitch_hz, random, harmonics=7), 16_000)
         rows.append(f"u{number}.wav\ts{number % 2}\tone two\t{'test' if number > 5 else 'train'}")
     (folder / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 

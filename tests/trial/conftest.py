@@ -16,6 +16,7 @@ import psutil
 import pytest
 import soundfile as sf
 
+from tests.tones import voiced
 from tests.trial.pausing import PIPE, PLACE
 
 SMALL = [
@@ -47,8 +48,7 @@ def speech_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         chosen = [words[i] for i in random.integers(0, len(words), 4)] + [words[number % len(words)]]
         time_s = np.arange(int(16_000 * random.uniform(2.2, 3.0))) / 16_000
         pitch = 100 + 40 * (number % 3) + 20 * np.sin(2 * np.pi * 1.5 * time_s + number)
-        wave = sum(np.sin(2 * np.pi * h * np.cumsum(pitch) / 16_000) / h for h in range(1, 12))
-        wave = 0.1 * wave + 0.01 * random.standard_normal(len(time_s))
+        wave = voiced(pitch, random, harmonics=11)
         sf.write(folder / f"u{number:02d}.wav", wave.astype(np.float32), 16_000)
         rows.append(f"u{number:02d}.wav\ts{number % 3}\t{' '.join(chosen)}")
     (folder / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")

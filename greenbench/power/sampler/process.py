@@ -112,8 +112,7 @@ class SamplerProcess:
         self._trouble(
             f"the power sampler {how} and was started anew: the time between is modelled (no. {self._deaths})"
         )
-        self._end(process)
-        self._buffer, self.ready = b"", {}
+        self._discard(process)
         self._begin(["--after-death"])
         for pid in self._watched:
             self._send(watch=pid, again=True)
@@ -129,8 +128,9 @@ class SamplerProcess:
         reader.close()
         return age_s
 
-    @staticmethod
-    def _end(process: subprocess.Popen[bytes]) -> None:
+    def _discard(self, process: subprocess.Popen[bytes]) -> None:
+        """End a process that is of no use any more, and forget what it said."""
+        self._buffer, self.ready = b"", {}
         process.kill()
         process.wait()
         for stream in (process.stdin, process.stdout):
@@ -173,8 +173,7 @@ class SamplerProcess:
             return False
         self._failed_starts += 1
         self._trouble(f"the power sampler died ({_how(code)}) while it started, and was started anew")
-        self._end(process)
-        self._buffer = b""
+        self._discard(process)
         return True
 
     @staticmethod

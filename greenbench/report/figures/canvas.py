@@ -68,16 +68,14 @@ class Figure:
     description: str
     svg: str
     table: Table
+    drawing: MplFigure = field(repr=False, compare=False)
     note: str = ""
     wide: bool = False
-    drawing: MplFigure | None = field(default=None, repr=False, compare=False)
 
     def to_pdf(self) -> bytes:
         """The figure for a paper; takes as long as all else about it, so it is made where it is wanted."""
         import matplotlib as mpl
 
-        if self.drawing is None:
-            return b""
         printed = BytesIO()
         # Type 42 embeds real fonts, so that the text of a figure can be searched and edited in a paper.
         with mpl.rc_context({**_STYLE, "pdf.fonttype": 42}):
@@ -117,7 +115,7 @@ def finish(
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     figure.set_layout_engine("none")  # the layout stands; finding it again for the PDF takes as long as drawing
     svg = _inline(buffer.getvalue(), name, title, description, tips or {})
-    return Figure(name, title, description, svg, table, note, wide, figure)
+    return Figure(name, title, description, svg, table, figure, note, wide)
 
 
 def standalone(figure: Figure) -> str:
