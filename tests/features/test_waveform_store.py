@@ -157,9 +157,10 @@ def test_a_full_disk_is_one_line(folder: Path, tmp_path: Path) -> None:
         "from greenbench.features.waveforms import prepare_waveforms\n"
         "corpus = load_corpus(sys.argv[1])\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))\n"
         "try:\n    prepare_waveforms(corpus)\n"
         "except Exception as error:\n    print(type(error).__name__, error)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
     )
     environment = {**os.environ, "GREENBENCH_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-c", code, f"folder:{folder}"]

@@ -174,8 +174,6 @@ def test_what_killed_writers_left_behind_is_removed_by_the_next_checkpoint(tmp_p
 
 _FULL = """
 import resource, signal, sys
-import subprocess
-import sys
 from pathlib import Path
 import numpy as np, torch
 from greenbench.errors import OutputError
@@ -192,6 +190,7 @@ for write in (
         write()
     except OutputError as error:
         print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 """
 
 

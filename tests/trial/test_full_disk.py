@@ -60,7 +60,10 @@ from greenbench.trial.worker import _fail
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 worker = Worker(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-sys.exit(_fail(worker, OutputError("step-7: checkpoint cannot be written (No space left on device)"), 2))
+code = _fail(worker, OutputError("step-7: checkpoint cannot be written (No space left on device)"), 2)
+# What measures the coverage of tests writes its data when this process ends.
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+sys.exit(code)
 """
 
 
