@@ -3,7 +3,8 @@
 A trial that reuses features gets them for nothing, which no budget may overlook: the cost stored with them says what
 to charge instead. The folder's name is a hash over the decoded audio, the split, every setting and the code; a cost
 holds only under the circumstances (machine, threads, sensors) it was measured in, and where there is none for the
-present ones the features are computed again.
+present ones the features are computed again. What a GPU computed differs from a CPU's in the last digits, so each
+kind of device has a folder of its own.
 """
 
 from __future__ import annotations
@@ -64,6 +65,25 @@ class CachedFeatures:
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """What is to be computed, with what."""
+
+    store: WaveformStore
+    spec: FeatureSpec
+    device: torch.device
+    workers: int
+    threads: int
+    statistics: Statistics | None
+    progress: Progress | None
+
+    @property
+    def takes_processes(self) -> bool:
+        """Whether worker processes are worth their start."""
+        hours_of_audio = self.store.audio_s >= _MIN_WORKER_AUDIO_S
+        return self.device.type == "cpu" and (self.workers > 0 or hours_of_audio)
+
+
+@dataclass(frozen=True)
 class _Job:
     audio: str
     begins: tuple[int, ...]
@@ -74,8 +94,16 @@ class _Job:
     first_frame: int
 
 
+_CPU = torch.device("cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """What computes: ``cpu``, or a kind of device with the card's name."""
+    return f"cuda {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+
+
 @contextlib.contextmanager
-def one_at_a_time(store: WaveformStore, spec: FeatureSpec) -> Iterator[None]:
+def one_at_a_time(store: WaveformStore, spec: FeatureSpec, *, device: torch.device = _CPU) -> Iterator[None]:
     """Let one process compute these features while others wait, to reuse them.
 
     Enter it before a charged phase: waiting is no work. A process that dies gives the lock back. Where the cache
@@ -85,7 +113,7 @@ def one_at_a_time(store: WaveformStore, spec: FeatureSpec) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             root.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(only_one(root / f"{cache_key(store, spec, None)}.lock"))
+            stack.enter_context(only_one(root / f"{cache_key(store, spec, None, device)}.lock"))
         yield
 
 
@@ -95,6 +123,7 @@ def cached_features(
     *,
     workers: int = 0,
     threads: int = 0,
+    device: torch.device = _CPU,
     energy_j: Callable[[], float | None] | None = None,
     circumstances: Mapping[str, Any] | None = None,
     statistics: Statistics | None = None,
@@ -105,15 +134,17 @@ def cached_features(
     ``energy_j`` reads a running total of joules; with it, features whose joules nobody knows are computed again.
     ``circumstances`` is plain data that a stored cost must agree in. ``threads`` (0: as PyTorch is set) is how many
     cores may be used: threads of this process, or as many worker processes where there are hours of audio;
-    ``workers`` above 0 sets the processes outright. Raises :class:`OutputError` where the cache cannot be written.
+    ``workers`` above 0 sets the processes outright; a ``device`` other than the CPU computes them in this process.
+    Raises :class:`OutputError` where the cache cannot be written.
     """
-    folder = _root() / cache_key(store, spec, statistics)
+    folder = _root() / cache_key(store, spec, statistics, device)
     cost = folder / f"cost-{digest(dict(circumstances or {}))}.json"
     try:
         reused = (folder / ARRAYS).is_file() and _knows(cost, joules=energy_j is not None)
         if not reused:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            _build(store, spec, cost, (workers, threads or torch.get_num_threads()), energy_j, statistics, progress)
+            asked = _Asked(store, spec, device, workers, threads or torch.get_num_threads(), statistics, progress)
+            _build(asked, cost, energy_j)
         return _open(cost, spec, reused=reused)
     except (OSError, ValueError, KeyError) as error:
         raise OutputError(
@@ -130,11 +161,13 @@ def _knows(cost: Path, *, joules: bool) -> bool:
     return cost.is_file() and not (joules and json.loads(cost.read_text(encoding="utf-8"))["joules"] is None)
 
 
-def cache_key(store: WaveformStore, spec: FeatureSpec, statistics: Statistics | None) -> str:
+def cache_key(
+    store: WaveformStore, spec: FeatureSpec, statistics: Statistics | None, device: torch.device = _CPU
+) -> str:
     """The name of the cache folder."""
     ids = [u.id for u in store.utterances]
     moments = [values.tolist() for values in statistics] if statistics is not None else None
-    code = [_LAYOUT, _source(), torch.__version__]
+    code = [_LAYOUT, _source(), torch.__version__, device_name(device)]
     return digest([code, store.folder.name, ids, store.num_samples.tolist(), asdict(spec), moments], length=20)
 
 
@@ -145,28 +178,20 @@ def _source() -> str:
     return hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in names)).hexdigest()[:16]
 
 
-def _build(
-    store: WaveformStore,
-    spec: FeatureSpec,
-    cost: Path,
-    cores: tuple[int, int],
-    energy_j: Callable[[], float | None] | None,
-    statistics: Statistics | None,
-    progress: Progress | None,
-) -> None:
+def _build(asked: _Asked, cost: Path, energy_j: Callable[[], float | None] | None) -> None:
     folder = cost.parent
     building = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".tmp", dir=folder.parent))
     try:
         begin, begin_cpu = time.monotonic(), _cpu_seconds()
         begin_j = energy_j() if energy_j is not None else None
-        offsets, exact = _compute(store, spec, building / FRAMES, cores, statistics, progress)
+        offsets, exact = _compute(asked, building / FRAMES)
         np.savez(building / ARRAYS, offsets=offsets, mean=exact[0], std=exact[1])
         end_j = energy_j() if energy_j is not None else None
         took = {
             "seconds": time.monotonic() - begin,
             "cpu_seconds": _cpu_seconds() - begin_cpu,
             "joules": end_j - begin_j if begin_j is not None and end_j is not None else None,
-            "audio_s": store.audio_s,
+            "audio_s": asked.store.audio_s,
         }
         (building / cost.name).write_text(json.dumps(took), encoding="utf-8")
         # Frames that are there already are the same, and may be mapped by others: only the cost is added to them.
@@ -187,39 +212,44 @@ def _cpu_seconds() -> float:
     )
 
 
-def _compute(
-    store: WaveformStore,
-    spec: FeatureSpec,
-    path: Path,
-    cores: tuple[int, int],
-    statistics: Statistics | None,
-    progress: Progress | None,
-) -> tuple[np.ndarray, Statistics]:
-    workers, threads = cores
+def _compute(asked: _Asked, path: Path) -> tuple[np.ndarray, Statistics]:
+    """Compute features into a file, mapped, so that no memory needs to hold them; give their offsets and moments."""
+    store, spec = asked.store, asked.spec
     offsets = frame_offsets(store.num_samples, spec)
+    shape = (int(offsets[-1]), spec.dim)
     with path.open("wb") as file:
-        reserve(file.fileno(), max(int(offsets[-1]) * spec.dim * 2, 2))
-    if not workers and store.audio_s < _MIN_WORKER_AUDIO_S:
-        found = FeatureStore.compute(store, spec, threads=threads, progress=progress, statistics=statistics)
-        with path.open("r+b") as file:
-            found.frames.tofile(file)
-        return offsets, found.statistics
+        reserve(file.fileno(), max(shape[0] * shape[1] * 2, 2))
+    frames = np.memmap(path, np.float16, "r+", shape=shape) if shape[0] else np.zeros(shape, np.float16)
+    if asked.takes_processes:
+        exact = _compute_in_processes(asked, path, frames, offsets)
+    else:
+        exact = FeatureStore.compute(
+            store,
+            spec,
+            device=asked.device,
+            threads=asked.threads,
+            progress=asked.progress,
+            statistics=asked.statistics,
+            frames=frames,
+        ).statistics
+    if isinstance(frames, np.memmap):
+        frames.flush()
+    return offsets, exact
+
+
+def _compute_in_processes(asked: _Asked, path: Path, frames: np.ndarray, offsets: np.ndarray) -> Statistics:
+    store, spec, progress = asked.store, asked.spec, asked.progress
     groups = groups_of(store.num_samples, GROUP_SAMPLES)
-    provisional = statistics or provisional_statistics(store, groups, spec, torch.device("cpu"))
+    provisional = asked.statistics or provisional_statistics(store, groups, spec, _CPU)
     spans = [(part[0][0], part[-1][1]) for part in _chunks(groups, _GROUPS_PER_JOB)]
     jobs = [_job(store, span, spec, provisional, path, int(offsets[span[0]])) for span in spans]
     total, squares = np.zeros(spec.dim), np.zeros(spec.dim)
     with _threads_kept():
-        for number, (part, square) in enumerate(run_jobs(run_job, jobs, workers or threads), 1):
+        for number, (part, square) in enumerate(run_jobs(run_job, jobs, asked.workers or asked.threads), 1):
             total, squares = total + part, squares + square
             if progress is not None:
                 progress("computing features", number / len(jobs))
-    if statistics is not None:
-        return offsets, statistics
-    frames = np.memmap(path, np.float16, "r+", shape=(int(offsets[-1]), spec.dim))
-    exact = finish(frames, spec, provisional, (total, squares))
-    frames.flush()
-    return offsets, exact
+    return asked.statistics or finish(frames, spec, provisional, (total, squares))
 
 
 @contextlib.contextmanager

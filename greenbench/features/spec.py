@@ -68,6 +68,10 @@ class FeatureSpec:
         """The number of frames of ``num_samples`` samples, after stacking."""
         return num_samples // self.hop_samples // self.stack
 
+    def stored_bytes(self, num_samples: np.ndarray) -> int:
+        """What the float16 features of utterances of ``num_samples`` (N,) samples take, in bytes."""
+        return int((num_samples // self.hop_samples // self.stack).sum()) * self.dim * 2
+
 
 LOGMEL_80 = FeatureSpec()
 """80 bands on Slaney's mel scale, periodic Hann window of 25 ms every 10 ms, natural logarithm of the power."""

@@ -53,6 +53,13 @@ class FeatureStore:
             raise IndexError(f"frames {start_frame}..{start_frame + num_frames} of {length} in utterance {index}")
         return self.frames[begin : begin + num_frames]
 
+    def rows_of(self, utterances: np.ndarray, start_frames: np.ndarray, num_frames: np.ndarray | int) -> np.ndarray:
+        """The first row of each crop in ``frames``, (B,) int64; IndexError where one leaves its utterance (B,)."""
+        begins: np.ndarray = self.offsets[utterances] + start_frames
+        if (start_frames < 0).any() or (begins + num_frames > self.offsets[utterances + 1]).any():
+            raise IndexError(f"crops leave their utterances: {num_frames} frames from {start_frames} of {utterances}")
+        return begins
+
     def normalise(self, features: torch.Tensor) -> torch.Tensor:
         """Apply this store's normalisation to features (…, T, F) extracted on the fly."""
         return normalise(features, self.spec, (self.mean, self.std))
@@ -72,8 +79,9 @@ class FeatureStore:
         threads: int = 0,
         progress: Progress | None = None,
         statistics: Statistics | None = None,
+        frames: np.ndarray | None = None,
     ) -> FeatureStore:
-        """Compute all features of a split in memory.
+        """Compute all features of a split, in memory or into ``frames``, a mapped file of their shape.
 
         ``statistics`` are the mean and deviation of another store (a test split is normalised with those of
         pretraining); ``threads = 0`` takes PyTorch's number; ``progress(text, fraction)`` reports.
@@ -81,7 +89,8 @@ class FeatureStore:
         device = torch.device(device)
         groups = groups_of(store.num_samples, GROUP_SAMPLES if device.type == "cpu" else _GPU_GROUP_SAMPLES)
         offsets = frame_offsets(store.num_samples, spec)
-        frames = np.empty((int(offsets[-1]), spec.dim), np.float16)
+        if frames is None:
+            frames = np.empty((int(offsets[-1]), spec.dim), np.float16)
         provisional = statistics or provisional_statistics(store, groups, spec, device)
 
         def work(group: tuple[int, int]) -> Sums:

@@ -6,7 +6,7 @@ import torch
 
 from greenbench.config import PowerSection
 from greenbench.errors import OutputError
-from greenbench.features.cache import CachedFeatures, cached_features, one_at_a_time
+from greenbench.features.cache import CachedFeatures, cached_features, device_name, one_at_a_time
 from greenbench.features.on_the_fly import FeaturesOnTheFly
 from greenbench.features.spec import FeatureSpec
 from greenbench.features.store import FeatureStore
@@ -23,45 +23,43 @@ def features_of(
 ) -> Features:
     """Make the features of the pretraining split, or find them; ``charged`` says whether the budget pays for them.
 
-    On the CPU they come from the cache. A trial that finds them there is charged the seconds and joules that computing
-    them took under the same circumstances, so it pays what the first one paid; FLOPs are charged to all alike. On a GPU
-    they are computed by every trial, which takes it seconds.
+    They come from the cache. A trial that finds them there is charged the seconds and joules that computing them took
+    under the same circumstances, so it pays what the first one paid; FLOPs are charged to all alike.
     """
     if worker.suite.train.features == "on-the-fly" and not worker.control:
         with books.phase("features", charged=charged):
             return FeaturesOnTheFly.prepare(store, spec, device=device)
-    if device.type != "cpu":
-        with books.phase("features", charged=charged):
-            return FeatureStore.compute(store, spec, device=device, progress=worker.progress)
-    with one_at_a_time(store, spec), books.phase("features", charged=charged):
+    with one_at_a_time(store, spec, device=device), books.phase("features", charged=charged):
         try:
-            found = _from_cache(worker, store, spec)
+            found = _from_cache(worker, store, spec, device)
         except OutputError as error:
             worker.outcome.warnings.append(f"features were computed in memory: {error}")
-            return FeatureStore.compute(store, spec, progress=worker.progress)
+            return FeatureStore.compute(store, spec, device=device, progress=worker.progress)
         if found.reused and charged:
             books.charge(seconds=found.seconds, joules=found.joules, origin=REUSED)
         return found.store
 
 
-def _from_cache(worker: Worker, store: WaveformStore, spec: FeatureSpec) -> CachedFeatures:
+def _from_cache(worker: Worker, store: WaveformStore, spec: FeatureSpec, device: torch.device) -> CachedFeatures:
     threads = torch.get_num_threads()
     return cached_features(
         store,
         spec,
         threads=threads,
+        device=device,
         energy_j=worker.live_joules(),
         progress=worker.progress,
-        circumstances=circumstances(worker.trial, threads),
+        circumstances=circumstances(worker.trial, threads, device),
     )
 
 
-def circumstances(trial: Trial, threads: int) -> dict[str, object]:
-    """Say what the cost of features depends on: the machine, the threads, and what the joules are read from."""
+def circumstances(trial: Trial, threads: int, device: torch.device) -> dict[str, object]:
+    """Say what the cost of features depends on: machine, device, threads, and what the joules are read from."""
     host, power = trial.host, trial.config.power if trial.config else PowerSection()
     sources = trial.sensors.sources
     return {
         "machine": [host.hostname, host.cpu, host.cores],
+        "device": device_name(device),
         "threads": threads,
         "sensors": sorted(f"{source.name}/{info.device}" for source in sources for info in source.devices),
         "power": [power.sources, power.tdp_w],
