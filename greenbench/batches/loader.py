@@ -1,4 +1,4 @@
-"""Batches for training: slices of memory-mapped arrays, in the order of the plan, resumable to the batch."""
+"""Batches for training: crops of stored arrays, in the order of the plan, resumable to the batch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 from greenbench.batches.batch import Batch
 from greenbench.batches.plan import BatchPlan, EpochPlan
+from greenbench.batches.resident import MappedFeatures, StoredCrops, to_device
 from greenbench.features.extract import extract
 from greenbench.features.on_the_fly import FeaturesOnTheFly
 from greenbench.features.store import FeatureStore
@@ -25,6 +27,7 @@ class BatchLoader:
     """Endless batches over one split. ``position`` is (epoch, index) of the batch that comes next.
 
     With a feature store the batches have ``features``, with ``waveform=True`` (the default without one) the samples.
+    ``stored`` is where the store's crops are taken from; without it, from the memory map.
     On a CPU a batch is put together in the calling process, since slicing a memory map costs less than a hand-over;
     for CUDA (or with ``prefetch=True``) a thread prepares the next one while the current one is computed.
     """
@@ -44,9 +47,13 @@ class BatchLoader:
         augment: Augment | None = None,
         prefetch: bool = False,
         language_alpha: float | None = None,
+        stored: StoredCrops | None = None,
     ) -> None:
         self.store, self.features = store, features
         self.device = torch.device(device)
+        self._stored = stored
+        if stored is None and isinstance(features, FeatureStore):
+            self._stored = MappedFeatures(features, self.device)
         self.waveform = features is None if waveform is None else waveform
         self.augment = augment
         self._extracts = augment is not None or isinstance(features, FeaturesOnTheFly)
@@ -56,17 +63,22 @@ class BatchLoader:
         self.stall_s = 0.0
         """Seconds that the training has waited for batches so far."""
         languages = None if language_alpha is None else [u.language or "" for u in store.utterances]
-        self._plan_of = lambda epoch: EpochPlan.make(
-            store.num_samples,
-            seed=seed,
-            epoch=epoch,
-            fingerprint=fingerprint,
-            batch_seconds=batch_seconds,
-            crop_seconds=crop_seconds,
-            crop_lengths=crop_lengths,
-            languages=languages,
-            language_alpha=1.0 if language_alpha is None else language_alpha,
-        )
+
+        @lru_cache(maxsize=2)
+        def plan_of(epoch: int) -> EpochPlan:
+            return EpochPlan.make(
+                store.num_samples,
+                seed=seed,
+                epoch=epoch,
+                fingerprint=fingerprint,
+                batch_seconds=batch_seconds,
+                crop_seconds=crop_seconds,
+                crop_lengths=crop_lengths,
+                languages=languages,
+                language_alpha=1.0 if language_alpha is None else language_alpha,
+            )
+
+        self._plan_of = plan_of
         self._epoch, self._index = 0, 0
         self.plan = self._plan_of(0)
         self._ahead: Future[Batch] | None = None
@@ -131,7 +143,7 @@ class BatchLoader:
             waveform = self._waveforms(plan) if self.waveform or self._extracts else None
             if waveform is not None and self.augment is not None:
                 waveform = self.augment(waveform, epoch, index)
-            features = self._features(plan, waveform) if self.features is not None else None
+            features = self._features(waveform, epoch, index) if self.features is not None else None
             origins = self._copy(np.stack([plan.utterances, plan.starts], axis=1).astype(np.int64))
         waveform = waveform if self.waveform else None
         return Batch(waveform, features, plan.num_samples, plan.utterances, plan.starts, origins)
@@ -144,23 +156,15 @@ class BatchLoader:
             return torch.from_numpy(to_float(samples))
         return self._copy(samples).to(torch.float32).div_(32768.0)
 
-    def _features(self, plan: BatchPlan, waveform: torch.Tensor | None) -> torch.Tensor:
+    def _features(self, waveform: torch.Tensor | None, epoch: int, index: int) -> torch.Tensor:
         store = self.features
         if store is None:
             raise ValueError("the loader was built without features")
         if waveform is not None and (self.augment is not None or isinstance(store, FeaturesOnTheFly)):
             # Stored features are those of the recordings as they are; changed ones are computed on the device.
             return store.normalise(extract(waveform, store.spec))
-        assert isinstance(store, FeatureStore)
-        hop = store.spec.hop_samples * store.spec.stack
-        frames = plan.num_samples // hop
-        block = np.empty((len(plan.utterances), frames, store.spec.dim), np.float16)
-        for row, (index, start) in enumerate(zip(plan.utterances, plan.starts, strict=True)):
-            block[row] = store.crop(index, start // hop, frames)
-        return self._copy(block).to(torch.float32)
+        assert self._stored is not None
+        return self._stored.crops(self._plan_of, epoch, index).to(torch.float32)
 
     def _copy(self, array: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(array)
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
+        return to_device(torch.from_numpy(array), self.device)

@@ -127,6 +127,10 @@ class TrainSection:
     ``crop_lengths`` above 0 lets crops have so many lengths only, equal steps up to ``crop_seconds``: with 4 a compiler
     makes four graphs at most. Shorter utterances than the least are then left out.
 
+    ``resident`` is where stored features lie while a model trains: ``whole`` in the device's memory, in ``windows`` of
+    the plan that are brought there ahead, or ``off``: on the host. ``auto`` is ``whole`` on a GPU where they fit in
+    70 % of its free memory, ``windows`` where not, and ``off`` on a CPU. The batches are the same.
+
     An arm may differ: ``[models.LABEL.train]`` holds the keys that are its own. ``layer_drop`` is the probability that
     a step skips an encoder layer, ``ema_decay`` above 0 evaluates the exponential moving average of the weights.
     """
@@ -145,6 +149,7 @@ class TrainSection:
     ema_decay: float = 0.0
     layer_drop: float = 0.0
     features: Literal["stored", "on-the-fly"] = "stored"
+    resident: Literal["auto", "whole", "windows", "off"] = "auto"
     augment: Augmentation = Augmentation()
     checkpoint_seconds: float = 60.0
     log_seconds: float = 0.5

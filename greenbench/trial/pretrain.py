@@ -8,11 +8,13 @@ import torch
 
 from greenbench.batches.augment import Augmenter
 from greenbench.batches.loader import BatchLoader
+from greenbench.batches.resident import StoredCrops, place
 from greenbench.budget import Ledger
 from greenbench.cost.model_cost import feature_flops_per_audio_s
 from greenbench.cost.steps import BatchFlops
 from greenbench.errors import DataError
 from greenbench.features.on_the_fly import FeaturesOnTheFly
+from greenbench.features.store import FeatureStore
 from greenbench.models.registry import build
 from greenbench.records.result import BudgetSpent
 from greenbench.train.compiling import compile_ahead
@@ -46,6 +48,7 @@ class PretrainSession:
         self.books = Books(worker.events, self.ledger)
         self.store = setup.stores[setup.model.learns_from]
         self.features: Features | None = None
+        self.stored: StoredCrops | None = None
 
     def run(self) -> bool:
         """Pretrain until the budget ends; False where a stop was requested before.
@@ -64,11 +67,23 @@ class PretrainSession:
         reset_peak_rss()
         if self.setup.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.setup.device)
+        self._place_features()
         loader = self._loader()
         training = self._training(loader)
         finished = self._train(training, data)
         self._note(training, loader)
         return finished
+
+    def _place_features(self) -> None:
+        """Put stored features where the batches are taken from; filling the device's memory is paid for."""
+        device, residence = self.setup.device, self.setup.residence
+        if not isinstance(self.features, FeatureStore):
+            return
+        if residence != "whole":
+            self.stored = place(self.features, residence, device)
+            return
+        with self.books.phase("features", charged=self.fresh, into=str(device), bytes=self.features.frames.nbytes):
+            self.stored = place(self.features, residence, device, progress=self.worker.progress)
 
     def _make_targets(self, data: TargetData) -> None:
         """Make the first targets, or take back those of the stage that a resumed trial stands in."""
@@ -103,6 +118,7 @@ class PretrainSession:
             device=self.setup.device,
             language_alpha=self.setup.model.language_alpha,
             augment=Augmenter(train.augment, seed=self.worker.seed) if train.augment.is_active else None,
+            stored=self.stored,
         )
 
     def _training(self, loader: BatchLoader) -> Pretraining:
@@ -196,7 +212,9 @@ class PretrainSession:
         outcome.pretrain_flops = spent["flops"]
         outcome.steps, outcome.audio_s = training.state.step, training.state.audio_s
         outcome.final_loss, outcome.audio_s_per_s = training.final_loss, training.audio_s_per_s
-        outcome.peak_memory_bytes = torch.cuda.max_memory_allocated(device) if on_gpu else peak_rss_bytes()
+        # Features that are kept whole are there for speed: a smaller card takes them in windows.
+        kept_bytes = self.stored.nbytes if self.stored is not None else 0
+        outcome.peak_memory_bytes = torch.cuda.max_memory_allocated(device) - kept_bytes if on_gpu else peak_rss_bytes()
         outcome.padding_pct = 100 * loader.plan.padding_ratio
         outcome.cropped_pct = 100 * loader.plan.cropped_ratio
         outcome.stall_s = loader.stall_s

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from greenbench.batches.resident import Residence, choose_residence
 from greenbench.corpora.apart import load_both
 from greenbench.corpora.corpus import Corpus
 from greenbench.cost.model_cost import count
@@ -46,6 +47,8 @@ class Setup:
     checkpoints: CheckpointStore
     flops: BatchFlops | None
     pass_flops: PassFlops | None
+    residence: Residence = "off"
+    """Where stored features lie while the model trains."""
 
 
 def set_up(worker: Worker) -> Setup:
@@ -54,6 +57,7 @@ def set_up(worker: Worker) -> Setup:
     Raises:
         ConfigError: an option that the model, the data or the device does not take.
         DataError: there is nothing to pretrain on.
+        DeviceError: the device, an attention kernel or the room for the features is not there.
     """
     settings = worker.suite.train
     threads = settings.threads or len(os.sched_getaffinity(0))
@@ -71,11 +75,13 @@ def set_up(worker: Worker) -> Setup:
     if len(stores[model.learns_from].num_samples) == 0:
         what = "audio to pretrain on" if model.learns_from == "pretrain" else f"audio in its {model.learns_from} split"
         raise DataError(f"data {worker.suite.suite.data!r}: no {what}, from which {worker.spec.label} learns")
+    residence = _residence(worker, model, stores[model.learns_from], device)
     corrected = correct_convolutions(model, device, dtype)
     _note_machine(worker, device, dtype, threads)
     _note_model(worker, model, {"corrected_convolutions": corrected} if corrected else {})
     checkpoints = CheckpointStore(worker.folder / CHECKPOINTS)
-    return Setup(device, dtype, corpus, stores, scored, scored_stores, model, checkpoints, *_count_costs(worker, model))
+    flops, pass_flops = _count_costs(worker, model)
+    return Setup(device, dtype, corpus, stores, scored, scored_stores, model, checkpoints, flops, pass_flops, residence)
 
 
 def _model(worker: Worker, device: torch.device) -> Upstream:
@@ -85,6 +91,14 @@ def _model(worker: Worker, device: torch.device) -> Upstream:
     if worker.suite.train.layer_drop and not worker.control:
         drop_layers(model, worker.suite.train.layer_drop)
     return model
+
+
+def _residence(worker: Worker, model: Upstream, store: WaveformStore, device: torch.device) -> Residence:
+    """Choose where the features lie, by the memory that is free beside the model; ``off`` where none are stored."""
+    train, spec = worker.suite.train, model.feature_spec
+    if spec is None or worker.control or train.features == "on-the-fly" or train.augment.is_active:
+        return "off"
+    return choose_residence(train.resident, spec.stored_bytes(store.num_samples), device)
 
 
 def _note_machine(worker: Worker, device: torch.device, dtype: str, threads: int) -> None:
