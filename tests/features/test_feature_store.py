@@ -196,6 +196,30 @@ def test_another_setting_is_another_cache(store: WaveformStore, cache: Path) -> 
     assert not cached_features(part, LOGMEL_80).reused
 
 
+def test_what_another_kind_of_device_computed_is_another_cache(store: WaveformStore) -> None:
+    """A GPU's values differ in the last digits: a CPU's trials must not depend on who came first."""
+    devices = [torch.device(name) for name in ("cpu", "mps", "meta")]
+    assert len({feature_cache.cache_key(store, LOGMEL_80, None, device) for device in devices}) == 3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_features_of_a_gpu_are_found_again_on_the_disk(store: WaveformStore, cache: Path) -> None:
+    device, readings = torch.device("cuda"), iter([100.0, 142.5])
+    first = cached_features(store, LOGMEL_80, device=device, energy_j=lambda: next(readings))
+    again = cached_features(store, LOGMEL_80, device=device, progress=lambda *_: pytest.fail("computed twice"))
+    assert (first.reused, again.reused, again.joules) == (False, True, 42.5)
+    np.testing.assert_array_equal(again.store.frames, FeatureStore.compute(store, LOGMEL_80, device=device).frames)
+    assert not cached_features(store, LOGMEL_80).reused
+
+
+def test_features_computed_into_a_file_are_those_computed_in_memory(store: WaveformStore, tmp_path: Path) -> None:
+    expected = FeatureStore.compute(store, LOGMEL_80)
+    frames = np.memmap(tmp_path / "frames", np.float16, "w+", shape=expected.frames.shape)
+    found = FeatureStore.compute(store, LOGMEL_80, frames=frames)
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "frames", np.float16), expected.frames.ravel())
+    np.testing.assert_array_equal(found.mean, expected.mean)
+
+
 def test_a_damaged_or_unwritable_cache_is_one_line(
     store: WaveformStore, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from greenbench.config import BudgetSection
 from greenbench.records import EVENTS, load_trial, read_jsonl
 from greenbench.trial.features import REUSED
 from greenbench.trial.finish import finish
+from tests.fake_nvml import UUIDS, FakeDriver, FakeGpu, Load
 
 Runs = dict[str, tuple[Path, dict[str, Any]]]
 
@@ -93,6 +94,36 @@ def test_a_charge_that_a_crash_threw_away_is_counted_once(trials: Runs, tmp_path
     assert result is not None
     assert result.resumed == 1
     assert len(result.energy.charged) == 1
+
+
+@pytest.mark.slow
+def test_with_a_cards_joules_and_features_in_the_devices_memory_the_second_trial_pays_the_same(
+    driver: FakeDriver, command: Callable[..., list[str]], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The path that a GPU takes, on a device that is here; the card is a fake driver's, 200 W all the time."""
+    driver.program(FakeGpu(Load.constant(200)))
+    options = ("budget.steps=6", "suite.seeds=[0, 1]", "evaluate.tasks=", "train.resident=whole")
+    card = ("power.sources=nvml", f"power.devices={UUIDS[0]}")
+    around = {**environment, **driver.environment, "GREENBENCH_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command(tmp_path / "out", *options, *card), capture_output=True, text=True, env=around)
+    assert done.returncode == 0, done.stderr
+    results = sorted((tmp_path / "out").glob("eco-s*/result.json"), key=lambda path: path.stat().st_mtime_ns)
+    (cost,) = (json.loads(path.read_text()) for path in (tmp_path / "cache").glob("features/*/cost-*.json"))
+    assert [[(c["seconds"], c["joules"]) for c in charges(path.parent)] for path in results] == [
+        [],
+        [(cost["seconds"], cost["joules"])],
+    ]
+    assert cost["joules"] > 0
+    (frames,) = (tmp_path / "cache").glob("features/*/frames.f16")
+    for path in results:
+        result = json.loads(path.read_text())
+        begins = [e for e in read_jsonl(path.parent / EVENTS) if (e["event"], e.get("phase")) == ("begin", "features")]
+        assert [(e["charged"], e.get("into"), e.get("bytes")) for e in begins] == [
+            (True, None, None),
+            (True, "cpu", frames.stat().st_size),
+        ]
+        assert result["budget"]["spent"]["seconds"] > cost["seconds"]
+        assert result["row"]["steps"] == 6
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("seconds", 20.0), ("joules", 200.0), ("flops", 2e6)])
