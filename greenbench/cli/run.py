@@ -31,6 +31,9 @@ def run(
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="DIR", help="Go on with an interrupted run folder.")
     ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Leave the report to `greenbench report`, once for several folders.")
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -40,7 +43,7 @@ def run(
     from greenbench.extras import DRAWING, TRAINING, require
     from greenbench.records.folder_names import new_run_folder
 
-    require("run", (*TRAINING, *DRAWING))
+    require("run", (*TRAINING, *(() if no_report else DRAWING)))
 
     if resume is not None and out is not None:
         raise ConfigError(f"--resume {resume} and --out {out}: a resumed run goes on in its folder; leave --out away")
@@ -53,7 +56,7 @@ def run(
         loaded = load_suite(suite, overrides)
     folder = resume or out or new_run_folder(loaded.suite.name)
     summary = _train(loaded, folder, quiet=quiet)
-    html = _report([folder], folder / "report") if summary.finished else None
+    html = _report([folder], folder / "report") if summary.finished and not no_report else None
     if as_json:
         facts = {"trained": summary.trained, "skipped": summary.skipped, "failed": summary.failed}
         emit({"out": str(folder), **facts, "report": html and str(html)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import select
 import signal
@@ -16,6 +18,7 @@ import psutil
 import pytest
 import soundfile as sf
 
+from greenbench.exports import export
 from tests.tones import voiced
 from tests.trial.pausing import PIPE, PLACE
 
@@ -62,15 +65,23 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def command(speech_folder: Path) -> Callable[..., list[str]]:
-    """Return the command line of a small run; further ``-o`` overrides may be given."""
+    """Return the command line of a small run, without a report, with further ``-o`` overrides."""
 
-    def build(out: Path, *overrides: str, model: str = "") -> list[str]:
+    def build(out: Path, *overrides: str, model: str = "", report: bool = False) -> list[str]:
         chosen = [f"suite.models={model}"] if model else SMALL_ECO
         every = [*SMALL, *chosen, f"suite.data=folder:{speech_folder}", *overrides]
         options = [part for text in every for part in ("-o", text)]
-        return [sys.executable, "-m", "greenbench", "run", "--out", str(out), *options]
+        shown = [] if report else ["--no-report"]
+        return [sys.executable, "-m", "greenbench", "run", "--out", str(out), *options, *shown]
 
     return build
+
+
+def rows(out: Path) -> dict[str, dict[str, str]]:
+    """The results of a run of one seed, by model, as texts with units in their columns' names."""
+    found = list(csv.DictReader(io.StringIO(export([out], "csv")["results.csv"])))
+    assert len({row["model"] for row in found}) == len(found)
+    return {row["model"]: row for row in found}
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,6 @@ from torch import Tensor
 
 from greenbench.batches.batch import Batch
 from greenbench.models.base import StepInfo, Upstream
-from greenbench.models.eco import Eco
-from greenbench.models.hubert import Hubert
-from greenbench.models.melhubert import MelHubert
 
 PLACE, PIPE = "GREENBENCH_TEST_PAUSE", "GREENBENCH_TEST_PAUSE_PIPE"
 _BEEN_AT: set[str] = set()
@@ -87,13 +85,13 @@ class Pausing(Upstream):
         super().remake_targets(data, progress=watched, **options)
 
 
-class PausingEco(Pausing, Eco):
-    pass
+_SHIPPED = {"PausingEco": "eco", "PausingHubert": "hubert", "PausingMelHubert": "melhubert"}
 
 
-class PausingHubert(Pausing, Hubert):
-    pass
-
-
-class PausingMelHubert(Pausing, MelHubert):
-    pass
+def __getattr__(name: str) -> type[Upstream]:
+    """Make the class that a run names, and load its model alone: those of transformers take seconds."""
+    if name not in _SHIPPED:
+        raise AttributeError(name)
+    shipped = getattr(import_module(f"greenbench.models.{_SHIPPED[name]}"), name.removeprefix("Pausing"))
+    globals()[name] = type(name, (Pausing, shipped), {"__module__": __name__})
+    return globals()[name]

@@ -183,7 +183,7 @@ def test_a_run_under_a_budget_in_grams_uses_the_hours_of_a_csv(
     grid.write_text("".join(f"{(hour + timedelta(hours=h)).isoformat()},200\n" for h in (-1, 0, 1)))
     out = tmp_path / "run"
     carbon = (f"carbon.hourly_csv={grid}", "carbon.pue=1.3", "carbon.embodied=rack-server", "carbon.sci_unit=trial")
-    done = greenbench(command(out, "budget.grams_co2e=0.002", "power.tdp_w=60", *carbon))
+    done = greenbench(command(out, "budget.grams_co2e=0.002", "power.tdp_w=60", *carbon, report=True))
     assert done.returncode == 0, done.stderr
     with (out / "report" / "results.csv").open(encoding="utf-8") as file:
         (row,) = csv.DictReader(file)

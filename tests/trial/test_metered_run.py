@@ -51,7 +51,10 @@ def metered(
     loads = [Load.constant(50), Load.points((0, 100), (60, 400)), Load.square(0.7, 60, 260)]
     driver.program(*(FakeGpu(load, options={"name": f"Fake {i}"}) for i, load in enumerate(loads)))
     devices = f"power.devices=cuda:1,{UUIDS[2]}"
-    done = run(command(folder / "out", *SHORT, "power.sources=nvml", devices), {**environment, **driver.environment})
+    done = run(
+        command(folder / "out", *SHORT, "power.sources=nvml", devices, report=True),
+        {**environment, **driver.environment},
+    )
     assert done.returncode == 0, done.stderr
     return trial_of(folder / "out"), driver, loads
 

@@ -30,7 +30,7 @@ def trials(
     out = tmp_path_factory.mktemp("runs") / "two"
     options = ("budget.steps=40", "suite.seeds=[0, 1]", "evaluate.tasks=effective_rank")
     empty = {**environment, "GREENBENCH_CACHE": str(out.parent / "cache")}
-    done = subprocess.run(command(out, *options), capture_output=True, text=True, env=empty)
+    done = subprocess.run(command(out, *options, report=True), capture_output=True, text=True, env=empty)
     assert done.returncode == 0, done.stderr
     found = {path.parent.name: path for path in out.glob("eco-s*/result.json")}
     order = sorted(found, key=lambda name: found[name].stat().st_mtime_ns)

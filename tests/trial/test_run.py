@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.trial.conftest import StoppableRun
+from tests.trial.conftest import StoppableRun, rows
 
 Command = Callable[..., list[str]]
 Call = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
@@ -27,10 +27,8 @@ EVERY_STEP = ("train.checkpoint_seconds=1e-9", "train.log_seconds=1e-9")
 
 
 def row(out: Path) -> dict[str, str]:
-    with (out / "report" / "results.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 1
-    return rows[0]
+    (found,) = rows(out).values()
+    return found
 
 
 def resumed_at(out: Path) -> list[int]:
@@ -42,7 +40,7 @@ def resumed_at(out: Path) -> list[int]:
 def finished(tmp_path_factory: pytest.TempPathFactory, command: Command, greenbench: Call) -> Path:
     """Run all steps without interruption."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    done = greenbench(command(out, *WHOLE))
+    done = greenbench(command(out, *WHOLE, report=True))
     assert done.returncode == 0, done.stderr
     return out
 
@@ -94,7 +92,7 @@ def test_a_curve_trains_at_every_part_of_the_budget_and_reports_all_together(
     command: Command, greenbench: Call, tmp_path: Path
 ) -> None:
     out = tmp_path / "curve"
-    arguments = command(out, "budget.steps=8")
+    arguments = command(out, "budget.steps=8", report=True)
     arguments[arguments.index("run")] = "curve"
     arguments += ["--shares", "1, 1/4"]
     done = greenbench(arguments)
@@ -116,11 +114,11 @@ def test_a_model_pretrained_on_two_folders_is_scored_on_a_third_corpus(
     shutil.copytree(speech_folder, other)
     digits = tmp_path / "digits"
     digits.mkdir()
-    rows = ["path\tspeaker\tkeyword"]
+    lines = ["path\tspeaker\tkeyword"]
     for number, source in enumerate(sorted(speech_folder.glob("*.wav"))):
         shutil.copy(source, digits / source.name)
-        rows.append(f"{source.name}\ts{number % 3}\t{'yes' if number % 2 else 'no'}")
-    (digits / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        lines.append(f"{source.name}\ts{number % 3}\t{'yes' if number % 2 else 'no'}")
+    (digits / "manifest.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     out = tmp_path / "run"
     data = f"folder:{speech_folder} + folder:{other}"
     done = greenbench(
@@ -177,6 +175,7 @@ def test_a_trial_killed_in_mid_training_ends_like_an_uninterrupted_one(
     assert not list(out.glob("eco-*/result.json")), "a killed trial must not look complete"
     done = greenbench(command(out, *WHOLE, *EVERY_STEP))
     assert done.returncode == 0, done.stderr
+    assert not (out / "report").exists(), "--no-report"
     assert resumed_at(out) == [STEPS // 2]
     killed, whole = row(out), row(finished)
     assert killed["resumed"] == "1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.trial.conftest import PAUSING, StoppableRun
+from tests.trial.conftest import PAUSING, StoppableRun, rows
 
 Command = Callable[..., list[str]]
 Call = Callable[[list[str]], "subprocess.CompletedProcess[str]"]
@@ -40,11 +39,6 @@ OPTIONS = [
     "evaluate.tasks=effective_rank",
 ]
 FIGURES = ("final_loss", "effective_rank", "pretrain_flops", "steps")
-
-
-def rows(out: Path) -> dict[str, dict[str, str]]:
-    with (out / "report" / "results.csv").open(encoding="utf-8") as file:
-        return {row["model"]: row for row in csv.DictReader(file)}
 
 
 def trial(out: Path, label: str) -> Path:
