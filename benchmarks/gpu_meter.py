@@ -14,10 +14,11 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from greenbench.metering.command_result import device_json
+from greenbench.metering.command_result import measured_device
 from greenbench.metering.doctor import inspect
 from greenbench.metering.idle import idle_powers, record_baseline
 from greenbench.metering.meter import Meter
@@ -29,16 +30,19 @@ ROOT = Path(__file__).resolve().parents[1]
 # Keeps the card busy for a share of every period; the products are timed on the card itself.
 LOAD = """
 import sys, time, torch
-seconds, period, duty = map(float, sys.argv[1:])
-x = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
-torch.cuda.synchronize()
+device, (seconds, period, duty) = sys.argv[1], map(float, sys.argv[2:])
+on_card = device.startswith("cuda")
+size, dtype = (8192, torch.bfloat16) if on_card else (512, torch.float32)
+wait = torch.cuda.synchronize if on_card else lambda: None
+x = torch.randn(size, size, device=device, dtype=dtype)
+wait()
 print("ready", flush=True)
 end = time.monotonic() + seconds
 while time.monotonic() < end:
     begin = time.monotonic()
     while time.monotonic() - begin < period * duty:
         x @ x
-        torch.cuda.synchronize()
+        wait()
     time.sleep(max(0.0, period * (1 - duty) - 1e-4)) if duty < 1 else None
 """
 
@@ -48,7 +52,7 @@ def window_json(energy: Any) -> dict[str, Any]:
     return {
         **{key: getattr(energy, key) for key in keys},
         "problems": list(energy.problems),
-        "devices": [device_json(device) for device in energy.devices],
+        "devices": [asdict(measured_device(device)) for device in energy.devices],
     }
 
 
@@ -64,14 +68,22 @@ def idle(out: Path, seconds: float) -> dict[str, Any]:
     return found
 
 
-def load(out: Path, name: str, seconds: float, period_s: float, duty: float) -> dict[str, Any] | None:
-    arguments = [str(seconds + 4), str(period_s), str(duty)]
+SHAPES = {"full": (1.0, 1.0), "half": (1.0, 0.5), "square": (0.1, 0.5)}
+"""Loads by name: seconds of a period, and the share of it that is busy."""
+
+
+def load(
+    out: Path, name: str, seconds: float, *, device: str = "cuda", sources: str = "nvml", settle_s: float = 2.0
+) -> dict[str, Any] | None:
+    """Meter a load of ``SHAPES`` on ``device``; None where torch cannot put one there."""
+    period_s, duty = SHAPES[name]
+    arguments = [device, str(seconds + 2 * settle_s), str(period_s), str(duty)]
     with subprocess.Popen([sys.executable, "-c", LOAD, *arguments], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         if process.stdout.readline().strip() != "ready":
             return None
-        time.sleep(2.0)  # let the clocks settle
-        with Meter(sources="nvml", journal=out / f"{name}.csv.gz") as meter:
+        time.sleep(settle_s)  # let the clocks settle
+        with Meter(sources=sources, journal=out / f"{name}.csv.gz") as meter:
             time.sleep(seconds)
         process.kill()
     return window_json(meter.energy)
@@ -92,8 +104,7 @@ def main() -> None:
 
     keep("doctor.json", inspect(min(options.seconds, 10.0), journal=out / "doctor.csv.gz"))
     keep("idle.json", idle(out, options.seconds))
-    shapes = {"full": (1.0, 1.0), "half": (1.0, 0.5), "square": (0.1, 0.5)}
-    loads = {name: load(out, name, options.seconds, period, duty) for name, (period, duty) in shapes.items()}
+    loads = {name: load(out, name, options.seconds) for name in SHAPES}
     keep("load.json", {name: found or "skipped: torch with CUDA is not installed" for name, found in loads.items()})
     for name, found in loads.items():
         for device in (found or {}).get("devices", []):

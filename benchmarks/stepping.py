@@ -46,15 +46,7 @@ class Stepper:
     """Forward, backward, clipping and update of a card at a size, on one batch of quiet noise after the other."""
 
     def __init__(
-        self,
-        name: str,
-        size: str,
-        *,
-        device: torch.device,
-        dtype: str,
-        batch_s: float,
-        crop_s: float,
-        compiled: bool = False,
+        self, name: str, size: str, *, device: torch.device, dtype: str, batch_s: float, crop_s: float
     ) -> None:
         spec = resolve(name, size)
         torch.manual_seed(0)
@@ -69,12 +61,11 @@ class Stepper:
         moved = {k: v.to(device) for k in ("waveform", "features") if (v := getattr(batch, k)) is not None}
         self.batch: Batch = dataclasses.replace(batch, **moved)
         self.optimizer = build_optimizer(self.model, spec.recipe)
-        self.loss = torch.compile(self.model.loss) if compiled else self.model.loss
         self.info = step_info()
 
     def step(self, batch: Batch | None = None) -> None:
         with autocast(self.device, self.dtype):
-            loss, _ = self.loss(batch or self.batch, self.info)
+            loss, _ = self.model.loss(batch or self.batch, self.info)
         loss.backward()
         self.optimizer.step(1.0, grad_clip=self.grad_clip)
 

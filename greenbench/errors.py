@@ -76,6 +76,17 @@ class Interrupted(GreenbenchError):
     exit_code = 130
 
 
+_NO_MEMORY = ("out of memory", "allocate memory", "alloc_failed")
+"""How torch, cuBLAS and the C++ library say it: they raise RuntimeError, of which torch.OutOfMemoryError is one."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, of this machine's memory or of a card's; tells without loading torch."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
+
+
 _LONG_LIST = 20
 
 

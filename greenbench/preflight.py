@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import psutil
+import torch
 
 from greenbench.config import EvaluateSection, Suite
 from greenbench.corpora.corpus import Corpus
 from greenbench.corpora.utterance import Utterance
+from greenbench.cost.step_memory import step_memory
 from greenbench.errors import ConfigError, did_you_mean
 from greenbench.evaluate.context import ALL_LABELS
 from greenbench.evaluate.runner import check_settings
 from greenbench.evaluate.tasks import FALLBACKS
 from greenbench.models.registry import check_options
 from greenbench.plan import TrialPlan
+from greenbench.power.sources.nvml_memory import card_memory
 from greenbench.power.sources.options import check_sources, parse_devices
-from greenbench.train.precision import pick_device
+from greenbench.train.precision import pick_device, pick_dtype
 from greenbench.units import SAMPLE_RATE, format_bytes
 
 _FLOAT_BYTES = 4
+_TIMES_SAMPLES = 50
+"""Steps of eco, MelHuBERT and HuBERT at size base take 160 to 1,100 times the memory of their samples."""
 
 
 def check_trials(suite: Suite, plans: Sequence[TrialPlan]) -> None:
@@ -49,6 +54,56 @@ def _check_length(key: str, seconds: float) -> None:
             f"[train] {key} = {seconds:g}: samples alone take {format_bytes(int(needed))}, this machine has "
             f"{format_bytes(there)}; seconds to hundreds of seconds are usual"
         )
+
+
+def check_memory(plans: Sequence[TrialPlan], corpus: Corpus) -> None:
+    """Refuse a batch that a card, or this machine, certainly has too little memory for, and say what would fit.
+
+    Certain is what the least estimate of a step says (``greenbench.cost.step_memory``): what comes close is tried.
+
+    Raises:
+        ConfigError: names the batch, what it needs, what there is and what would fit.
+    """
+    audio_s = sum(utterance.duration_s for utterance in corpus.split("pretrain"))
+    for plan in {(plan.label, plan.train): plan for plan in plans if plan.trains and plan.spec}.values():
+        if not plan.train.activation_checkpointing:  # which no count knows
+            _check_fit(plan, audio_s)
+
+
+def _check_fit(plan: TrialPlan, audio_s: float) -> None:
+    train, device = plan.train, pick_device(plan.train.device)
+    crops = max(1, round(min(train.batch_seconds, audio_s or train.batch_seconds) / train.crop_seconds))
+    place = _place(device, crops * train.crop_seconds)
+    if place is None or plan.spec is None:
+        return
+    name, room_bytes = place
+    memory = step_memory(plan.spec, crop_seconds=train.crop_seconds, layer_drop=train.layer_drop)
+    needed = memory.least_bytes(crops, pick_dtype(train.dtype, device)) if memory else 0.0
+    if memory is None or needed <= room_bytes:
+        return
+    fitting = memory.crops_within(room_bytes)
+    remedy = (
+        f"batch_seconds = {fitting * train.crop_seconds:g} would fit (grad_accumulation = {-(-crops // fitting)} keeps "
+        "the update's size)"
+        if fitting
+        else f"not one crop of crop_seconds = {train.crop_seconds:g} fits: lower it, or choose a smaller size"
+    )
+    raise ConfigError(
+        f"[train] batch_seconds = {train.batch_seconds:g}: a step of {plan.label} needs at least "
+        f"{format_bytes(int(needed))}, {name} has {format_bytes(room_bytes)}; {remedy}, or activation_checkpointing = "
+        "true"
+    )
+
+
+def _place(device: torch.device, batch_s: float) -> tuple[str, int] | None:
+    """What a step must fit into, its name and bytes; None where nothing is known, or a count is not worth its time."""
+    if device.type == "cuda":
+        card = card_memory(f"cuda:{device.index or 0}")
+        return None if card is None else (f"{device} ({card.name})", card.total_bytes)
+    there = psutil.virtual_memory().total
+    # No step takes less than so many times its samples: a common batch on a CPU is not counted for this.
+    small = batch_s * SAMPLE_RATE * _FLOAT_BYTES * _TIMES_SAMPLES < there
+    return None if small or device.type != "cpu" else ("this machine", there)
 
 
 def check_labels(settings: EvaluateSection, corpus: Corpus) -> None:

@@ -24,7 +24,7 @@ from greenbench.errors import ConfigError, DataError, Interrupted, OutputError, 
 from greenbench.features.waveforms import prepare_waveforms
 from greenbench.metrics import METRICS, format_value
 from greenbench.plan import AROUND_TRAINING_S, TrialPlan, expand
-from greenbench.preflight import check_labels, check_trials, unscorable
+from greenbench.preflight import check_labels, check_memory, check_trials, unscorable
 from greenbench.progress import Display, SuiteClock
 from greenbench.records import MANIFEST, RESULT, SCHEMA_VERSION, Trial, load_trial, read_json, write_whole
 from greenbench.records.folder_names import new_run_folder
@@ -85,6 +85,7 @@ def _run(suite: Suite, out: Path, argv: Sequence[str], display: Display) -> RunS
     corpus, scored = load_both(suite.suite.data, suite.evaluate.data, lambda text, _: display.note(text))
     corpora = [corpus] if scored is corpus else [corpus, scored]
     check_trials(suite, plans)
+    check_memory(plans, corpus)
     check_labels(suite.evaluate, corpora[-1])
     _open_folder(out, suite)
     for corpus in corpora:

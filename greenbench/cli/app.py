@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from greenbench import __version__
 from greenbench.cli import catalogue, init, meter, read, run, storage
-from greenbench.errors import ConfigError, GreenbenchError, Interrupted, OutputError, TrialFailed
+from greenbench.errors import ConfigError, GreenbenchError, Interrupted, OutputError, TrialFailed, is_out_of_memory
 from greenbench.extras import missing_library
 
 
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(0)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         text = "out of memory; shorter crops, smaller batches or a smaller model need less"
         print(f"greenbench: {text}", file=sys.stderr)

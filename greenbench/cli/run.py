@@ -176,7 +176,7 @@ def plan(
     from greenbench.config import load_suite
     from greenbench.corpora.apart import load_both
     from greenbench.plan import expand, predict, print_plan
-    from greenbench.preflight import check_labels, check_trials, unscorable
+    from greenbench.preflight import check_labels, check_memory, check_trials, unscorable
     from greenbench.records import find_trials
     from greenbench.units import JOULES_PER_KWH
 
@@ -188,6 +188,7 @@ def plan(
     plans = expand(loaded)
     check_trials(loaded, plans)
     corpus, scored = load_both(loaded.suite.data, loaded.evaluate.data)
+    check_memory(plans, corpus)
     check_labels(loaded.evaluate, scored)
     problem = unscorable(loaded.evaluate, scored)
     if problem:

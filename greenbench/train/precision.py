@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from greenbench.errors import DeviceError
+from greenbench.errors import DeviceError, is_out_of_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SDPA = {
@@ -32,10 +33,24 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
-            raise DeviceError(f"[train] device = {name!r}: this machine shows {count} CUDA device(s); use auto or cpu")
+            raise DeviceError(f"[train] device = {name!r}: {_why_not_there(count)}")
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("[train] device = 'mps': this machine, or this torch, has no Metal device; use auto or cpu")
     elif device.type not in ("cpu", "mps"):
         raise DeviceError(f"[train] device = {name!r} is not supported; use auto, cpu, cuda, cuda:N or mps")
     return device
+
+
+def _why_not_there(count: int) -> str:
+    there = f"this machine shows {count} CUDA device(s)"
+    if count:
+        return f"{there}, the last is cuda:{count - 1}; use that, auto or cpu"
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"{there}, and torch {torch.__version__} is built without CUDA; use cpu, or install torch for your card"
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden is not None:
+        return f"{there}: CUDA_VISIBLE_DEVICES is {hidden!r}; unset it, or use cpu"
+    return f"{there}; look at nvidia-smi (torch {torch.__version__} needs a driver for its CUDA), or use auto or cpu"
 
 
 def pick_dtype(name: str, device: torch.device) -> str:
@@ -51,6 +66,26 @@ def cpu_has_bfloat16() -> bool:
     """Whether the CPU has bfloat16 dot products (AVX-512 BF16 or AMX), the condition under which they pay."""
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def check_dtype(dtype: str, device: torch.device) -> None:
+    """Raise :class:`DeviceError` where ``device`` does not multiply in ``dtype``, or this torch not on ``device``."""
+    if device.type == "cuda" and dtype == "bfloat16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise DeviceError(
+            f"[train] dtype = 'bfloat16': {torch.cuda.get_device_name(device)} has no bfloat16 units; use float16, "
+            "float32 or auto"
+        )
+    try:
+        ones = torch.ones(8, 8, device=device, dtype=DTYPES[dtype])
+        (ones @ ones).sum().item()
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        words = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise DeviceError(
+            f"[train] dtype = {dtype!r}: torch {torch.__version__} does not multiply so on {device} ({words}); use "
+            "another dtype, or a torch that is built for this device"
+        ) from error
 
 
 def autocast(device: torch.device, dtype: str) -> AbstractContextManager[object]:

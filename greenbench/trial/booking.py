@@ -22,13 +22,19 @@ class Books:
 
     def __init__(self, events: Journal, ledger: Ledger | None = None) -> None:
         self.events, self.ledger = events, ledger
+        self.failed_in = ""
+        """The innermost phase that an error has left."""
 
     @contextmanager
     def phase(self, name: str, *, charged: bool = True, **facts: object) -> Iterator[None]:
         """Book what happens inside as a phase, with facts for the journal."""
         self.events.write(event="begin", phase=name, charged=charged, **facts)
-        with self.ledger.phase(name) if self.ledger is not None and charged else nullcontext():
-            yield
+        try:
+            with self.ledger.phase(name) if self.ledger is not None and charged else nullcontext():
+                yield
+        except BaseException:
+            self.failed_in = self.failed_in or name
+            raise
         self.events.write(event="end", phase=name)
 
     def charge(self, *, seconds: float, joules: float | None, origin: str) -> None:

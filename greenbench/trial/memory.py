@@ -8,7 +8,14 @@ import resource
 import sys
 from pathlib import Path
 
+import torch
+
 from greenbench.metering.resident import resident_bytes
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The peak of training's memory: what was allocated on a card, else this process' resident memory, in bytes."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_rss_bytes()
 
 
 def peak_rss_bytes() -> int:

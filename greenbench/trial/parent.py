@@ -84,7 +84,9 @@ def _conclude(trial: Trial, code: int, *, stopped: bool) -> Trial:
             finish(trial)
         raise Interrupted(f"{name}: stopped")
     if not (trial.path / OUTCOME).exists():
-        raise TrialFailed(f"{name}: the trainer ended with code {code} and no result; see {trial.path / 'worker.log'}")
+        killed = "; so the kernel ends what takes more memory than there is: lower [train] batch_seconds" * (code == -9)
+        log = trial.path / "worker.log"
+        raise TrialFailed(f"{name}: the trainer ended with code {code} and no result{killed}; see {log}")
     finished = finish(trial)
     if finished.status != "ok":
         raise TrialFailed(f"{name}: {finished.error}")

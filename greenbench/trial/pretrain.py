@@ -23,7 +23,7 @@ from greenbench.train.precision import autocast
 from greenbench.trial.booking import Books, Worker
 from greenbench.trial.emissions import present_rate
 from greenbench.trial.features import Features, features_of
-from greenbench.trial.memory import peak_rss_bytes, reset_peak_rss
+from greenbench.trial.memory import peak_memory_bytes, reset_peak_rss
 from greenbench.trial.setup import Setup
 from greenbench.trial.target_data import TargetData
 from greenbench.units import SAMPLE_RATE
@@ -45,7 +45,7 @@ class PretrainSession:
             grams_per_joule=present_rate(worker.trial.carbon_plan),
             carried=self.saved[1]["ledger"] if self.saved else None,
         )
-        self.books = Books(worker.events, self.ledger)
+        self.books = worker.books = Books(worker.events, self.ledger)
         self.store = setup.stores[setup.model.learns_from]
         self.features: Features | None = None
         self.stored: StoredCrops | None = None
@@ -206,15 +206,15 @@ class PretrainSession:
             setup.checkpoints.drop_targets(before=stage)
 
     def _note(self, training: Pretraining, loader: BatchLoader) -> None:
-        outcome, device, spent = self.worker.outcome, self.setup.device, self.ledger.spent()
-        on_gpu = device.type == "cuda"
+        outcome, spent = self.worker.outcome, self.ledger.spent()
         outcome.budget = BudgetSpent(self.ledger.kind, self.ledger.limit, spent, self.ledger.overshoot_pct())
         outcome.pretrain_flops = spent["flops"]
         outcome.steps, outcome.audio_s = training.state.step, training.state.audio_s
         outcome.final_loss, outcome.audio_s_per_s = training.final_loss, training.audio_s_per_s
-        # Features that are kept whole are there for speed: a smaller card takes them in windows.
-        kept_bytes = self.stored.nbytes if self.stored is not None else 0
-        outcome.peak_memory_bytes = torch.cuda.max_memory_allocated(device) - kept_bytes if on_gpu else peak_rss_bytes()
+        # Features that are kept whole on a card are there for speed: a smaller one takes them in windows.
+        device = self.setup.device
+        kept_bytes = self.stored.nbytes if self.stored is not None and device.type == "cuda" else 0
+        outcome.peak_memory_bytes = peak_memory_bytes(device) - kept_bytes
         outcome.padding_pct = 100 * loader.plan.padding_ratio
         outcome.cropped_pct = 100 * loader.plan.cropped_ratio
         outcome.stall_s = loader.stall_s

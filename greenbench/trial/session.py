@@ -11,6 +11,7 @@ from greenbench.train.precision import autocast
 from greenbench.trial.booking import Worker
 from greenbench.trial.emissions import present_rate
 from greenbench.trial.features import Features, features_of
+from greenbench.trial.out_of_memory import memory_explained
 from greenbench.trial.pretrain import PretrainSession
 from greenbench.trial.setup import Setup, set_up
 from greenbench.trial.target_data import TargetData
@@ -20,6 +21,11 @@ def run(worker: Worker) -> int:
     """Run all phases of a session; return the exit code (130 where a stop was requested)."""
     with worker.books.phase("setup", charged=False):
         setup = set_up(worker)
+    with memory_explained(worker, setup.device):
+        return _after_setup(worker, setup)
+
+
+def _after_setup(worker: Worker, setup: Setup) -> int:
     if setup.flops is None:
         features = _features_of_control(worker, setup)
         _fit_reading(worker, setup, features)

@@ -23,7 +23,7 @@ from greenbench.records import CHECKPOINTS
 from greenbench.records.result import CodeRecord, CostRecord
 from greenbench.train.checkpoint import CheckpointStore
 from greenbench.train.convolutions import correct_convolutions
-from greenbench.train.precision import check_attention, pick_device, pick_dtype
+from greenbench.train.precision import check_attention, check_dtype, pick_device, pick_dtype
 from greenbench.trial.booking import Worker
 from greenbench.trial.sensors import other_card
 from greenbench.units import SAMPLE_RATE
@@ -66,6 +66,7 @@ def set_up(worker: Worker) -> Setup:
     torch.set_flush_denormal(True)
     device = pick_device(settings.device)
     dtype = pick_dtype(settings.dtype, device)
+    check_dtype(dtype, device)
     if not worker.control:
         check_attention(settings.sdpa, device, dtype)
     corpus, scored = load_both(worker.suite.suite.data, worker.suite.evaluate.data)

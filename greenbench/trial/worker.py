@@ -13,7 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from greenbench.errors import DataError, GreenbenchError, Interrupted, OutputError
+from greenbench.errors import GreenbenchError, Interrupted, OutputError, TrialFailed, is_out_of_memory
 from greenbench.trial import session
 from greenbench.trial.booking import Worker
 from greenbench.trial.process import die_with_parent
@@ -40,9 +40,12 @@ def main(argv: list[str] | None = None) -> int:
         return Interrupted.exit_code
     except GreenbenchError as error:
         return _fail(worker, error, error.exit_code)
-    except MemoryError as error:
-        return _fail(worker, DataError(f"out of memory ({error}); lower train.batch_seconds or train.crop_seconds"), 4)
     except Exception as error:
+        if is_out_of_memory(error):  # in the setup: later phases say what would fit
+            words = str(error).splitlines()[:1]
+            return _fail(
+                worker, TrialFailed(f"out of memory in the setup ({''.join(words)}); choose a smaller model"), 4
+            )
         with contextlib.suppress(OSError):
             (folder / "traceback.txt").write_text(traceback.format_exc())
         return _fail(worker, error, 4)

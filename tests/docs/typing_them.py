@@ -16,7 +16,7 @@ from greenbench.cli.run import seeds_override
 from greenbench.config import Suite, load_suite
 from greenbench.corpora.apart import load_both
 from greenbench.plan import expand
-from greenbench.preflight import check_labels, check_trials, unscorable
+from greenbench.preflight import check_labels, check_memory, check_trials, unscorable
 from tests.tones import REPOSITORY
 
 _PARSER: Any = typer.main.get_command(app)
@@ -47,7 +47,8 @@ def would_run(suite: Suite) -> None:
     plans = expand(suite)
     find_grid(suite.carbon)
     check_trials(suite, plans)
-    _, scored = load_both(suite.suite.data, suite.evaluate.data)
+    corpus, scored = load_both(suite.suite.data, suite.evaluate.data)
+    check_memory(plans, corpus)
     check_labels(suite.evaluate, scored)
     assert unscorable(suite.evaluate, scored) is None
     assert plans

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from greenbench.batches.batch import Batch
 from greenbench.cards import Recipe
-from greenbench.errors import ConfigError, DeviceError, OutputError
+from greenbench.errors import ConfigError, DeviceError, OutputError, is_out_of_memory
 from greenbench.models.base import Upstream
 from greenbench.train.checkpoint import CheckpointStore
 from greenbench.train.loop import cut
 from greenbench.train.optimizer import build_optimizer
-from greenbench.train.precision import pick_device, pick_dtype
+from greenbench.train.precision import check_dtype, pick_device, pick_dtype
 
 
 class Toy(Upstream):
@@ -225,8 +225,28 @@ def test_absent_and_unknown_devices_are_refused_with_what_to_use() -> None:
     with pytest.raises(DeviceError, match="not a torch device; use auto"):
         pick_device("gpu")
     if not torch.cuda.is_available():
-        with pytest.raises(DeviceError, match="0 CUDA device"):
+        remedy = "built without CUDA; use cpu" if torch.version.cuda is None else "use cpu|use auto or cpu"
+        with pytest.raises(DeviceError, match=rf"'cuda:3': this machine shows 0 CUDA device.*({remedy})"):
             pick_device("cuda:3")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(DeviceError, match="no Metal device; use auto or cpu"):
+            pick_device("mps")
     assert pick_device("cpu").type == "cpu"
     assert pick_dtype("float32", torch.device("cpu")) == "float32"
     assert pick_dtype("auto", torch.device("cpu")) in ("float32", "bfloat16")
+
+
+def test_a_device_that_does_not_multiply_in_a_format_is_named_with_what_to_use() -> None:
+    for dtype in ("float32", "bfloat16", "float16"):
+        check_dtype(dtype, torch.device("cpu"))
+    # Nothing computes on the device of shapes.
+    with pytest.raises(DeviceError, match=r"^\[train\] dtype = 'float16': torch .* on meta \(.+\); use another dtype"):
+        check_dtype("float16", torch.device("meta"))
+
+
+def test_an_allocation_that_fails_is_told_from_other_errors() -> None:
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(1 << 55)
+    told = [refused.value, torch.OutOfMemoryError(), MemoryError(), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")]
+    assert all(is_out_of_memory(error) for error in told)
+    assert not any(is_out_of_memory(error) for error in (RuntimeError("shapes"), ValueError("out of memory")))
