@@ -73,4 +73,4 @@ def test_out_of_memory_fails_the_trial_with_what_would_fit_and_the_next_one_runs
     assert "evaluate.max_train_seconds" in results["probes"]["error"]
     assert all(found["row"]["peak_memory_bytes"] > 0 for found in results.values())
     with (out / "report" / "results.csv").open(encoding="utf-8") as file:
-        assert {row["label"]: row["status"] for row in csv.DictReader(file)}["eco"] == "ok"
+        assert {row["model"]: row["status"] for row in csv.DictReader(file)}["eco"] == "ok"
