@@ -57,7 +57,7 @@ def test_out_of_memory_fails_the_trial_with_what_would_fit_and_the_next_one_runs
     small = [f"models.{label}.encoder.{key}" for label in (*names, "eco") for key in ("width=32", "pattern=ca")]
     out = tmp_path / "run"
     suite = ["suite.models=" + ",".join([*arms, "eco"]), "budget.steps=6", "evaluate.tasks=characters", *small]
-    done = greenbench(command(out, *suite, model="eco"))
+    done = greenbench(command(out, *suite, model="eco", report=True))
     assert done.returncode == 4, done.stderr
     results = {path.parent.name.partition("-s0")[0]: json.loads(path.read_text()) for path in out.glob("*/result.json")}
     assert {label: found["status"] for label, found in results.items()} == {
