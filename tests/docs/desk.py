@@ -11,7 +11,7 @@ import soundfile
 
 from tests.docs.pages import Block
 from tests.report.folders import ECO, LOGMEL, MELHUBERT, RANDOM, Arm, write_run
-from tests.tones import tone
+from tests.tones import REPOSITORY, tone
 
 FOLDERS_OF_AUDIO = ("recordings", "readings", "calls", "digits", "noises")
 PROGRAMS = ("train.py", "old.py", "new.py", "serve.py")
@@ -69,6 +69,8 @@ def lay_out(folder: Path, block: Block, blocks: list[Block]) -> None:
     _write_grid(folder / "grid.csv")
     if "runs/" in block.text:
         _write_runs(folder / "runs", block.text)
+    if "benchmarks/" in block.text:
+        (folder / "benchmarks").symlink_to(REPOSITORY / "benchmarks")
     if "my-encoder" in block.text:
         _write_encoder(folder / "my-encoder")
     for other in blocks:
